@@ -1,0 +1,38 @@
+# Every target is a line or two over Python, which can be typed as it is where there is no make (README.md, for Windows).
+#   make lab TORCH=cpu                spares Linux without a GPU the gigabytes of CUDA
+#   make lab PYTHON=python3.13        any Python from 3.11.5 on
+#   make lab ARGS="--profile tiny"    what follows the command
+PYTHON ?= python3
+TORCH ?=
+ARGS ?=
+
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+SETUP := $(PYTHON) scripts/setup.py $(if $(strip $(TORCH)),--torch $(strip $(TORCH)))
+
+.PHONY: help setup lab jupyter test lint clean
+
+help: ## show these lines
+	@echo 'make TARGET [TORCH=cpu] [PYTHON=python3.13] [ARGS="..."]'
+	@sed -n 's/^\([a-z]*\):.*## /  \1: /p' Makefile
+
+setup: ## make .venv with labkit and JupyterLab, fetch the movie reviews
+	@$(SETUP)
+
+lab: setup ## the main job: fetch weights, fine-tune on the movie reviews, print the table, write the report page
+	@$(BIN)/python -m labkit fetch
+	@$(BIN)/python -m labkit lab $(ARGS)
+	@echo 'The course: make jupyter'
+
+jupyter: setup ## open the course in JupyterLab
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab notebooks $(ARGS)
+
+test: ## what CI runs: style, types, doctests, tests
+	@$(SETUP) test instructor
+	@$(BIN)/python scripts/check.py $(ARGS)
+
+lint: ## style and types alone
+	@$(SETUP) test instructor
+	@$(BIN)/python scripts/check.py --lint
+
+clean: ## remove .venv and what the tools left; runs and fetched data stay
+	@$(PYTHON) scripts/clean.py

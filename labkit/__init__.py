@@ -1,0 +1,79 @@
+"""labkit: the tested helpers of a course lab for learning to fine-tune BERT.
+
+The public names stand below in the order in which a review travels. Each is imported when it is first used, so
+`import labkit` costs next to nothing and no torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "errors": ["LabkitError", "UsageError"],
+    "assets": ["fetch"],
+    "readers": ["ReviewFileError"],
+    "reviews": [
+        "Reviews",
+        "Splits",
+        "load_corpus",
+        "movie_reviews",
+        "read_reviews",
+        "sample_reviews",
+        "rating_to_label",
+        "split_reviews",
+        "stratified_split",
+        "leaks",
+    ],
+    "tokens": ["Tokenized", "load_tokenizer", "tokenize", "encode"],
+    "batching": ["Batch", "Batcher", "length_bucketed_batches", "padding_waste", "plan_epoch"],
+    "encoders": ["ENCODERS", "load_encoder", "load_classifier", "freeze", "parameter_groups"],
+    "packing": ["Packed"],
+    "config": ["Config", "ConfigError"],
+    "precision": ["Precision", "choose_device", "choose_precision"],
+    "fallback": ["encoder_or_tiny", "movie_reviews_or_sample"],
+    "memory": ["AutomaticMicroBatch", "free_memory"],
+    "metrics": [
+        "EvalResult",
+        "softmax",
+        "precision_recall_f1",
+        "confusion_matrix",
+        "roc_auc",
+        "best_f1_threshold",
+        "expected_calibration_error",
+        "confidently_wrong",
+        "score_table",
+    ],
+    "checkpoints": ["CheckpointFolder"],
+    "training": [
+        "EarlyStopping",
+        "EpochRecord",
+        "accumulate_gradients",
+        "eval_epoch",
+        "evaluate",
+        "fit",
+        "train_epoch",
+        "warmup_linear",
+    ],
+    "runs": ["FineTuned", "fine_tune"],
+    "baselines": ["majority", "tfidf"],
+    "comparison": ["McNemar", "mcnemar"],
+    "report": ["write_report"],
+    "lab": ["main_job"],
+    "serving": ["Classifier", "Prediction"],
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'labkit' has no attribute {name!r}")
+    value = getattr(import_module(f"labkit.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

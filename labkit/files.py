@@ -1,0 +1,106 @@
+"""Nothing half-written: a file or a folder appears whole, or not at all.
+
+Both are made under a temporary name beside their target, flushed to the disk and renamed.
+"""
+
+import contextlib
+import glob
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` (text as UTF-8, newlines as they are) so that `path` holds the old content or the new, never a part.
+
+    Raises OSError as the file system does (disk full, no permission); the old file then stands as it was.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new folder to fill; it takes the name `target` when the block ends well and vanishes when it does not.
+
+    A folder that stood at `target` is replaced.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                file.chmod(0o666 & ~_umask())  # some writers make their files readable to nobody else
+                _flush(file)
+        temporary.chmod(0o777 & ~_umask())
+        _take_place(temporary, target)
+        _flush_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _take_place(folder: Path, target: Path) -> None:
+    """Give `folder` the name `target`; a folder that stood there steps aside whole before it is removed."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as aside:
+        old = Path(aside) / target.name
+        if target.is_dir():
+            target.rename(old)
+        try:
+            folder.rename(target)
+        except BaseException:
+            if old.is_dir():
+                old.rename(target)
+            raise
+
+
+def remove_leftovers(folder: Path, prefix: str) -> None:
+    """Remove what a killed writer left in `folder` under a temporary name that begins with `prefix`.
+
+    The caller holds the lock under which such names are made.
+    """
+    for leftover in folder.glob(f"{glob.escape(prefix)}*.????????"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the rename itself last; Windows cannot open a folder and needs no such step."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

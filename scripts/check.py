@@ -1,0 +1,35 @@
+"""What CI runs, in order, until something fails: style, types, then doctests and tests.
+
+    .venv/bin/python scripts/check.py [--lint] [what pytest should get, such as tests/test_tokens.py -k name]
+
+`make test` sets up first and then runs this, with the Python of .venv, which must have the extra `test`.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LINT = [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]]
+PYTEST = ["pytest", "-n", "2", "--dist", "loadfile"]  # a notebook's cells, and a module's fixtures, stay on one worker
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code of the first command that failed, or 0."""
+    commands = LINT if arguments == ["--lint"] else [*LINT, [*PYTEST, *arguments]]
+    # nbgrader calls its alembic by name, so the folder of this Python's programs has to be on the path.
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    }
+    for command in commands:
+        print(f"$ {' '.join(command)}", flush=True)
+        code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment).returncode
+        if code != 0:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
