@@ -1,0 +1,608 @@
+"""Laws of the reviews: labels, what is kept and what is said of the rest, and splits that no run can change."""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labkit import assets
+from labkit.errors import UsageError
+from labkit.readers import ReviewFileError
+from labkit.reviews import (
+    CORPORA,
+    FEWEST_PER_CLASS,
+    Corpus,
+    Reviews,
+    clean,
+    in_test_split,
+    label_corpus,
+    leaks,
+    load_corpus,
+    normalise,
+    rating_to_label,
+    read_reviews,
+    sample_reviews,
+    split_reviews,
+    stratified_split,
+)
+
+law = settings(max_examples=25, deadline=None)
+any_text = st.text(max_size=40)
+unicode_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+seeds = st.integers(0, 2**32 - 1)
+RECORDS: list[dict[str, object]] = [
+    {"id": "a", "text": "a good film 🎬", "label": 1},
+    {"id": "b", "text": "a dull\nfilm", "label": 0},
+    {"id": "c", "text": 'he said "no", twice', "label": 0},
+    {"id": "d", "text": "فيلم رائع", "label": 1},
+]
+
+
+def write_records(path: Path, records: Sequence[dict[str, object]]) -> Path:
+    """Records in the form that the ending says."""
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(records)), path)
+    elif path.suffix in (".jsonl", ".ndjson"):
+        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(records[0]), delimiter="," if path.suffix == ".csv" else "\t")
+            writer.writeheader()
+            writer.writerows(records)
+    return path
+
+
+def make_reviews(n: int, seed: int = 0, share: float = 0.5, copies: float = 0.2) -> Reviews:
+    """Invented reviews; some are copies of an earlier one in other letters and spaces, few with another label."""
+    generator = np.random.default_rng(seed)
+    texts: list[str] = []
+    labels: list[int] = []
+    for number in range(n):
+        if texts and generator.random() < copies:
+            original = int(generator.integers(len(texts)))
+            texts.append(f"  {texts[original].upper().replace(' ', '   ')} ")
+            labels.append(labels[original] if generator.random() < 0.9 else 1 - labels[original])
+        else:
+            texts.append(f"review number {seed} {number}")
+            labels.append(int(generator.random() < share))
+    return Reviews("invented", [str(number) for number in range(n)], texts, np.array(labels, dtype=np.int64))
+
+
+def refusal(path: Path, **columns: str) -> str:
+    """The text with which a file is refused, without the folder it lies in; always exit code 2, nothing written."""
+    before = sorted(path.parent.iterdir())
+    with pytest.raises(ReviewFileError) as refused:
+        read_reviews(path, **columns)
+    assert refused.value.exit_code == 2
+    assert sorted(path.parent.iterdir()) == before
+    return str(refused.value).replace(str(path), path.name)
+
+
+# Labels and texts
+
+
+@law
+@given(st.floats(-4, 4), st.floats(0.01, 4))
+def test_a_rating_is_labelled_by_its_sign_unless_it_lies_in_the_neutral_band(rating, band):
+    label = rating_to_label(rating, band)
+    assert label == (None if -band < rating < band else 1 if rating > 0 else 0)
+    assert rating_to_label(-rating, band) == (None if label is None else 1 - label)
+    assert type(label) in (int, type(None))
+
+
+def test_the_edges_of_the_neutral_band_are_labelled_and_nan_is_not():
+    assert [rating_to_label(rating) for rating in (0.5, -0.5, 0.0, math.nan)] == [1, 0, None, None]
+    assert rating_to_label(float(np.nextafter(0.5, 0))) is None
+
+
+@law
+@given(any_text)
+def test_cleaning_leaves_no_control_character_and_nothing_more_to_clean(text):
+    cleaned = clean(text)
+    assert not any(unicodedata.category(character) == "Cc" for character in cleaned)
+    assert clean(cleaned) == cleaned == cleaned.strip()
+
+
+@law
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40))
+def test_cleaning_keeps_every_character_that_is_no_control_character(text):
+    assert clean(text) == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("\x00good\x07 \x1bfilm\x7f", "good film"),
+        ("two\nlines\tand\r\ntabs", "two lines and  tabs"),
+        ("👨‍👩‍👧 \u200fفيلم‎ ", "👨‍👩‍👧 \u200fفيلم‎"),
+        (" \u2028\x85 ", ""),
+    ],
+)
+def test_line_breaks_become_spaces_and_joiners_and_direction_marks_stay(text, cleaned):
+    assert clean(text) == cleaned
+
+
+@law
+@given(any_text)
+def test_letters_and_spaces_of_other_kinds_make_no_other_text(text):
+    assert normalise(normalise(text)) == normalise(text)
+    assert normalise(f" \t{text}\n") == normalise(text)
+    assert normalise(" A  Great\nfilm") == "a great film"
+
+
+# Your own files
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "ndjson", "parquet"])
+def test_the_same_reviews_in_every_format_are_the_same_reviews(tmp_path, ending):
+    reviews = read_reviews(write_records(tmp_path / f"rows.{ending}", RECORDS))
+    assert list(reviews.ids) == ["a", "b", "c", "d"]
+    assert reviews.texts == ["a good film 🎬", "a dull film", 'he said "no", twice', "فيلم رائع"]
+    assert reviews.labels.tolist() == [1, 0, 0, 1]
+    assert reviews.labels.dtype == np.int64
+    assert reviews.class_counts == (2, 2)
+    assert reviews.notes == ()
+    assert reviews.name == f"rows.{ending}"
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [("0", "1"), (0, 1), (0.0, 1.0), ("neg", "pos"), ("Negative", " POSITIVE "), ("NEG", "1"), ("0.0", "1.0")],
+)
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_labels_are_known_in_every_spelling(tmp_path, spellings, ending):
+    records = [{"text": f"review {number}", "label": label} for number, label in enumerate(spellings)]
+    assert read_reviews(write_records(tmp_path / f"rows.{ending}", records)).labels.tolist() == [0, 1]
+
+
+def test_columns_may_bear_other_names_and_ids_are_lines_where_there_are_none(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("sentiment,review,label\npos,good,?\nneg,bad,?\n")
+    reviews = read_reviews(path, text_column="review", label_column="sentiment")
+    assert (reviews.texts, reviews.labels.tolist(), reviews.ids) == (["good", "bad"], [1, 0], ["2", "3"])
+
+
+def test_a_missing_column_is_refused_with_the_nearest_name(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("texts,label\ngood,1\nbad,0\n")
+    assert refusal(path) == 'rows.csv: no column "text"; found "texts", "label"; did you mean texts?'
+    message = 'rows.csv: no column "lable"; found "texts", "label"; did you mean label?'
+    assert refusal(path, text_column="texts", label_column="lable") == message
+
+
+@pytest.mark.parametrize("bad", ["maybe", "", "2", "-1", "0.5", "nan", "true"])
+def test_a_label_outside_the_map_is_refused_with_its_line_and_the_number_of_its_like(tmp_path, bad):
+    path = tmp_path / "rows.csv"
+    path.write_text(f'text,label\n"two\nlines",1\nsecond,{bad}\nthird,0\nfourth,{bad}\n')
+    wanted = "0, 1, neg, pos, negative, positive"
+    assert refusal(path) == (f'rows.csv line 4: label "{bad}" is none of {wanted} (column "label"); 1 more row like it')
+
+
+@pytest.mark.parametrize("bad", [True, None, math.nan, [1], {"positive": 1}, 0.5])
+def test_a_label_of_another_kind_is_refused(tmp_path, bad):
+    path = write_records(tmp_path / "rows.jsonl", [*RECORDS, {"id": "e", "text": "fifth", "label": bad}])
+    assert refusal(path).startswith(f'rows.jsonl line 5: label "{bad}" is none of 0, 1,')
+
+
+@pytest.mark.parametrize(("label", "name"), [("neg", "negative"), ("pos", "positive")])
+def test_one_class_only_is_refused(tmp_path, label, name):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"text,label\ngood,{label}\nbad,{label}\n")
+    assert refusal(path) == f'rows.csv: one class only ({name}) in column "label"; wanted both 0 and 1'
+    path.write_text(f"text,label\ngood,{label}\n,0\n,1\n")  # the empty texts' labels do not count
+    assert refusal(path) == f'rows.csv: one class only ({name}) in column "label"; wanted both 0 and 1'
+    path.write_text("text,label\n,0\n,1\n")
+    assert refusal(path) == 'rows.csv: one class only (none) in column "label"; wanted both 0 and 1'
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_duplicated_ids_are_refused_with_both_lines(tmp_path, ending):
+    again: list[dict[str, object]] = [{"id": name, "text": f"again {name}", "label": 0} for name in ("b", "b", "a")]
+    path = write_records(tmp_path / f"rows.{ending}", [RECORDS[0], RECORDS[1], *again])
+    lines = (5, 3) if ending == "csv" else (3, 2)  # a CSV has a header, and here a text of two lines
+    assert refusal(path) == (
+        f'rows.{ending} line {lines[0]}: id "b" stands on line {lines[1]} already (column "id"); 2 more rows like it'
+    )
+
+
+def test_ids_that_only_some_rows_have_are_refused(tmp_path):
+    without = [{"text": "no id", "label": 1}]
+    path = write_records(tmp_path / "rows.jsonl", [*RECORDS, *without])
+    assert refusal(path) == 'rows.jsonl line 5: no "id"'
+    path = write_records(tmp_path / "rows.jsonl", [*without, *RECORDS])
+    assert refusal(path) == 'rows.jsonl line 1: no "id"'
+
+
+@pytest.mark.parametrize(("value", "kind"), [(5, "int"), (["a"], "list"), (True, "bool"), (2.5, "float")])
+def test_a_text_that_is_no_text_is_refused(tmp_path, value, kind):
+    path = write_records(tmp_path / "rows.jsonl", [*RECORDS, {"id": "e", "text": value, "label": 0}])
+    assert refusal(path) == f'rows.jsonl line 5: the text is a {kind}; wanted a string (column "text")'
+
+
+def test_bytes_in_place_of_text_are_refused(tmp_path):
+    path = write_records(tmp_path / "rows.parquet", [{"text": b"good", "label": 1}, {"text": b"bad", "label": 0}])
+    assert refusal(path) == 'rows.parquet line 1: the text is a bytes; wanted a string (column "text")'
+
+
+@pytest.mark.parametrize("empty", ["", "  \t", "nan", "NaN", "\x00"])
+def test_empty_texts_are_left_out_and_counted(tmp_path, empty):
+    more = [{"id": f"empty {number}", "text": empty, "label": number % 2} for number in range(3)]
+    reviews = read_reviews(write_records(tmp_path / "rows.csv", [*more, *RECORDS]))
+    assert list(reviews.ids) == ["a", "b", "c", "d"]
+    assert reviews.labels.tolist() == [1, 0, 0, 1]
+    assert reviews.notes[0] == "3 empty texts left out"
+
+
+@pytest.mark.parametrize(("nothing", "ending"), [(None, "jsonl"), (math.nan, "jsonl"), (None, "parquet")])
+def test_missing_texts_are_left_out_and_counted(tmp_path, nothing, ending):
+    path = write_records(tmp_path / f"rows.{ending}", [*RECORDS, {"id": "e", "text": nothing, "label": 0}])
+    assert read_reviews(path).notes == ("1 empty texts left out",)
+    assert len(read_reviews(path)) == 4
+
+
+def test_a_column_of_numbers_that_are_all_missing_is_as_many_empty_texts(tmp_path):
+    path = write_records(tmp_path / "rows.parquet", [{"text": math.nan, "label": 0}, {"text": math.nan, "label": 1}])
+    assert refusal(path) == 'rows.parquet: one class only (none) in column "label"; wanted both 0 and 1'
+
+
+def test_control_characters_and_nul_are_removed_and_counted(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"text,label\na\x00 good\x07 film,1\na \x1b[1mdull film,0\nplain\ttext,0\n")
+    reviews = read_reviews(path)
+    assert reviews.texts == ["a good film", "a [1mdull film", "plain text"]
+    assert reviews.notes == ("2 texts with control characters, which were removed",)
+
+
+def test_half_a_surrogate_pair_is_replaced_and_counted(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "good \\ud83d film", "label": 1}\n{"text": "\\ud83d\\udc4e bad", "label": 0}\n')
+    reviews = read_reviews(path)
+    assert reviews.texts == ["good ? film", "👎 bad"]
+    assert reviews.notes == ("1 texts with half a surrogate pair, now a question mark",)
+    assert len(reviews.hash) == 64
+
+
+def test_a_byte_order_mark_crlf_and_newlines_in_quotes_change_no_review(tmp_path):
+    plain, marked = tmp_path / "plain.csv", tmp_path / "marked.csv"
+    page = 'text,label\n"a\ngood film",1\nשלום 🙂,0\n'
+    plain.write_text(page, encoding="utf-8", newline="")
+    marked.write_bytes(page.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert read_reviews(marked).texts == ["a  good film", "שלום 🙂"]
+    assert [normalise(text) for text in read_reviews(marked).texts] == [normalise(t) for t in read_reviews(plain).texts]
+    assert read_reviews(marked).notes == read_reviews(plain).notes == ()
+
+
+def test_a_text_of_200_000_characters_is_read_whole(tmp_path):
+    long = "word " * 40_000
+    records = [{"text": long, "label": 1}, {"text": "short", "label": 0}]
+    for ending in ("csv", "jsonl", "parquet"):
+        reviews = read_reviews(write_records(tmp_path / f"rows.{ending}", records))
+        assert [len(text) for text in reviews.texts] == [199_999, 5]
+
+
+def test_copies_are_kept_and_counted_and_contradictions_are_said(tmp_path):
+    copies = [("A Good Film", 1), ("a good  film ", 1), ("a good film", 0), ("unique", 0)]
+    path = write_records(tmp_path / "rows.csv", [{"text": text, "label": label} for text, label in copies])
+    reviews = read_reviews(path)
+    assert len(reviews) == 4
+    assert reviews.notes == (
+        "2 texts are copies of another (kept in the same split)",
+        "1 texts have copies with both labels",
+    )
+
+
+# The value itself
+
+
+@law
+@given(seeds)
+def test_the_hash_is_of_texts_and_labels_in_order_and_of_nothing_else(seed):
+    reviews = make_reviews(20, seed)
+    assert dataclasses.replace(reviews, name="other", ids=["x"] * 20, notes=("said",)).hash == reviews.hash
+    texts, labels = list(reviews.texts), reviews.labels
+    others = [
+        reviews.select(range(19)),
+        reviews.select([1, 0, *range(2, 20)]),
+        Reviews("", reviews.ids, texts, 1 - labels),
+        Reviews("", reviews.ids, [texts[0] + "!", *texts[1:]], labels),
+        Reviews("", reviews.ids, [texts[0] + texts[1], "", *texts[2:]], labels),
+    ]
+    assert reviews.hash not in {other.hash for other in others}
+
+
+def test_texts_that_look_like_the_hash_s_own_marks_do_not_collide():
+    one = Reviews("", ["1", "2"], ["a\n1\t1\tb", "c"], np.array([1, 1]))
+    other = Reviews("", ["1", "2"], ["a", "b\n1\t1\tc"], np.array([1, 1]))
+    assert one.hash != other.hash
+
+
+def test_a_selection_has_the_reviews_at_its_places_in_its_order():
+    reviews = make_reviews(10)
+    part = reviews.select(np.array([7, 2, 2]))
+    assert part.ids == ["7", "2", "2"]
+    assert part.texts == [reviews.texts[7], reviews.texts[2], reviews.texts[2]]
+    assert part.labels.tolist() == reviews.labels[[7, 2, 2]].tolist()
+    assert reviews.select([]).class_counts == (0, 0)
+
+
+def test_reviews_show_their_counts_and_escape_their_name():
+    reviews = Reviews("<b>mine</b>", ["1", "2", "3"], ["a", "b", "c"], np.array([0, 1, 1]))
+    assert repr(reviews) == "Reviews(<b>mine</b>: 1 negative, 2 positive)"
+    assert reviews._repr_html_() == "<pre>Reviews(&lt;b&gt;mine&lt;/b&gt;: 1 negative, 2 positive)</pre>"
+
+
+# The test split
+
+
+@law
+@given(unicode_text, st.sampled_from([str.upper, str.lower, lambda text: f" {text}\t"]))
+def test_a_text_is_in_the_test_split_by_the_hash_of_its_normal_form_alone(text, change):
+    first_64_bits = hashlib.sha256(normalise(text).encode()).hexdigest()[:16]
+    assert in_test_split(text) == (int(first_64_bits, 16) % 10 == 0)
+    if normalise(change(text)) == normalise(text):
+        assert in_test_split(change(text)) == in_test_split(text)
+
+
+def test_the_test_split_takes_about_a_tenth_of_any_texts():
+    shares = [
+        np.mean([in_test_split(f"{word} {number}") for number in range(10_000)]) for word in ("good", "bad", "🙂")
+    ]
+    assert shares == pytest.approx([0.1] * 3, abs=5 * math.sqrt(0.1 * 0.9 / 10_000))
+
+
+@law
+@given(seeds, seeds, st.floats(0.05, 0.5), st.integers(50, 400), st.floats(0.5, 1.0))
+def test_no_seed_order_share_size_or_neutral_band_moves_a_text_into_or_out_of_the_test_split(
+    seed, other_seed, validation, examples, kept
+):
+    generator = np.random.default_rng(seed)
+    ratings = generator.uniform(-4, 4, 1500)
+    texts = [f"snippet {number} {seed}" for number in range(1500)]
+    order = generator.permutation(1500)[: int(1500 * kept)]
+    whole = Corpus("invented", texts, texts, ratings, ())
+    part = Corpus("part", order.astype(str).tolist(), [texts[i] for i in order], ratings[order], ())
+    test = set(split_reviews(label_corpus(whole, 0.1), seed).test.texts)
+    other = split_reviews(label_corpus(part, 1.0), other_seed, validation, examples, examples)
+    assert set(other.test.texts) <= test
+    assert not test & {*other.train.texts, *other.validation.texts}
+
+
+@law
+@given(seeds, st.integers(600, 900), st.floats(0.4, 0.6), st.floats(0, 0.4))
+def test_no_text_stands_in_two_splits_and_none_is_lost(seed, n, share, copies):
+    reviews = make_reviews(n, seed, share, copies)
+    splits = split_reviews(reviews, seed)
+    assert leaks(splits) == {"validation": 0, "test": 0}
+    ids = Counter(name for part in vars(splits).values() for name in part.ids)
+    assert ids == Counter(reviews.ids)
+    where: dict[str, set[str]] = {}
+    for name, part in vars(splits).items():
+        for text in part.texts:
+            where.setdefault(normalise(text), set()).add(name)
+    assert {len(names) for names in where.values()} == {1}
+
+
+def test_a_leak_is_seen_in_any_letters():
+    splits = split_reviews(make_reviews(600, copies=0.0))
+    planted = splits.test.select([0, 1, 2])
+    planted = dataclasses.replace(planted, texts=[f" {text.upper()}" for text in planted.texts])
+    both = Reviews("", [*splits.train.ids, *planted.ids], [*splits.train.texts, *planted.texts], np.zeros(0, np.int64))
+    assert leaks(dataclasses.replace(splits, train=both)) == {"validation": 0, "test": 3}
+
+
+@law
+@given(seeds, st.floats(0.05, 0.3))
+def test_the_validation_split_has_its_share_of_the_whole_and_of_each_class(seed, fraction):
+    reviews = make_reviews(1000, seed, copies=0.0)
+    splits = split_reviews(reviews, seed, fraction)
+    assert len(splits.validation) == pytest.approx(fraction * 1000, abs=2)
+    shares = [np.array(part.class_counts) / len(part) for part in (splits.train, splits.validation)]
+    assert shares[0] == pytest.approx(shares[1], abs=2 / len(splits.validation))
+
+
+@law
+@given(seeds)
+def test_the_same_seed_gives_the_same_splits_and_another_another(seed):
+    reviews = make_reviews(600, 1)
+    one, same, other = (split_reviews(reviews, s) for s in (seed, seed, seed + 1))
+    assert [part.ids for part in vars(one).values()] == [part.ids for part in vars(same).values()]
+    assert one.validation.ids != other.validation.ids
+    assert one.test.ids == other.test.ids
+
+
+@law
+@given(st.integers(50, 600), st.integers(50, 600), seeds)
+def test_a_smaller_part_lies_within_a_larger_one(few, many, seed):
+    few, many = sorted((few, many))
+    reviews = make_reviews(800, 2, copies=0.1)
+    whole = split_reviews(reviews, seed)
+    small, large = (split_reviews(reviews, seed, train_examples=n, validation_examples=n) for n in (few, many))
+    for name in ("train", "validation"):
+        a, b, c = (getattr(splits, name) for splits in (small, large, whole))
+        assert set(a.ids) <= set(b.ids) <= set(c.ids)
+        assert (len(a), len(b)) == (min(few, len(c)), min(many, len(c)))
+    assert small.test.ids == whole.test.ids
+
+
+@pytest.mark.parametrize(("split", "outside", "inside"), [("test", 200, 1), ("validation", 8, 5), ("train", 30, 5)])
+def test_too_few_of_a_class_for_a_split_are_refused_with_their_number(split, outside, inside):
+    texts = [f"review {number}" for number in range(4000)]
+    test, rest = ([text for text in texts if in_test_split(text) == wanted] for wanted in (True, False))
+    rare = {*rest[:outside], *test[:inside]}
+    reviews = Reviews("mine.csv", texts, texts, np.array([int(text not in rare) for text in texts]))
+    with pytest.raises(UsageError) as refused:
+        split_reviews(reviews, train_examples=4 if split == "train" else None)
+    assert refused.value.exit_code == 2
+    assert str(refused.value) == (
+        f"mine.csv: 4000 reviews give the {split} split {int(split != 'train')} negative ones; "
+        f"wanted at least {FEWEST_PER_CLASS} of each class in each split, so add reviews"
+    )
+
+
+# Stratified splits: the contract of exercise 2.2
+
+
+def invented_texts(seed: int, share: float, copied: float) -> tuple[list[str], list[int], tuple[float, float, float]]:
+    """Texts of which some are copies, up to 2 % of the whole of one text; every split is due at least 30."""
+    generator = np.random.default_rng(seed)
+    choices = [(0.8, 0.1, 0.1), (0.7, 0.15, 0.15), (0.34, 0.33, 0.33), (0.8, 0.15, 0.05)]
+    fractions = choices[int(generator.integers(len(choices)))]
+    n = max(300, math.ceil(30 / min(fractions))) + int(generator.integers(200))
+    texts: list[str] = []
+    labels: list[int] = []
+    while len(texts) < n:
+        copies = min(int(generator.integers(2, n // 50 + 1)) if generator.random() < copied else 1, n - len(texts))
+        name = f"review {len(texts)}"
+        texts += [name, f" {name.upper()} ", f"{name}\n", *[name.title()] * copies][:copies]
+        labels += [int(generator.random() < share)] * copies
+    order = generator.permutation(n)
+    return [texts[i] for i in order], [labels[i] for i in order], fractions
+
+
+@settings(max_examples=100, deadline=None)
+@given(seeds, st.floats(0.15, 0.85), st.floats(0, 0.4))
+def test_a_stratified_split_keeps_sizes_classes_and_copies_together(seed, share, copied):
+    texts, labels, fractions = invented_texts(seed, share, copied)
+    parts = stratified_split(texts, labels, fractions, seed)
+    assert list(parts) == ["train", "validation", "test"]
+    assert sorted(index for indices in parts.values() for index in indices) == list(range(len(texts)))
+    for indices, fraction in zip(parts.values(), fractions, strict=True):
+        assert len(indices) / len(texts) == pytest.approx(fraction, abs=0.02)
+        assert np.mean([labels[i] for i in indices]) == pytest.approx(np.mean(labels), abs=0.03)
+    where: dict[str, set[str]] = {}
+    for name, indices in parts.items():
+        for index in indices:
+            where.setdefault(texts[index].strip().lower(), set()).add(name)
+    assert {len(names) for names in where.values()} == {1}
+
+
+@law
+@given(seeds)
+def test_a_stratified_split_is_the_seed_s_alone(seed):
+    texts, labels, fractions = invented_texts(7, 0.5, 0.1)
+    assert stratified_split(texts, labels, fractions, seed) == stratified_split(texts, labels, fractions, seed)
+    assert stratified_split(texts, labels, fractions, seed) != stratified_split(texts, labels, fractions, seed + 1)
+
+
+@law
+@given(seeds, st.integers(0, 40), st.integers(0, 3))
+def test_a_split_without_a_share_gets_nothing_and_any_number_of_texts_is_divided(seed, n, groups):
+    texts = [f"review {number % max(1, n - groups)}" for number in range(n)]
+    parts = stratified_split(texts, [number % 2 for number in range(n)], (0.9, 0.0, 0.1), seed)
+    assert parts["validation"] == []
+    assert sorted(parts["train"] + parts["test"]) == list(range(n))
+
+
+def test_different_texts_are_divided_to_the_nearest_whole_number_in_each_class():
+    labels = [0] * 250 + [1] * 50
+    parts = stratified_split([f"review {number}" for number in range(300)], labels, (0.7, 0.2, 0.1))
+    counts = [np.bincount([labels[i] for i in indices], minlength=2).tolist() for indices in parts.values()]
+    assert counts == [[175, 35], [50, 10], [25, 5]]
+
+
+def test_the_order_of_texts_within_a_split_of_one_text_each_is_random():
+    chosen = Counter(
+        index
+        for seed in range(200)
+        for index in stratified_split([f"review {n}" for n in range(40)], [0, 1] * 20, (0.5, 0.25, 0.25), seed)["test"]
+    )
+    assert min(chosen.values()) > 20  # each text lands there in about 50 of 200 seeds
+    assert max(chosen.values()) < 85
+
+
+# The corpora
+
+
+def test_ratings_become_labels_and_neutral_ones_are_counted():
+    ratings = np.array([2.0, -2.0, 0.4, math.nan, -0.5])
+    corpus = Corpus("movies", list("abcde"), ["p", "n", "o", "u", "edge"], ratings, [[0]] * 5)
+    reviews = label_corpus(corpus)
+    assert (reviews.ids, reviews.texts, reviews.labels.tolist()) == (["a", "b", "e"], ["p", "n", "edge"], [1, 0, 0])
+    assert reviews.notes == ("2 neutral reviews left out (mean rating nearer to 0 than 0.5)",)
+    assert label_corpus(corpus, 3.0).class_counts == (0, 0)
+
+
+def plant_corpus(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Two files as the archive has them, in different orders, in place of the fetched ones."""
+    folder.mkdir()
+    (folder / "movieReviewSnippets_GroundTruth.txt").write_text(
+        "1_1\t2.5\tA &quot;good&quot; film \x01\n1_2\t-1\ta dull film\n", "utf-8"
+    )
+    (folder / "movieReviewSnippets_anonDataRatings.txt").write_text(
+        "1_2\t-1\t0.5\t[-1, -1]\n1_1\t2.5\t0.5\t[2, 3]\n", "utf-8"
+    )
+    monkeypatch.setattr(assets, "fetch", lambda name: folder)
+
+
+def test_a_corpus_pairs_texts_and_ratings_by_their_ids(tmp_path, monkeypatch):
+    plant_corpus(monkeypatch, tmp_path / "reviews")
+    corpus = load_corpus("movies")
+    assert (corpus.ids, corpus.texts) == (["1_1", "1_2"], ['A "good" film', "a dull film"])
+    assert (corpus.ratings.tolist(), corpus.rater_ratings) == ([2.5, -1.0], [[2, 3], [-1, -1]])
+
+
+def test_a_corpus_is_parsed_once_and_is_the_same_the_second_time(tmp_path, monkeypatch):
+    plant_corpus(monkeypatch, tmp_path / "reviews")
+    first = load_corpus("movies")
+    (tmp_path / "reviews" / "movieReviewSnippets_GroundTruth.txt").unlink()
+    second = load_corpus("movies")
+    assert (first.ids, first.texts, first.rater_ratings) == (second.ids, second.texts, second.rater_ratings)
+    assert first.ratings.tolist() == second.ratings.tolist()
+    first.ratings[0] = 0.0  # a copy of one's own: the file on the disk stays as it is
+    assert load_corpus("movies").ratings[0] == 2.5
+
+
+def test_a_corpus_that_is_none_is_refused_with_the_nearest():
+    with pytest.raises(
+        UsageError, match=r"^movie is none of movies, products, editorials, tweets; did you mean movies\?$"
+    ):
+        load_corpus("movie")
+
+
+@pytest.mark.parametrize(("name", "n"), list(zip(CORPORA, [10_605, 3_708, 5_190, 4_200], strict=True)))
+def test_the_real_corpora_are_whole(users_cache, name, n):
+    corpus = load_corpus(name)
+    assert len(corpus) == len(set(corpus.ids)) == len(corpus.ratings) == len(corpus.rater_ratings) == n
+    assert all(text == clean(text) != "" for text in corpus.texts)
+    assert np.abs(corpus.ratings).max() <= 4
+    assert {rating for ratings in corpus.rater_ratings for rating in ratings} <= set(range(-4, 5))
+    if name != "tweets":  # their mean leaves raters out
+        assert corpus.ratings == pytest.approx([np.mean(ratings) for ratings in corpus.rater_ratings], abs=1e-9)
+
+
+def test_the_real_movie_reviews_are_balanced_and_split_without_leaks(movie_reviews):
+    splits = split_reviews(movie_reviews)
+    assert leaks(splits) == {"validation": 0, "test": 0}
+    for part in vars(splits).values():
+        assert part.class_counts[1] / len(part) == pytest.approx(0.5, abs=0.03)
+    assert [len(part) / len(movie_reviews) for part in vars(splits).values()] == pytest.approx(
+        [0.8, 0.1, 0.1], abs=0.01
+    )
+
+
+# The written sample
+
+
+def test_the_written_sample_is_large_balanced_and_can_be_split():
+    sample = sample_reviews()
+    assert len(sample) >= 600
+    assert sample.class_counts[1] / len(sample) == pytest.approx(0.5, abs=0.05)
+    assert len(set(map(normalise, sample.texts))) == len(sample)
+    assert leaks(split_reviews(sample)) == {"validation": 0, "test": 0}
+
+
+def test_no_sentence_of_the_corpora_is_in_the_written_sample(users_cache):
+    corpora = {normalise(text) for name in CORPORA for text in load_corpus(name).texts}
+    assert not corpora & set(map(normalise, sample_reviews(neutral_band=1e-9).texts))
