@@ -1,0 +1,315 @@
+"""The command line: thin, every option of training made from the one config dataclass.
+
+Results go to standard output, notices to standard error. Exit codes: 0; 1 for a failed run; 2 for wrong use, before
+anything was written; 130 and 143 for Ctrl-C and SIGTERM.
+"""
+
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType, MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from labkit import __version__
+from labkit.config import SETTINGS, Config, parse_assignments, profile_settings, read_config_file
+from labkit.errors import LabkitError, UsageError
+
+if TYPE_CHECKING:
+    from labkit.reviews import Reviews
+
+app = App(
+    name="labkit", help="A course lab for learning to fine-tune BERT.", version=__version__, help_format="plaintext"
+)
+
+_SETTINGS_GROUP = Group("Settings", help="Each is also a key of --config FILE.toml and of --set key=value.", sort_key=1)
+
+
+def _option(field: "dataclasses.Field[Any]") -> tuple[str, Any, Any]:
+    """A setting as an option that is None unless it was given, so that files and profiles can lie below it."""
+    about, one_of = field.metadata["help"], field.metadata["limits"].get("one_of", ())
+    described = f"{about}: {', '.join(one_of)}" if one_of else about
+    default = "" if field.default is None else f" [{field.default}]"
+    note = Parameter(help=described + default, group=_SETTINGS_GROUP, show_default=False)
+    kind: Any = field.type
+    return field.name, Annotated[kind | None, note], dataclasses.field(default=None)
+
+
+Settings = dataclasses.make_dataclass("Settings", map(_option, SETTINGS.values()), frozen=True)
+Settings.__module__ = __name__  # cyclopts takes a class of the module "types" for a plain type
+_Flat = Annotated[Settings, Parameter(name="*")]  # type: ignore[valid-type]  # made from Config above
+_NO_SETTINGS = Settings()
+
+Output = Annotated[Path, Parameter(help="folder for the run")]
+Overwrite = Annotated[bool, Parameter(help="begin again in a folder that holds a run", negative="", show_default=False)]
+AsJson = Annotated[bool, Parameter(name="--json", help="print JSON", negative="", show_default=False)]
+Profile = Annotated[str | None, Parameter(help="tiny, laptop or gpu (default: LABKIT_PROFILE, else laptop)")]
+ConfigFile = Annotated[Path | None, Parameter(name="--config", help="TOML file with settings")]
+Assignments = Annotated[
+    tuple[str, ...], Parameter(name="--set", help="key=value, as often as you like", negative="", show_default=False)
+]
+TextColumn = Annotated[str, Parameter(help="column of FILE with the texts")]
+LabelColumn = Annotated[str, Parameter(help="column of FILE with the labels: 0, 1, neg, pos, negative or positive")]
+
+
+@app.command
+def doctor(*, as_json: AsJson = False) -> int:
+    """Look at this machine: Python, packages, device, precision, memory, disk, network, assets, Jupyter."""
+    from labkit.doctor import examine
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            print(finding, flush=True)
+    if as_json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+    return int(any(finding.verdict == "bad" for finding in findings))
+
+
+@app.command
+def fetch(
+    *names: str,
+    source: Annotated[Path | None, Parameter(name="--from", help="folder that holds the archives")] = None,
+    to: Annotated[Path | None, Parameter(help="bring the archives into this folder, to be carried elsewhere")] = None,
+) -> int:
+    """Fetch reviews and weights into the cache (default: reviews and minilm); other names are those of the model hub."""
+    from labkit import assets
+
+    if source is not None and not source.is_dir():
+        raise UsageError(f"--from {source}: no such folder")
+    for name in names or tuple(assets.ARCHIVES):
+        if name in assets.ARCHIVES and to is not None:
+            print(f"{name}: {assets.download(name, to)}")
+        elif name in assets.ARCHIVES:
+            print(f"{name}: {assets.fetch(name, source)}")
+        elif "/" in name or name in _hub_names():
+            print(f"{name}: {assets.fetch_from_hub(name)}")
+        else:
+            assets.archive_named(name)
+    return 0
+
+
+def _hub_names() -> list[str]:
+    from labkit.encoders import ENCODERS
+
+    return [name for name, encoder in ENCODERS.items() if encoder.source == "hub"]
+
+
+@app.command
+def train(
+    *,
+    output: Output,
+    data: Annotated[
+        Path | None, Parameter(help="your reviews: .csv, .tsv, .jsonl or .parquet (default: the movie reviews)")
+    ] = None,
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
+    profile: Profile = None,
+    config_file: ConfigFile = None,
+    assignments: Assignments = (),
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    settings: _Flat = _NO_SETTINGS,
+) -> int:
+    """Fine-tune an encoder on reviews. The same command again goes on with an unfinished run.
+
+    The finished model is FOLDER/model, a plain Hugging Face folder; its card is FOLDER/model_card.md.
+    """
+    config = _config(profile, config_file, assignments, settings)
+    reviews = _reviews(data, text_column, label_column, config)
+    from labkit.lab import scores_as_json
+    from labkit.metrics import score_table
+    from labkit.runs import fine_tune, say
+
+    run = fine_tune(config, reviews, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)
+    scores = score_table(run.test, seed=config.seed)
+    if as_json:
+        model = str(output / "model")
+        print(
+            json.dumps(
+                {"model": model, "n": scores.n, "history": run.record["history"], "metrics": scores_as_json(scores)},
+                indent=1,
+            )
+        )
+    else:
+        print(f"\nTest split:\n{scores}\n\nmodel: {output / 'model'}\ncard:  {output / 'model_card.md'}")
+    return 0
+
+
+@app.command
+def lab(
+    *,
+    output: Output = Path("runs/lab"),
+    profile: Profile = None,
+    config_file: ConfigFile = None,
+    assignments: Assignments = (),
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    settings: _Flat = _NO_SETTINGS,
+) -> int:
+    """The main job: fine-tune on the movie reviews for two epochs, beside two baselines, in a table and a report page."""
+    from labkit.lab import MAIN_JOB, RESULTS_FILE, main_job, results_as_text
+
+    config = _config(profile, config_file, assignments, settings, MAIN_JOB)
+    from labkit.report import write_report
+    from labkit.runs import say
+
+    results = main_job(config, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)
+    report_page = write_report(output)
+    if as_json:
+        print(json.dumps(results, indent=1, ensure_ascii=False))
+    else:
+        files = {"model": output / "model", "table": output / RESULTS_FILE, "report": report_page}
+        print("\n" + results_as_text(results) + "\n")
+        print("\n".join(f"{name + ':':<8} {path}" for name, path in files.items()))
+    return 0
+
+
+@app.command
+def evaluate(
+    *,
+    model: Annotated[Path, Parameter(help="a model's folder, such as FOLDER/model")],
+    data: Annotated[
+        Path | None, Parameter(help="labelled reviews (default: the test split of the movie reviews)")
+    ] = None,
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
+    as_json: AsJson = False,
+) -> int:
+    """Test a saved model on labelled reviews: six metrics, each with its interval."""
+    from labkit.encoders import check_model_folder
+
+    check_model_folder(model)
+    reviews = _reviews(data, text_column, label_column, Config())
+    from labkit.lab import scores_as_json
+    from labkit.metrics import score_table
+    from labkit.reviews import split_reviews
+    from labkit.runs import say
+    from labkit.serving import Classifier
+
+    for note in reviews.notes:
+        say(note)
+    result = Classifier.load(model).evaluate(reviews if data else split_reviews(reviews).test)
+    scores = score_table(result)
+    if as_json:
+        row = {"model": str(model), "data": str(data or "movies, test split"), "n": scores.n, "loss": result.loss}
+        print(json.dumps(row | {"metrics": scores_as_json(scores)}, indent=1))
+    else:
+        print(scores)
+    return 0
+
+
+@app.command
+def predict(
+    *texts: str,
+    model: Annotated[Path, Parameter(help="a model's folder, such as FOLDER/model")],
+    file: Annotated[
+        str | None, Parameter(help="a file with a text on each line; - for standard input", allow_leading_hyphen=True)
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say whether texts are positive or negative, and how sure the model is."""
+    lines = _texts(texts, file)
+    from labkit.serving import Classifier
+
+    predictions = Classifier.load(model).predict(lines)
+    if as_json:
+        print(json.dumps([dataclasses.asdict(prediction) for prediction in predictions], indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(map(str, predictions)))
+    return 0
+
+
+@app.command
+def report(folder: Path, /) -> int:
+    """Write a run's report page again: FOLDER/report.html."""
+    from labkit.report import write_report
+
+    print(write_report(folder))
+    return 0
+
+
+def _config(
+    profile: str | None,
+    file: Path | None,
+    assignments: Sequence[str],
+    given: Any,
+    usual: Mapping[str, Any] = MappingProxyType({}),
+) -> Config:
+    """The settings of a run: the profile's, then what is usual for the job, the file's, --set, and on top the options."""
+    options = {name: value for name, value in vars(given).items() if value is not None}
+    layers = [
+        profile_settings(profile),
+        read_config_file(file) if file else {},
+        parse_assignments(assignments),
+        options,
+    ]
+    settings: dict[str, Any] = {}
+    for layer in layers:
+        settings |= layer
+    return Config().replaced(settings)
+
+
+def _reviews(data: Path | None, text_column: str, label_column: str, config: Config) -> "Reviews":
+    from labkit.reviews import movie_reviews, read_reviews
+
+    return read_reviews(data, text_column, label_column) if data else movie_reviews(config.neutral_band)
+
+
+def _texts(texts: Sequence[str], file: str | None) -> list[str]:
+    """The texts of the command line, or the lines of a file; blank lines are left out and counted."""
+    if file is None and not texts:
+        raise UsageError(
+            "nothing to predict; wanted texts, or --file FILE with one on each line (- for standard input)"
+        )
+    if file is None:
+        return list(texts)
+    if texts:
+        raise UsageError("texts and --file were both given; wanted one of them")
+    from labkit.readers import ReviewFileError, decode_utf8
+    from labkit.runs import say
+
+    path = Path("standard input" if file == "-" else file)
+    if file != "-" and not path.is_file():
+        raise ReviewFileError(f"{path}: no such file")
+    lines = decode_utf8(path, sys.stdin.buffer.read() if file == "-" else None).splitlines()
+    kept = [line for line in lines if line.strip()]
+    if not kept:
+        raise ReviewFileError(f"{path} has no text in it")
+    if len(kept) < len(lines):
+        say(f"{len(lines) - len(kept)} blank lines left out")
+    return kept
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and exit with its code; a user's mistake is one message, never a traceback."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        sys.exit(
+            app(arguments, exit_on_error=False, print_error=True, help_on_error=False, result_action="return_value")
+            or 0
+        )
+    except CycloptsError:
+        sys.exit(UsageError.exit_code)
+    except LabkitError as error:
+        print(f"labkit: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("labkit: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:  # a full disk, a folder without permission: the operating system's own words name the file
+        print(f"labkit: {error}", file=sys.stderr)
+        sys.exit(LabkitError.exit_code)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    print("labkit: terminated", file=sys.stderr)
+    sys.exit(128 + number)

@@ -1,0 +1,93 @@
+"""A saved model, loaded and asked: probabilities for texts, and its result on labelled reviews."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from labkit.batching import Batcher
+from labkit.config import Config
+from labkit.encoders import load_classifier
+from labkit.errors import UsageError
+from labkit.metrics import EvalResult
+from labkit.precision import choose_device, choose_precision
+from labkit.reviews import CLASS_NAMES, Reviews, clean
+from labkit.tokens import tokenize
+from labkit.training import evaluate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one text. probability: of the class it names; truncated: whether the end was not read."""
+
+    text: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    truncated: bool
+
+    def __str__(self) -> str:
+        cut = " (truncated)" if self.truncated else ""
+        return f"{self.label:<8}  {self.probability:.3f}{cut}  {self.text if len(self.text) <= 100 else self.text[:99] + '…'}"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A fine-tuned model with its tokenizer and the way it cuts long texts."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    config: Config
+    name: str
+
+    @classmethod
+    def load(cls, folder: Path, precision: str = "auto", device: str = "auto") -> "Classifier":
+        """A classifier as `labkit train` saved it, or any two-class Hugging Face folder. Raises ModelError, TokenizerError."""
+        model, tokenizer = load_classifier(folder)
+        if model.config.num_labels != len(CLASS_NAMES):
+            raise UsageError(f"{folder}: the model has {model.config.num_labels} classes; wanted {len(CLASS_NAMES)}")
+        kept = folder / "labkit.json"
+        settings = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
+        return cls(
+            model, tokenizer, Config(precision=precision, device=device, **settings), folder.parent.name or folder.name
+        )
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """One prediction a text, in order; texts are cleaned as for training. Raises UsageError for an empty one."""
+        cleaned = [clean(text) for text in texts]
+        for number, text in enumerate(cleaned, start=1):
+            if not text:
+                raise UsageError(f"text {number} of {len(cleaned)} is empty; wanted something to read")
+        if not cleaned:
+            return []
+        batcher = self._batcher(cleaned, np.zeros(len(cleaned), dtype=np.int64))
+        probabilities = self._evaluate(batcher).probabilities
+        return [
+            Prediction(
+                text=text,
+                label=CLASS_NAMES[int(row.argmax())],
+                probability=float(row.max()),
+                probabilities=dict(zip(CLASS_NAMES, row.tolist(), strict=True)),
+                truncated=bool(truncated),
+            )
+            for text, row, truncated in zip(cleaned, probabilities, batcher.tokenized.truncated, strict=True)
+        ]
+
+    def evaluate(self, reviews: Reviews) -> EvalResult:
+        """The model's result on labelled reviews, in their order."""
+        return self._evaluate(self._batcher(reviews.texts, reviews.labels))
+
+    def _batcher(self, texts: Sequence[str], labels: np.ndarray) -> Batcher:
+        config = self.config
+        return Batcher(tokenize(texts, self.tokenizer, config.max_length, config.truncation), labels)
+
+    def _evaluate(self, batcher: Batcher) -> EvalResult:
+        precision = choose_precision(self.config.precision, choose_device(self.config.device))
+        evaluation = evaluate(self.model.to(precision.device), batcher, self.config, precision)
+        return EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=self.name)
