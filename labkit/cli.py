@@ -8,9 +8,9 @@ import dataclasses
 import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType, MappingProxyType
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -152,10 +152,10 @@ def lab(
     as_json: AsJson = False,
     settings: _Flat = _NO_SETTINGS,
 ) -> int:
-    """The main job: fine-tune on the movie reviews for two epochs, beside two baselines, in a table and a report page."""
-    from labkit.lab import MAIN_JOB, RESULTS_FILE, main_job, results_as_text
+    """The main job: fine-tune on the movie reviews, beside two baselines, in a table and a report page."""
+    from labkit.lab import RESULTS_FILE, main_job, results_as_text
 
-    config = _config(profile, config_file, assignments, settings, MAIN_JOB)
+    config = _config(profile, config_file, assignments, settings)
     from labkit.report import write_report
     from labkit.runs import say
 
@@ -234,14 +234,8 @@ def report(folder: Path, /) -> int:
     return 0
 
 
-def _config(
-    profile: str | None,
-    file: Path | None,
-    assignments: Sequence[str],
-    given: Any,
-    usual: Mapping[str, Any] = MappingProxyType({}),
-) -> Config:
-    """The settings of a run: the profile's, then what is usual for the job, the file's, --set, and on top the options."""
+def _config(profile: str | None, file: Path | None, assignments: Sequence[str], given: Any) -> Config:
+    """The settings of a run: the profile's, then the file's, those of --set, and on top the options."""
     options = {name: value for name, value in vars(given).items() if value is not None}
     layers = [
         profile_settings(profile),

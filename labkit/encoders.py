@@ -46,7 +46,7 @@ ENCODERS = {
     encoder.name: encoder
     for encoder in (
         Encoder("tiny", "shipped", 3e-4, "2 layers, 128 wide, distilled from MiniLM; shipped with labkit"),
-        Encoder("minilm", "archive", 1e-4, "6 layers, 384 wide, 22.7 M parameters"),
+        Encoder("minilm", "archive", 5e-5, "6 layers, 384 wide, 22.7 M parameters"),
         Encoder("distilbert-base-uncased", "hub", 5e-5, "6 layers, 768 wide, 66 M parameters"),
         Encoder("albert-base-v2", "hub", 2e-5, "12 layers that share their weights, 12 M parameters"),
         Encoder("bert-base-uncased", "hub", 2e-5, "12 layers, 768 wide, 110 M parameters"),

@@ -23,9 +23,6 @@ from labkit.runs import FineTuned, fine_tune, finished_run
 Tell = Callable[[str], None]
 RESULTS_FILE = "results.json"
 BASELINE = "TF-IDF"
-# Two epochs where `labkit train` takes three: the validation loss of a third rises again, and without it a laptop whose
-# processor has no bf16 has its table in two thirds of the time.
-MAIN_JOB = {"epochs": 2}
 WRONG_SHOWN = 10
 
 
