@@ -35,7 +35,7 @@ def encoder_or_tiny(name: str) -> str:
 
 def banner(text: str) -> None:
     """Show a notice that cannot be overlooked: a box in a notebook, plain lines on standard error elsewhere."""
-    if not _in_notebook():
+    if not in_notebook():
         print(f"*** {text}", file=sys.stderr)
         return
     from IPython.display import HTML, display
@@ -44,6 +44,7 @@ def banner(text: str) -> None:
     display(HTML(f'<div role="alert" style="{style}">{html.escape(text)}</div>'))
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Whether this runs in a Jupyter kernel."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -1,0 +1,122 @@
+"""The student's own folder, `.labkit/`: predictions, reflections, results of checks and settings, one JSON file each.
+
+Knows what is kept, not what it means: widgets ask, checks judge, the lab report gathers. A file that cannot be read is set
+aside under a new name and never overwritten.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import did_you_mean
+from labkit.files import write_atomically
+
+FOLDER = ".labkit"
+KINDS = ("predictions", "reflections", "checks", "settings")
+LOCK_SECONDS = 10.0
+
+Entries = dict[str, dict[str, Any]]
+
+
+def course_folder() -> Path:
+    """The nearest folder from the current one upwards that holds a student's work; the current one where none does."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / FOLDER).is_dir()), here)
+
+
+class Work:
+    """What a student has done, kept under `.labkit/` in the course folder.
+
+    folder: the course folder; `course_folder()` where None. tell: hears of a damaged file that was set aside.
+    """
+
+    def __init__(self, folder: Path | None = None, tell: Callable[[str], None] = print) -> None:
+        self.folder = (folder or course_folder()) / FOLDER
+        self._tell = tell
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything has been kept yet, or the course folder was made ready for it."""
+        return self.folder.is_dir()
+
+    @property
+    def predictions(self) -> Entries:
+        """By key: question, choice, choices, at, and the outcome once it is known."""
+        return self._read("predictions")
+
+    @property
+    def reflections(self) -> Entries:
+        """By key: question, text, at."""
+        return self._read("reflections")
+
+    @property
+    def checks(self) -> Entries:
+        """By exercise the last result: status, points, max_points, hint, at."""
+        return self._read("checks")
+
+    @property
+    def settings(self) -> Entries:
+        """By name what was chosen for all lessons: `profile`, with choice."""
+        return self._read("settings")
+
+    def save(self, kind: str, key: str, value: dict[str, Any]) -> None:
+        """Keep one entry, in place of an earlier one of that key; all other entries stay, also those written meanwhile.
+
+        kind: one of KINDS. Raises ValueError for another, TypeError or ValueError for a value that
+        JSON cannot hold, and OSError as the file system does (a lock that is held for ten seconds included).
+        """
+        if kind not in KINDS:
+            raise ValueError(f"{kind} is none of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+        json.dumps(value, allow_nan=False)
+        self.folder.mkdir(exist_ok=True)
+        with self._lock():
+            entries = self._read_or_set_aside(kind) | {key: value}
+            content = json.dumps(entries, indent=1, allow_nan=False) + "\n"
+            write_atomically(self._path(kind), content)
+
+    def _path(self, kind: str) -> Path:
+        return self.folder / f"{kind}.json"
+
+    def _read(self, kind: str) -> Entries:
+        try:
+            return _entries(self._path(kind))
+        except ValueError:
+            with self._lock():
+                return self._read_or_set_aside(kind)
+
+    def _read_or_set_aside(self, kind: str) -> Entries:
+        """The entries; a file that holds something else is renamed. The caller holds the lock."""
+        path = self._path(kind)
+        try:
+            return _entries(path)
+        except ValueError as why:
+            aside = next(name for name in _aside_names(path) if not name.exists())
+            path.rename(aside)
+            self._tell(f"{path} could not be read ({why}); it is kept as {aside.name}, and an empty one begins.")
+            return {}
+
+    def _lock(self) -> Any:
+        from filelock import FileLock
+
+        return FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
+
+
+def _entries(path: Path) -> Entries:
+    """What a file of entries holds; nothing where there is none. Raises ValueError for anything that is no such file."""
+    try:
+        entries = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise ValueError("it holds no entries by name")
+    return entries
+
+
+def _aside_names(path: Path) -> Any:
+    number = 1
+    while True:
+        yield path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
+        number += 1
