@@ -1,0 +1,62 @@
+"""What a student plays with in JupyterLab: questions, explorers, and training seen live.
+
+Each is a thin layer over a function from values to a record, a figure or HTML, which runs without a browser. Every one
+says its content in words and carries a still picture for where widgets cannot run. The names below are imported when
+they are first used; they need ipywidgets, which comes with `labkit[lab]`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from labkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from labkit.widgets.asking import outcome, predict, reflection
+    from labkit.widgets.batches import batch_explorer
+    from labkit.widgets.failing import expect_error
+    from labkit.widgets.learning_rate import learning_rate_explorer
+    from labkit.widgets.live import live_training
+    from labkit.widgets.showing import figure, show_source
+    from labkit.widgets.tokenizer import tokenizer_explorer
+
+_MODULES = {
+    "asking": ["predict", "outcome", "reflection"],
+    "failing": ["expect_error"],
+    "showing": ["figure", "show_source"],
+    "tokenizer": ["tokenizer_explorer"],
+    "batches": ["batch_explorer"],
+    "learning_rate": ["learning_rate_explorer"],
+    "live": ["live_training"],
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_LAB = ("IPython", "ipywidgets", "pygments")
+
+__all__ = [
+    "batch_explorer",
+    "expect_error",
+    "figure",
+    "learning_rate_explorer",
+    "live_training",
+    "outcome",
+    "predict",
+    "reflection",
+    "show_source",
+    "tokenizer_explorer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'labkit.widgets' has no attribute {name!r}")
+    try:
+        value = getattr(import_module(f"labkit.widgets.{_HOME[name]}"), name)
+    except ModuleNotFoundError as why:
+        if why.name not in _LAB:
+            raise
+        raise UsageError(f"{name} needs {why.name}, which is not installed: pip install 'labkit[lab]'") from None
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,96 @@
+"""Widget messages while a cell runs: a kernel that trains hears of a click only if somebody listens.
+
+ipykernel 7 lets a front end send widget messages to a thread beside the cells (a subshell), and then there is nothing to
+do. But it sends the answers to a widget that a cell has made or changed back to the cells' own thread, where they wait
+for the cell to end, and some front ends know no subshells. So a long cell asks here between two steps. Elsewhere than in
+such a kernel the question costs nothing and finds nothing; the Interrupt button of the front end always works.
+"""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+WIDGET_MESSAGES = ("comm_open", "comm_msg", "comm_close")
+_postponed: set[Any] = set()  # the loop alone would let go of them
+
+
+def handle_widget_messages() -> int:
+    """Handle the widget messages that wait for the running cell to end; returns how many there were.
+
+    All other messages (the next cells of Run All) keep their order and are handled when the cell has ended.
+    """
+    kernel, inbox = _cells_inbox()
+    if inbox is None:
+        return 0
+    handled = 0
+    for frames in _received(inbox.to_socket):
+        if _kind(kernel, frames) in WIDGET_MESSAGES:
+            _handle(kernel, frames)
+            handled += 1
+        else:  # goes where it was going, as a task: tasks run in their order, once the cell has ended
+            task = asyncio.ensure_future(inbox.to_stream._recv_callback(frames))
+            _postponed.add(task)
+            task.add_done_callback(_postponed.discard)
+    return handled
+
+
+def _cells_inbox() -> tuple[Any, Any]:
+    """The kernel, and the sockets through which messages reach the thread that runs cells, if that is this thread."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    kernel = getattr(shell, "kernel", None)
+    manager = getattr(getattr(kernel, "shell_channel_thread", None), "manager", None)
+    inbox = getattr(manager, "_shell_channel_to_main", None)
+    if threading.current_thread() is not threading.main_thread() or not _in_a_loop():
+        return kernel, None
+    return kernel, inbox
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _received(socket: Any) -> Iterator[list[Any]]:
+    """The messages that have arrived; all of them, since a socket says only once that there are some."""
+    import zmq
+
+    while True:
+        try:
+            frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return
+        yield frames
+
+
+def _kind(kernel: Any, frames: list[Any]) -> str:
+    """The type of a message, which is only peeked at: taking out its content would spend its signature."""
+    try:
+        _, parts = kernel.session.feed_identities(frames, copy=False)
+        return str(kernel.session.deserialize(parts, content=False, copy=False)["header"]["msg_type"])
+    except Exception:  # the kernel's own signs, and whatever it will complain of itself
+        return ""
+
+
+def _handle(kernel: Any, frames: list[Any]) -> None:
+    """Handle one widget message as the kernel would, and then be in the running cell again: its output goes there.
+
+    The front end waits for the word idle before it sends the next message of the same widget.
+    """
+    cell_identity, cell = kernel._parent_ident["shell"], kernel.get_parent("shell")
+    identities, parts = kernel.session.feed_identities(frames, copy=False)
+    message = kernel.session.deserialize(parts, content=True, copy=False)
+    kernel.set_parent(identities, message)
+    kernel._publish_status("busy", "shell")
+    try:
+        kernel.shell_handlers[message["header"]["msg_type"]](None, identities, message)
+    except Exception:
+        kernel.log.exception("a widget message could not be handled")
+    finally:
+        kernel._publish_status("idle", "shell")
+        kernel.set_parent(cell_identity, cell)
+        kernel._publish_status("busy", "shell")
