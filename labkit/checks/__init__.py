@@ -1,0 +1,98 @@
+"""The exercises' checks: `check("3.3", accumulate_gradients)` says what is right, or which misconception it smells of.
+
+One module a lesson holds its exercises; observers/ holds what runs beside the student's code. An answer may loop, crash
+or lie: `check` gives a result and never raises for it.
+"""
+
+import time
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from labkit.checks.child import observe_all
+from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Property
+from labkit.checks.verdict import CheckResult, Example, PropertyRow, judge_all
+from labkit.errors import UsageError, did_you_mean
+from labkit.fallback import in_notebook
+
+LESSONS = {"01": "tokenization", "02": "dataset", "03": "fine_tuning"}
+TIMEOUT = 10.0
+
+__all__ = [
+    "POINTS",
+    "Case",
+    "CheckResult",
+    "Example",
+    "Exercise",
+    "Failure",
+    "Misconception",
+    "Observation",
+    "Property",
+    "PropertyRow",
+    "check",
+    "exercise",
+    "exercises",
+    "progress",
+]
+
+
+@cache
+def exercises() -> dict[str, Exercise]:
+    """Every exercise that has a check, by its id, in the order of the course."""
+    return {name: one for lesson in LESSONS for name, one in _of_lesson(lesson).items()}
+
+
+@cache
+def _of_lesson(lesson: str) -> dict[str, Exercise]:
+    return {one.id: one for one in import_module(f"labkit.checks.{LESSONS[lesson]}").EXERCISES}
+
+
+def exercise(exercise_id: str) -> Exercise:
+    """The exercise of that id. Raises UsageError with the nearest id."""
+    lesson = str(exercise_id).partition(".")[0].zfill(2)
+    known = _of_lesson(lesson) if lesson in LESSONS else exercises()
+    if exercise_id not in known:
+        raise UsageError(f"no exercise {exercise_id!r}; there are {', '.join(known)}{did_you_mean(exercise_id, known)}")
+    return known[exercise_id]
+
+
+def check(exercise_id: str, answer: Any, timeout: float = TIMEOUT, seed: int | None = None) -> CheckResult:
+    """Check an answer, a function or class, and keep the result in the student's folder.
+
+    timeout: seconds that the answer has for all cases together. seed: of the random cases; fresh ones where None. Raises
+    UsageError for an id that is none, never for what the answer does.
+    """
+    asked = exercise(exercise_id)
+    result = check_only(asked, answer, timeout, seed)
+    _keep(result)
+    return result
+
+
+def check_only(asked: Exercise, answer: Any, timeout: float = TIMEOUT, seed: int | None = None) -> CheckResult:
+    """The same without a trace on the disk."""
+    cases = list(asked.cases(np.random.default_rng(seed)))
+    return judge_all(asked, cases, observe_all(asked.observe, answer, cases, timeout))
+
+
+def _keep(result: CheckResult) -> None:
+    """In the student's folder, where there is one; a folder that cannot be written to costs a sentence, not the result."""
+    from labkit.work import Work
+
+    work = Work()
+    if not (work.exists or in_notebook()):
+        return
+    facts = {name: getattr(result, name) for name in ("status", "points", "max_points", "hint")}
+    try:
+        work.save("checks", result.exercise, facts | {"at": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+    except OSError as why:
+        print(f"The result could not be kept: {why}")
+
+
+def progress() -> Any:
+    """How far one is: every exercise with its last status and points, as a table that shows itself."""
+    from labkit.checks.progress import Progress
+    from labkit.work import Work
+
+    return Progress(tuple(exercises()), Work().checks)

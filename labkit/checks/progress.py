@@ -1,0 +1,48 @@
+"""The progress view: every exercise of the course with the last result that is kept in the student's folder."""
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.checks.exercise import POINTS
+
+_MARKS = {"passed": "✓", "failed": "✗"}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """checks: by exercise the last result's status and points, as `work.Work.checks` has them."""
+
+    exercises: Sequence[str]
+    checks: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def points(self) -> float:
+        """The points of all exercises together."""
+        return sum(points for _, _, points in self._rows())
+
+    def __str__(self) -> str:
+        rows = [
+            f"{_MARKS.get(status, '·')} {name:<5} {status:<14} {points:>4g}" for name, status, points in self._rows()
+        ]
+        return "\n".join([*rows, self._sum()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th scope="row">{html.escape(name)}</th><td>{_MARKS.get(status, "·")} {html.escape(status)}</td>'
+            f"<td>{points:g} of {POINTS:g}</td></tr>"
+            for name, status, points in self._rows()
+        )
+        head = '<tr><th scope="col">exercise</th><th scope="col">last check</th><th scope="col">points</th></tr>'
+        return f"<table><caption>{self._sum()}</caption><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+    def _rows(self) -> Iterator[tuple[str, str, float]]:
+        for name in self.exercises:
+            kept = self.checks.get(name, {})
+            yield name, str(kept.get("status", "not checked")), float(kept.get("points", 0.0))
+
+    def _sum(self) -> str:
+        return f"{self.points:g} of {POINTS * len(self.exercises):g} points"

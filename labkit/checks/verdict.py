@@ -1,0 +1,217 @@
+"""From what was observed to a result: the points, the hint that fits best, the smallest case that failed.
+
+Knows nothing of single exercises (one module a lesson) and runs no answer (child.py).
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.checks.child import Observations, observe_one
+from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation
+from labkit.checks.wire import Plain, shown
+
+MIME = "application/vnd.labkit.check+json"
+
+
+@dataclass(frozen=True)
+class Example:
+    """The smallest case that failed: what went in, what came out, what was expected; shortened text."""
+
+    inputs: str
+    got: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class PropertyRow:
+    """One property that was checked, and whether it held."""
+
+    name: str
+    held: bool
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check says of an answer; it shows itself in a notebook and in a terminal.
+
+    status: "passed", "failed" or "not attempted". hint: empty when passed. example: None when passed or graded.
+    """
+
+    exercise: str
+    status: str
+    points: float
+    hint: str = ""
+    example: Example | None = None
+    properties: Sequence[PropertyRow] = ()
+    max_points: float = POINTS
+
+    @property
+    def passed(self) -> bool:
+        """Whether every property held."""
+        return self.status == "passed"
+
+    def __str__(self) -> str:
+        lines = [f"Exercise {self.exercise}: {self.status}, {self.points:g} of {self.max_points:g} points"]
+        lines += [f"  {'holds' if row.held else 'FAILS'}  {row.name}" for row in self.properties]
+        if self.hint:
+            lines.append(f"  Hint: {self.hint}")
+        if self.example:
+            lines += [f"  Input:    {self.example.inputs}", f"  Got:      {self.example.got}"]
+            lines.append(f"  Expected: {self.example.expected}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as plain data for scripts, without the example."""
+        rows = [{"name": row.name, "held": row.held} for row in self.properties]
+        facts = {name: getattr(self, name) for name in ("exercise", "status", "points", "max_points", "hint")}
+        return facts | {"properties": rows}
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        return {"text/plain": str(self), "text/html": self._repr_html_(), MIME: self.as_json()}
+
+    def _repr_html_(self) -> str:
+        mark, colour = {"passed": ("✓", "#1b7f3b"), "failed": ("✗", "#b3261e")}.get(self.status, ("…", "#5f6368"))
+        head = f"{mark} Exercise {self.exercise}: {self.status}, {self.points:g} of {self.max_points:g} points"
+        rows = "".join(
+            f"<li>{'✓ holds' if row.held else '✗ fails'}: {html.escape(row.name)}</li>" for row in self.properties
+        )
+        parts = [f'<strong style="color:{colour}">{html.escape(head)}</strong>']
+        if self.hint:
+            parts.append(f"<p><strong>Hint.</strong> {html.escape(self.hint)}</p>")
+        if self.example:
+            parts.append(_example_as_html(self.example))
+        opened = " open" if self.status == "failed" else ""
+        if rows:
+            parts.append(f"<details{opened}><summary>What was checked</summary><ul>{rows}</ul></details>")
+        style = f"border-left:4px solid {colour};padding:.4em 1em;margin:.4em 0"
+        return f'<div role="status" style="{style}">{"".join(parts)}</div>'
+
+
+def _example_as_html(example: Example) -> str:
+    facts = (("Input", example.inputs), ("Got", example.got), ("Expected", example.expected))
+    cells = "".join(
+        f'<tr style="text-align:left"><th scope="row">{name}</th><td><code>{html.escape(text)}</code></td></tr>'
+        for name, text in facts
+    )
+    return f"<table>{cells}</table>"
+
+
+def judge_all(exercise: Exercise, cases: Sequence[Case], observed: Observations, graded: bool = False) -> CheckResult:
+    """The result of an exercise from what was observed on each case, in the same order."""
+    if all(one.unfinished for one in observed.each):
+        return CheckResult(
+            exercise.id,
+            "not attempted",
+            0.0,
+            "Write your answer in place of raise NotImplementedError, then run the check again.",
+        )
+    failures = [exercise.judge(case, one) for case, one in zip(cases, observed.each, strict=True)]
+    rows = [PropertyRow(each.name, not any(case.get(each.name) for case in failures)) for each in exercise.properties]
+    if all(row.held for row in rows):
+        return CheckResult(exercise.id, "passed", POINTS, properties=rows)
+    first = _first_failure(exercise, failures)
+    case, observation = cases[first.case], observed.each[first.case]
+    hint = (
+        _misconception_hint(exercise, cases, observed, failures, first) or _trouble(observed, observation) or first.hint
+    )
+    got = first.failure.got or (
+        shown(observation.value) if observation.ok else observation.raised or "nothing within the time"
+    )
+    example = None if graded else Example(_inputs(case), got, first.failure.expected)
+    return CheckResult(exercise.id, "failed", _points(exercise, rows), hint, example, rows)
+
+
+def _points(exercise: Exercise, rows: Sequence[PropertyRow]) -> float:
+    """The share of the properties that hold; nothing where no value property holds."""
+    held = {row.name for row in rows if row.held}
+    if not any(each.core and each.name in held for each in exercise.properties):
+        return 0.0
+    return min(round(POINTS * len(held) / len(rows), 1), POINTS - 0.1)
+
+
+@dataclass(frozen=True)
+class _First:
+    case: int
+    name: str
+    failure: Failure
+    hint: str
+
+
+def _first_failure(exercise: Exercise, failures: Sequence[Mapping[str, Failure | None]]) -> _First:
+    """The first failing case, and on it the first property that fails."""
+    for place, case in enumerate(failures):
+        for each in exercise.properties:
+            failure = case.get(each.name)
+            if failure:
+                return _First(place, each.name, failure, failure.hint or each.hint)
+    raise ValueError("nothing failed")
+
+
+def _trouble(observed: Observations, observation: Observation) -> str:
+    """The hint for an answer that did not come back; none where it did."""
+    if observation.unfinished:
+        return "On some cases your answer still comes to raise NotImplementedError: what is left to write there?"
+    if observation.raised:
+        kind = _kind_of_error(observation)
+        return f"Your answer raised {kind}. Run it on such an input yourself and read the last lines of the traceback."
+    if not observation.missing:
+        return ""
+    if observed.died:
+        return (
+            "The process that ran your answer ended before it gave a result. Does it call exit, or use up the memory?"
+        )
+    again = "" if observed.killed else " It is still running: restart the kernel."
+    return f"Your answer took too long and was stopped. Does every loop come nearer to its end with each step?{again}"
+
+
+def _misconception_hint(
+    exercise: Exercise,
+    cases: Sequence[Case],
+    observed: Observations,
+    failures: Sequence[Mapping[str, Failure | None]],
+    first: _First,
+) -> str:
+    """The hint of the misconception that gives what the answer gave: on the case shown, and on most that failed."""
+    failed = {place for place, case in enumerate(failures) if any(case.values())}
+    best, hint = 0, ""
+    for known in exercise.misconceptions:
+        if not _agrees(exercise, known, cases[first.case], observed.each[first.case]):
+            continue
+        if not exercise.judge(cases[first.case], observe_one(exercise.observe, known.answer, cases[first.case].inputs))[
+            first.name
+        ]:
+            continue  # the value is the same, and it is not the value that is wrong
+        agreed = [place for place, case in enumerate(cases) if _agrees(exercise, known, case, observed.each[place])]
+        if len(agreed) > best and 2 * len(failed.intersection(agreed)) > len(failed):
+            best, hint = len(agreed), known.hint
+    return hint
+
+
+def _agrees(exercise: Exercise, known: Misconception, case: Case, observation: Observation) -> bool:
+    """Whether a misconception gives on this case what the answer gave, or fails with the same kind of error."""
+    if observation.missing or observation.unfinished:
+        return False
+    other = observe_one(exercise.observe, known.answer, case.inputs)
+    if observation.raised or other.raised:
+        return _kind_of_error(observation) == _kind_of_error(other)
+    try:
+        return exercise.same(observation.value, other.value)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+        return False  # what the answer gave has not even the form of an answer
+
+
+def _kind_of_error(observation: Observation) -> str:
+    return observation.raised.partition(":")[0]
+
+
+def _inputs(case: Case) -> str:
+    return ", ".join(f"{name}={shown(value, 120)}" for name, value in _visible(case.inputs).items())
+
+
+def _visible(inputs: Mapping[str, Plain]) -> dict[str, Plain]:
+    """The inputs that a student's function is given; names with an underscore are the observer's own."""
+    return {name: value for name, value in inputs.items() if not name.startswith("_")}

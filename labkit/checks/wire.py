@@ -1,0 +1,186 @@
+"""Plain data: what an observation is made of, and how it crosses from one process to another as JSON and npz, never pickle.
+
+Plain data is None, bool, int, float, str, lists, tuples, dicts with text keys, `Array`, and `Other` for whatever is
+none of these. Does not decide what is right (exercise.py).
+"""
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# A recursive union that a type checker can follow costs more words than it is worth here.
+Plain = Any
+LARGEST = 2_000_000  # numbers in one observation; a check's right answers have a few thousand
+DEEPEST = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """The values of an array or tensor; `tensor` says which it was, `dtype` is torch's or numpy's own name."""
+
+    values: np.ndarray
+    tensor: bool
+    dtype: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Array) and np.array_equal(self.values, other.values)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.values, precision=4, threshold=24, edgeitems=3, max_line_width=100)
+        return f"{'tensor' if self.tensor else 'array'}({' '.join(body.split())}, {self.dtype})"
+
+
+@dataclass(frozen=True)
+class Other:
+    """Something that is no plain data, by the name of its class."""
+
+    kind: str
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}>"
+
+
+def plain(value: Any, depth: int = 0) -> Plain:
+    """A copy of a value as plain data; numpy's numbers and 0-D tensors become Python's. Raises ValueError when too large."""
+    if depth > DEEPEST:
+        raise ValueError("the result is nested too deeply")
+    if value is None or type(value) in (bool, int, float, str):
+        return _small(value)
+    if isinstance(value, (np.ndarray, np.generic)) or _is_tensor(value):
+        return _plain_array(value)
+    if isinstance(value, (list, tuple)):
+        items = [plain(item, depth + 1) for item in value[:LARGEST]]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, Mapping):
+        return {str(key): plain(value[key], depth + 1) for key in list(value)}
+    for kind in (bool, int, float, str):  # subclasses, with their own ideas of equality
+        if isinstance(value, kind):
+            return _small(kind(value))
+    return Other(type(value).__name__)
+
+
+def _small(value: Plain) -> Plain:
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4096:
+        return Other("int of thousands of digits")
+    if isinstance(value, str) and len(value) > LARGEST:
+        raise ValueError("the result is a text of millions of characters")
+    return value
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor)
+
+
+def _plain_array(value: Any) -> Plain:
+    tensor = _is_tensor(value)
+    name = str(value.dtype).removeprefix("torch.")
+    if tensor:
+        value = value.detach().cpu().resolve_conj().resolve_neg()
+        values = (value.float() if name in ("bfloat16", "float16") else value).numpy().copy()
+    else:
+        values = np.array(value, copy=True, subok=False)
+    if values.size > LARGEST:
+        raise ValueError(f"the result holds {values.size:,} numbers")
+    if values.dtype.kind not in "biuf":
+        return Other(f"{'tensor' if tensor else 'array'} of {name}") if values.dtype.kind != "U" else values.tolist()
+    return values.item() if values.ndim == 0 else Array(values, tensor, name)
+
+
+def dumps(data: Plain) -> bytes:
+    """Plain data as bytes: an npz archive with the arrays and a JSON skeleton that refers to them."""
+    arrays: dict[str, np.ndarray] = {}
+    skeleton = json.dumps(_packed(data, arrays), allow_nan=True)
+    buffer = io.BytesIO()
+    arrays["skeleton"] = np.frombuffer(skeleton.encode("utf-8", "surrogatepass"), np.uint8)
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def loads(data: bytes) -> Plain:
+    """What `dumps` was given. Raises ValueError for bytes that it did not make."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        return _unpacked(json.loads(arrays["skeleton"].tobytes().decode("utf-8", "surrogatepass")), arrays)
+    except Exception as why:  # numpy's and zipfile's readers raise many kinds for bytes of strangers
+        raise ValueError(f"not plain data: {why}") from None
+
+
+def _packed(data: Plain, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(data, Array):
+        name = f"a{len(arrays)}"
+        arrays[name] = data.values
+        return {"array": name, "tensor": data.tensor, "dtype": data.dtype}
+    if isinstance(data, Other):
+        return {"other": data.kind}
+    if isinstance(data, (list, tuple)):
+        return {type(data).__name__: [_packed(item, arrays) for item in data]}
+    if isinstance(data, Mapping):
+        return {"dict": [[key, _packed(item, arrays)] for key, item in data.items()]}
+    return data
+
+
+def _unpacked(data: Any, arrays: Mapping[str, np.ndarray]) -> Plain:
+    if not isinstance(data, dict):
+        return data
+    if "array" in data:
+        return Array(arrays[data["array"]], bool(data["tensor"]), str(data["dtype"]))
+    if "other" in data:
+        return Other(str(data["other"]))
+    if "dict" in data:
+        return {str(key): _unpacked(item, arrays) for key, item in data["dict"]}
+    if "tuple" in data:
+        return tuple(_unpacked(item, arrays) for item in data["tuple"])
+    return [_unpacked(item, arrays) for item in data["list"]]
+
+
+def close(found: Plain, wanted: Plain, tolerance: float = 1e-5) -> bool:
+    """Whether numbers, arrays, and lists and dicts of them agree: relative or absolute, NaN equal to NaN.
+
+    Arrays must have the same shape; a tensor and an array of the same values agree; lists and arrays do not.
+    """
+    if isinstance(wanted, Array):
+        return isinstance(found, Array) and _close_arrays(found.values, wanted.values, tolerance)
+    if isinstance(wanted, (list, tuple)):
+        alike = isinstance(found, (list, tuple)) and len(found) == len(wanted)
+        return alike and all(close(one, other, tolerance) for one, other in zip(found, wanted, strict=True))
+    if isinstance(wanted, Mapping):
+        alike = isinstance(found, Mapping) and found.keys() == wanted.keys()
+        return alike and all(close(found[key], wanted[key], tolerance) for key in wanted)
+    if isinstance(wanted, (int, float)) and not isinstance(wanted, bool):
+        return is_number(found) and _close_numbers(float(found), float(wanted), tolerance)
+    return type(found) is type(wanted) and bool(found == wanted)
+
+
+def is_number(value: Plain) -> bool:
+    """Whether a value is an int or float (bools are neither)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _close_numbers(found: float, wanted: float, tolerance: float) -> bool:
+    if math.isnan(wanted) or math.isnan(found):
+        return math.isnan(wanted) and math.isnan(found)
+    return found == wanted or abs(found - wanted) <= tolerance * max(1.0, abs(wanted))
+
+
+def _close_arrays(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:
+    if found.shape != wanted.shape:
+        return False
+    one, other = found.astype(np.float64), wanted.astype(np.float64)
+    size = float(np.nanmax(np.abs(other), initial=0.0, where=np.isfinite(other)))
+    return bool(np.allclose(one, other, rtol=tolerance, atol=tolerance * max(1.0, size), equal_nan=True))
+
+
+def shown(value: Plain, longest: int = 160) -> str:
+    """A value in at most `longest` characters, on one line."""
+    text = " ".join(repr(value[:200] if isinstance(value, (str, list, tuple)) else value).split())
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."

@@ -1,0 +1,246 @@
+"""The frame of the checks: whatever an answer does, there is a result; plain data crosses the border as it is."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit import checks
+from labkit.checks import check, child, exercise, progress
+from labkit.checks.child import observe_all
+from labkit.checks.exercise import Case
+from labkit.checks.wire import Array, Other, close, dumps, loads, plain
+from labkit.errors import UsageError
+from labkit.work import Work
+
+WHERE = ["child", "thread"]
+
+
+@pytest.fixture(params=WHERE)
+def anywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """In a forked child, and in the thread that takes its place where there is no fork."""
+    if request.param == "child" and not child.CAN_FORK:
+        pytest.skip("this system has no safe fork")
+    monkeypatch.setattr(child, "CAN_FORK", request.param == "child")
+    return str(request.param)
+
+
+def right(lengths: list[int], coverage: float) -> int:
+    return next(n for n in sorted(lengths) if sum(one <= n for one in lengths) >= coverage * len(lengths) - 1e-9)
+
+
+def test_a_right_answer_passes(anywhere: str) -> None:
+    result = check("1.3", right)
+    assert (result.passed, result.points, result.hint, result.example) == (True, 10.0, "", None)
+
+
+def test_an_answer_that_loops_is_given_up_at_the_limit(anywhere: str) -> None:
+    stop = time.monotonic() + 3  # so that the thread of this test comes to an end
+
+    def loops(lengths: list[int], coverage: float) -> int:
+        while time.monotonic() < stop:
+            with contextlib.suppress(BaseException):
+                time.sleep(0.01)
+        return 0
+
+    started = time.monotonic()
+    result = check("1.3", loops, timeout=0.5)
+    assert time.monotonic() - started < 2.5
+    assert (result.status, result.points) == ("failed", 0.0)
+    assert "too long" in result.hint
+    assert ("restart the kernel" in result.hint) == (anywhere == "thread")
+
+
+def test_a_hang_that_swallows_everything_is_killed() -> None:
+    def stubborn(lengths: list[int], coverage: float) -> int:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            pass
+
+    assert "too long" in check("1.3", stubborn, timeout=0.5).hint
+
+
+def test_an_answer_that_exits_is_only_an_answer(anywhere: str) -> None:
+    def leaves(lengths: list[int], coverage: float) -> int:
+        raise SystemExit(0)
+
+    result = check("1.3", leaves)
+    assert result.status == "failed" and "SystemExit" in result.hint
+
+
+def test_an_answer_that_ends_its_process_does_not_end_the_kernel() -> None:
+    def ends(lengths: list[int], coverage: float) -> int:
+        os._exit(0)
+
+    assert "ended before it gave a result" in check("1.3", ends).hint
+
+
+def test_an_error_that_cannot_be_shown_is_only_an_answer(anywhere: str) -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def odd(lengths: list[int], coverage: float) -> int:
+        raise Odd
+
+    assert "Odd" in check("1.3", odd).hint
+
+
+def test_a_result_that_is_too_large_or_nested_is_refused_as_an_answer(anywhere: str) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    assert check("1.3", lambda lengths, coverage: endless).status == "failed"
+    assert check("1.3", lambda lengths, coverage: np.zeros(3_000_000)).status == "failed"
+
+
+def test_a_check_works_after_torch_has_used_several_threads() -> None:
+    torch.set_num_threads(2)
+    try:
+        torch.ones(600, 600) @ torch.ones(600, 600)
+
+        def multiplies(lengths: list[int], coverage: float) -> int:
+            assert (torch.ones(600, 600) @ torch.ones(600, 600))[0, 0] == 600
+            return right(lengths, coverage)
+
+        assert check("1.3", multiplies).passed
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_not_implemented_by_someone_else_is_a_failure_and_by_the_answer_is_not_attempted() -> None:
+    def borrowed(lengths: list[int], coverage: float) -> int:
+        return int(torch.nn.Module()(1))  # Module.forward raises NotImplementedError
+
+    def half(lengths: list[int], coverage: float) -> int:
+        if len(lengths) > 1:
+            raise NotImplementedError
+        return lengths[0]
+
+    def untouched(lengths: list[int], coverage: float) -> int:
+        raise NotImplementedError()
+
+    assert check("1.3", borrowed).status == "failed"
+    assert check("1.3", half).status == "failed" and "NotImplementedError" in check("1.3", half).hint
+    assert check("1.3", untouched).status == "not attempted"
+
+
+@pytest.mark.parametrize("thing", [None, 3, "text", [], object(), int, print], ids=lambda thing: type(thing).__name__)
+def test_what_is_no_answer_at_all_fails_without_an_error(thing: Any) -> None:
+    result = check("1.3", thing)
+    assert (result.status, result.points) == ("failed", 0.0)
+
+
+def test_an_unknown_exercise_is_named_with_its_neighbours() -> None:
+    with pytest.raises(UsageError, match=r"no exercise '1\.33'; .*did you mean 1\.3\?"):
+        check("1.33", right)
+
+
+def test_what_an_answer_prints_stays_out_of_the_page(capfd: pytest.CaptureFixture[str], anywhere: str) -> None:
+    def prints(lengths: list[int], coverage: float) -> int:
+        print("debugging")
+        return right(lengths, coverage)
+
+    check("1.3", prints)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_forged_equality_earns_nothing(anywhere: str) -> None:
+    class Anything(int):
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = int.__hash__
+
+    assert check("1.3", lambda lengths, coverage: Anything(0)).points == 0
+
+
+def test_cases_reach_the_answer_in_order_and_what_was_not_reached_is_missing() -> None:
+    def observe(answer: Any, inputs: Any) -> dict[str, Any]:
+        if inputs["n"] == 2:
+            time.sleep(30)
+        return {"value": inputs["n"]}
+
+    observed = observe_all(observe, None, [Case({"n": n}) for n in range(4)], timeout=0.5)
+    assert [one.value for one in observed.each] == [0, 1, None, None]
+    assert [one.missing for one in observed.each] == [False, False, True, True]
+
+
+# Results
+
+
+def test_a_result_shows_itself_in_words_and_html_and_as_data() -> None:
+    result = check("1.3", lambda lengths, coverage: "<script>alert(1)</script>")
+    bundle = result._repr_mimebundle_()
+    assert "<script>" not in bundle["text/html"] and "&lt;script&gt;" in bundle["text/html"]
+    data = json.loads(json.dumps(bundle["application/vnd.labkit.check+json"]))
+    assert (data["exercise"], data["points"], data["max_points"]) == ("1.3", 0.0, 10.0)
+    assert "0 of 10 points" in str(result) and "Expected:" in str(result)
+    assert all(row["name"] in str(result) for row in data["properties"])
+
+
+def test_a_graded_result_has_no_example() -> None:
+    one = exercise("1.3")
+    cases = list(one.cases(np.random.default_rng(0)))
+    observed = observe_all(one.observe, lambda lengths, coverage: 0, cases, 10)
+    assert checks.judge_all(one, cases, observed, graded=True).example is None
+    assert checks.judge_all(one, cases, observed).example is not None
+
+
+def test_results_are_kept_where_the_student_works(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check("1.3", right)
+    assert not list(tmp_path.iterdir()), "no student's folder, no trace"
+    (tmp_path / ".labkit").mkdir()
+    check("1.3", right)
+    assert Work().checks["1.3"]["points"] == 10
+    check("1.3", lambda lengths, coverage: 0)
+    assert Work().checks["1.3"]["status"] == "failed", "the last one counts"
+    view = progress()
+    assert f"of {10 * len(checks.exercises())} points" in str(view)
+    assert "1.3" in view._repr_html_() and view.points == 0
+
+
+# Plain data
+
+scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20)
+values = st.recursive(
+    scalars | st.builds(lambda n: plain(torch.arange(n)), st.integers(1, 5)),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(values)
+def test_plain_data_comes_back_as_it_went(value: Any) -> None:
+    assert repr(loads(dumps(value))) == repr(value)
+
+
+def test_numbers_of_libraries_are_numbers_and_arrays_are_no_lists() -> None:
+    assert plain(np.int64(3)) == 3 and type(plain(np.float32(0.5))) is float and plain(torch.tensor(2)) == 2
+    assert isinstance(plain(np.arange(3)), Array) and isinstance(plain(torch.arange(3)), Array)
+    assert plain([np.int64(1), (2,)]) == [1, (2,)]
+    assert plain(object()) == Other("object")
+    assert close(plain(torch.arange(3)), plain(np.arange(3))) and not close([0, 1, 2], plain(np.arange(3)))
+
+
+def test_closeness_is_that_of_float32() -> None:
+    assert close(1.0 + 9e-6, 1.0) and not close(1.0 + 2e-5, 1.0)
+    assert close(1e4 * (1 + 9e-6), 1e4) and not close(float("nan"), 1.0) and close(float("nan"), float("nan"))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x04.", dumps([1])[:-9]], ids=["empty", "pickle", "cut"])
+def test_bytes_of_strangers_are_no_plain_data(data: bytes) -> None:
+    with pytest.raises(ValueError, match="not plain data"):
+        loads(data)
