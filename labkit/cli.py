@@ -234,6 +234,11 @@ def report(folder: Path, /) -> int:
     return 0
 
 
+# By name, and loaded when called: the course stands around the way of a review, which imports nothing from there.
+app.command("labkit.course.commands:course", help="The notebooks: build, release, start, update, hand in.")
+app.command("labkit.course.commands:check", help="Run notebooks and print points and hints by exercise.")
+
+
 def _config(profile: str | None, file: Path | None, assignments: Sequence[str], given: Any) -> Config:
     """The settings of a run: the profile's, then the file's, those of --set, and on top the options."""
     options = {name: value for name, value in vars(given).items() if value is not None}

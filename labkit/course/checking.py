@@ -1,0 +1,124 @@
+"""`labkit check`: run notebooks and gather what their checks say, exercise by exercise.
+
+A student's own look before handing in, and an instructor's first one. It believes what the notebook's own kernel says, so
+it is no grading: a notebook may claim any points.
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.course.notebooks import Notebook, NotebookError, exercise_of, read_notebook, without_hidden_tests
+from labkit.course.running import CELL_SECONDS, run_notebook
+from labkit.errors import UsageError
+from labkit.work import FOLDER, course_folder
+
+MIME = "application/vnd.labkit.check+json"  # under which a result of labkit.checks shows itself as data
+NOT_SHOWN = "no result"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the last check of an exercise said. status: as of labkit.checks, or "no result" where its cell showed none."""
+
+    exercise: str
+    status: str = NOT_SHOWN
+    points: float = 0.0
+    max_points: float = 0.0
+    hint: str = ""
+    properties: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One notebook's results. trouble: why it could not be run to the end, empty where it was."""
+
+    notebook: str
+    rows: tuple[Row, ...]
+    seconds: float
+    trouble: str = ""
+
+    @property
+    def points(self) -> float:
+        """All points together."""
+        return round(sum(row.points for row in self.rows), 1)
+
+    @property
+    def max_points(self) -> float:
+        """What all right would give."""
+        return sum(row.max_points for row in self.rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts: the fields, the sums, and whether the notebook ran."""
+        facts = dataclasses.asdict(self)
+        rows = facts.pop("rows")
+        sums = {"points": self.points, "max_points": self.max_points, "ran": not self.trouble}
+        return facts | sums | {"exercises": rows}
+
+    def __str__(self) -> str:
+        lines = [f"{self.notebook}: {self.points:g} of {self.max_points:g} points, {self.seconds:.0f} s"]
+        for row in self.rows:
+            lines.append(f"  {row.exercise:<5} {row.status:<13} {row.points:>4g} of {row.max_points:g}")
+            lines += [f"        {row.hint}"] if row.hint else []
+        if not self.rows:
+            lines.append("  no checks in it")
+        return "\n".join([*lines, f"  not run to the end: {self.trouble}"] if self.trouble else lines)
+
+
+def refuse_strangers(paths: Sequence[Path], trust: bool) -> None:
+    """Raise UsageError for a path that is no notebook, or lies outside one's own course folder unless it is trusted."""
+    if not paths:
+        raise UsageError("nothing to check; wanted one notebook or more")
+    own = course_folder().resolve()
+    is_own_folder = (own / FOLDER).is_dir()
+    for path in paths:
+        if not path.is_file() or path.suffix != ".ipynb":
+            raise UsageError(f"{path}: no such notebook; wanted a file NAME.ipynb")
+        if not trust and not (is_own_folder and path.resolve().is_relative_to(own)):
+            raise UsageError(
+                f"{path} is not in your own course folder, and checking it runs its code with all your rights; "
+                "read it first, then add --trust"
+            )
+
+
+def check_notebook(path: Path, cell_seconds: int = CELL_SECONDS) -> Checked:
+    """Run one notebook in its folder and gather its results; a notebook that cannot be read is a result too."""
+    begun = time.monotonic()
+    try:
+        notebook = read_notebook(path)
+    except NotebookError as why:
+        return Checked(str(path), (), 0.0, str(why))
+    for cell in notebook["cells"]:
+        cell["source"] = without_hidden_tests(cell["source"])
+    run = run_notebook(notebook, path.resolve().parent, cell_seconds)
+    return Checked(str(path), tuple(results(run.notebook)), round(time.monotonic() - begun, 1), run.trouble)
+
+
+def results(notebook: Notebook) -> Iterable[Row]:
+    """The results that an executed notebook shows, by exercise; the last of each counts, and a check without one is named."""
+    rows: dict[str, Row] = {}
+    for cell in notebook["cells"]:
+        asked = exercise_of(cell)
+        if asked:
+            rows.setdefault(asked, Row(asked, max_points=float(cell["metadata"]["nbgrader"].get("points", 0))))
+        for output in cell.get("outputs", ()):
+            shown = output.get("data", {}).get(MIME)
+            row = _row(shown)
+            if row:
+                rows[row.exercise] = row
+    return rows.values()
+
+
+def _row(shown: Any) -> Row | None:
+    """A result as a check shows it; none for anything else, since a notebook may show what it likes."""
+    try:
+        facts = {field.name: shown[field.name] for field in dataclasses.fields(Row)}
+        points, most = float(facts["points"]), float(facts["max_points"])
+        text = {name: str(facts[name]) for name in ("exercise", "status", "hint")}
+        rows = tuple({"name": str(each["name"]), "held": bool(each["held"])} for each in facts["properties"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Row(points=points, max_points=most, properties=rows, **text) if 0 <= points <= most else None

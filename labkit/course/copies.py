@@ -1,0 +1,212 @@
+"""A student's own copy of the course: started from a release, updated to a newer one without losing a line.
+
+Beside the work itself (labkit.work) `.labkit/` holds course.json, the record of the release that each notebook began as,
+and backups/. How two notebooks become one is merge.py's.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit import __version__
+from labkit.course.build import checkout
+from labkit.course.merge import merge, record
+from labkit.course.notebooks import Notebook, NotebookError, notebook_bytes, parse_notebook, read_notebook
+from labkit.errors import LabkitError, UsageError
+from labkit.files import whole_folder, write_atomically
+from labkit.work import FOLDER, KINDS
+
+RECORD = "course.json"
+MANIFEST = "release.json"
+BACKUPS = "backups"
+_FORMAT = 1
+
+Records = dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Updated:
+    """What an update did. changed: notebooks; notes: a sentence each; left: damaged notebooks, as they were, with why."""
+
+    changed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    backup: Path | None = None
+
+    def __str__(self) -> str:
+        lines = [f"updated: {', '.join(self.changed)}" if self.changed else "Nothing to update."]
+        lines += [f"  {note}" for note in self.notes]
+        lines += [f"left as it is: {why}" for why in self.left]
+        return "\n".join([*lines, f"backup: {self.backup}"] if self.backup else lines)
+
+
+def released_notebooks(source: Path | None) -> dict[str, bytes]:
+    """By file name, the students' notebooks of a release or a checkout.
+
+    source: its folder; where None the current folder if that is a release, else the checkout that labkit runs from. Raises
+    UsageError where there are none.
+    """
+    folder = source or (Path.cwd() if (Path.cwd() / MANIFEST).is_file() else checkout())
+    if source is not None and not source.is_dir():
+        raise UsageError(f"--from {source}: no such folder")
+    found = {path.name: path.read_bytes() for path in sorted((folder / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
+    if not found and source is None:
+        raise UsageError(
+            "this labkit was installed without notebooks; name the folder of the release with --from FOLDER"
+        )
+    if not found:
+        raise UsageError(f"--from {source}: it has no notebooks/NN_name.ipynb; wanted the folder of a release")
+    _refuse_damaged(folder, found)
+    return found
+
+
+def _refuse_damaged(folder: Path, notebooks: Mapping[str, bytes]) -> None:
+    """Raise UsageError where a release's notebook is not the one that its manifest names; a checkout has none."""
+    if not (folder / MANIFEST).is_file():
+        return
+    try:
+        listed = json.loads((folder / MANIFEST).read_bytes())["files"]
+        odd = [
+            name
+            for name, data in notebooks.items()
+            if listed.get(f"notebooks/{name}") != hashlib.sha256(data).hexdigest()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(
+            f"{folder / MANIFEST} is damaged; wanted the folder of a release as it was handed out"
+        ) from None
+    if odd:
+        raise UsageError(
+            f"{folder}: {', '.join(odd)} is not as it was released; wanted the folder as it was handed out"
+        )
+
+
+def start(folder: Path, source: Path | None = None) -> list[str]:
+    """Make a student's own copy in a new folder; the names of its notebooks.
+
+    Raises UsageError where something is there already, or where `released_notebooks` finds none.
+    """
+    if (folder / FOLDER / RECORD).is_file():
+        raise UsageError(f"{folder} is a copy of the course already; labkit course update brings it up to date")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; wanted a new folder")
+    notebooks = released_notebooks(source)
+    records = {name: record(parse_notebook(content, name)) for name, content in notebooks.items()}
+    with contextlib.nullcontext(folder) if folder.is_dir() else whole_folder(folder.absolute()) as new:
+        for name, content in notebooks.items():
+            write_atomically(new / name, content)
+        (new / FOLDER).mkdir()
+        _write_records(new, records)
+    return list(notebooks)
+
+
+def find_copy(folder: Path) -> Path:
+    """The copy of the course that a folder is or lies in. Raises UsageError where it is none."""
+    here = folder.absolute()
+    found = next((place for place in (here, *here.parents) if (place / FOLDER / RECORD).is_file()), None)
+    if found is None:
+        raise UsageError(f"{folder} is no copy of the course; labkit course start FOLDER makes one")
+    return found
+
+
+def update(folder: Path, source: Path | None = None) -> Updated:
+    """Bring a newer release into a student's copy; a backup is made before anything is written.
+
+    A notebook that cannot be read stays as it is and is named. An update that was cut off is finished by the next. Raises
+    UsageError for a folder that is no copy.
+    """
+    copy = find_copy(folder)
+    with _locked(copy):
+        records = _read_records(copy)
+        plan, notes, left = _planned(copy, records, released_notebooks(source))
+        changed = {name: content for name, (content, _) in plan.items() if _differs(copy / name, content)}
+        newer = records | {name: recorded for name, (_, recorded) in plan.items()}
+        backup = _back_up(copy) if changed or newer != records else None
+        for name, content in changed.items():
+            write_atomically(copy / name, content)
+        if newer != records:
+            _write_records(copy, newer)
+    return Updated(tuple(changed), tuple(notes), tuple(left), backup)
+
+
+def _planned(
+    copy: Path, records: Records, released: Mapping[str, bytes]
+) -> tuple[dict[str, tuple[bytes, dict[str, str]]], list[str], list[str]]:
+    """By notebook its new content and record; then notes, and the notebooks that cannot be read."""
+    plan, notes, left = {}, [], []
+    for name, content in released.items():
+        newer = parse_notebook(content, name)
+        try:
+            merged, said = _merged(copy / name, records.get(name, {}), newer, content)
+        except NotebookError as why:
+            left.append(str(why))
+            continue
+        plan[name] = merged, record(newer)
+        notes += [f"{name}, {note}" for note in said]
+    return plan, notes, left
+
+
+def _merged(path: Path, recorded: Mapping[str, str], newer: Notebook, content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """What a notebook of the copy is to hold: byte for byte the release's where nothing in it is the student's."""
+    if not path.exists():
+        return content, ()
+    mine = read_notebook(path)
+    merged = merge(mine, recorded, newer)
+    if merged.notebook == mine:
+        return path.read_bytes(), merged.notes
+    return notebook_bytes(merged.notebook), merged.notes
+
+
+def _differs(path: Path, content: bytes) -> bool:
+    return not path.is_file() or path.read_bytes() != content
+
+
+def _back_up(copy: Path) -> Path:
+    """Every notebook and what is kept beside them, as they are now, in a folder named after the time."""
+    stamp = time.strftime("%Y-%m-%d-%H%M%S")
+    backups = copy / FOLDER / BACKUPS
+    names = (f"{stamp}-{number}" if number else stamp for number in range(1000))
+    target = next(backups / name for name in names if not (backups / name).exists())
+    kept = [*copy.glob("*.ipynb"), *((copy / FOLDER / f"{kind}.json") for kind in KINDS), copy / FOLDER / RECORD]
+    with whole_folder(target) as new:
+        for path in kept:
+            if path.is_file():
+                shutil.copyfile(path, new / path.name)
+    return target
+
+
+@contextlib.contextmanager
+def _locked(copy: Path) -> Iterator[None]:
+    """One update at a time."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(copy / FOLDER / ".update.lock", timeout=10):
+            yield
+    except Timeout:
+        raise LabkitError(f"{copy}: another update is at work there") from None
+
+
+def _read_records(copy: Path) -> Records:
+    path = copy / FOLDER / RECORD
+    try:
+        content: Any = json.loads(path.read_bytes())
+        if content["format"] != _FORMAT:
+            raise UsageError(f"{path} was written by labkit {content['labkit']}, which is newer; update labkit first")
+        return {str(name): {**cells} for name, cells in content["notebooks"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UsageError(
+            f"{path} is damaged, so what is yours cannot be told from the release's; "
+            f"an older one may be in {BACKUPS}/ beside it, and labkit course start makes a fresh copy elsewhere"
+        ) from None
+
+
+def _write_records(copy: Path, records: Records) -> None:
+    content = {"format": _FORMAT, "labkit": __version__, "notebooks": records}
+    write_atomically(copy / FOLDER / RECORD, json.dumps(content, indent=1, sort_keys=True) + "\n")

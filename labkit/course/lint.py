@@ -1,0 +1,156 @@
+"""What keeps a lesson's notebook thin and readable, as findings: a line each, with the cell.
+
+Looks at a student notebook and runs nothing; pictures_without_alt looks at one that was run. Not about Python's style, which
+is ruff's.
+"""
+
+import ast
+import itertools
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from labkit.course.notebooks import Cell, Notebook, is_check, is_solution
+
+MOST_CODE_LINES = 15
+USUAL_CODE_LINES = range(2, 7)
+USUAL_WORDS = range(13, 61)
+OPENING_CELLS, CLOSING_CELLS = 6, 8
+_OPENING = {
+    "what one will be able to do": r"able to",
+    "what one needs": r"\bneeds?\b",
+    "the time": r"\bminutes?\b",
+    "the profile": r"\bprofile\b",
+}
+_CLOSING = {
+    "takeaways": r"take\s?-?away|take with you|what to remember",
+    "a reflection": r"\breflection\(",
+    "a link to what comes next": r"\]\([^)\s]+\.(ipynb|md)\)",
+}
+_PATH = re.compile(r"^(/\w[\w.-]*/|/(home|root|tmp|usr|work|Users)\b|~/|[A-Za-z]:[\\/])")
+_PATH_IN_PROSE = re.compile(r"(?<![\w.:/])(/(home|root|tmp|work|Users)/|[A-Za-z]:\\)\w")
+_DRAWS = {"plot", "hist", "bar", "barh", "scatter", "imshow", "subplots", "boxplot", "fill_between"}
+
+
+def lint(notebook: Notebook, files: Collection[str] = (), drawing: Collection[str] = ()) -> list[str]:
+    """Every finding in a student notebook.
+
+    files: names beside it to which it may link. drawing: functions that draw, such as those of labkit.figures.
+    """
+    cells = notebook["cells"]
+    found = [*_outputs(cells), *_sizes(cells), *_links(cells, files)]
+    found += _missing("opening", _OPENING, cells[:OPENING_CELLS]) + _missing(
+        "closing", _CLOSING, cells[-CLOSING_CELLS:]
+    )
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            found += [f"cell {cell['id']}: {why}" for why in _code(cell, {*drawing, *_DRAWS})]
+        elif cell["cell_type"] == "markdown":
+            found += [f"cell {cell['id']}: {why}" for why in _prose(cell)]
+    return found
+
+
+def _outputs(cells: list[Cell]) -> list[str]:
+    return [f"cell {cell['id']}: has an output" for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+
+
+def _is_exercise(cell: Cell) -> bool:
+    return is_solution(cell) or is_check(cell)
+
+
+def _code_lines(cell: Cell) -> int:
+    return sum(bool(line.strip()) for line in cell["source"].splitlines())
+
+
+def _words(cell: Cell) -> int:
+    return len(re.findall(r"[\w'’-]+", cell["source"]))
+
+
+def _sizes(cells: list[Cell]) -> Iterator[str]:
+    """No long code cell outside exercises, and usual sizes in more than half of the cells."""
+    code = [cell for cell in cells if cell["cell_type"] == "code" and not _is_exercise(cell)]
+    prose = [cell for cell in cells if cell["cell_type"] == "markdown"]
+    for cell in code:
+        if _code_lines(cell) > MOST_CODE_LINES:
+            yield f"cell {cell['id']}: {_code_lines(cell)} lines of code; at most {MOST_CODE_LINES} outside exercises"
+    usual_code = sum(_code_lines(cell) in USUAL_CODE_LINES for cell in code)
+    usual_prose = sum(_words(cell) in USUAL_WORDS for cell in prose)
+    if code and 2 * usual_code <= len(code):
+        yield f"only {usual_code} of {len(code)} code cells have 2 to 6 lines"
+    if prose and 2 * usual_prose <= len(prose):
+        yield f"only {usual_prose} of {len(prose)} prose cells have 13 to 60 words"
+
+
+def _missing(part: str, wanted: dict[str, str], cells: list[Cell]) -> list[str]:
+    text = "\n".join(cell["source"] for cell in cells)
+    return [
+        f"the {part} lacks {name}" for name, pattern in wanted.items() if not re.search(pattern, text, re.IGNORECASE)
+    ]
+
+
+def _links(cells: list[Cell], files: Collection[str]) -> Iterator[str]:
+    """Links to files that are not there; those elsewhere are not looked at."""
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", cell["source"]):
+                if "://" not in target and not target.startswith("mailto:") and target not in files:
+                    yield f"cell {cell['id']}: links to {target}, which is not there"
+
+
+def _prose(cell: Cell) -> Iterator[str]:
+    if _PATH_IN_PROSE.search(cell["source"]):
+        yield "names a path of one machine"
+    if re.search(r"!\[\s*\]\(", cell["source"]) or re.search(r"<img(?![^>]*\balt=[\"'][^\"'])", cell["source"]):
+        yield "has a picture without a text alternative"
+
+
+def _code(cell: Cell, drawing: Collection[str]) -> Iterator[str]:
+    try:
+        tree = ast.parse(re.sub(r"^[%!].*", "pass", cell["source"], flags=re.MULTILINE))
+    except SyntaxError as why:
+        yield f"is not Python: {why.msg}"
+        return
+    nodes = list(ast.walk(tree))
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    if not is_solution(cell) and any(isinstance(node, definitions) for node in nodes):
+        yield "defines a function or a class outside an exercise; helpers belong into labkit"
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    if any(_PATH.match(text) for text in texts):
+        yield "has an absolute path"
+    called = {_called(node) for node in nodes if isinstance(node, ast.Call)}
+    if "show" in called or (called & set(drawing) and "figure" not in called):
+        yield "draws without figure(...) of labkit.widgets, which gives the text alternative"
+
+
+def _called(call: Any) -> str:
+    """The last name of what is called: `plot` of `ax.plot(...)`."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def pictures_without_alt(notebook: Notebook) -> list[str]:
+    """Pictures among the outputs of a notebook that was run which say nothing to a reader who cannot see them."""
+    found = []
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            page = "".join(data.get("text/html", ""))
+            bare = any(kind.startswith("image/") for kind in data) and not page
+            if bare or re.search(r"<img(?![^>]*\balt=[\"'][^\"'])", page):
+                found.append(f"cell {cell['id']}: shows a picture without a text alternative")
+    return found
+
+
+def leaks(solution: Notebook, student: Notebook) -> list[str]:
+    """Two consecutive lines of a solution that a student notebook holds in a row, white space and trivial lines aside."""
+    pairs = {pair for cell in student["cells"] for pair in _pairs(cell["source"].splitlines())}
+    found = []
+    for cell in solution["cells"]:
+        for region in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", cell["source"], re.DOTALL):
+            found += [f"cell {cell['id']}: {' / '.join(pair)}" for pair in _pairs(region.splitlines()) if pair in pairs]
+    return found
+
+
+def _pairs(lines: list[str]) -> list[tuple[str, str]]:
+    """Every two neighbours among the lines that say something."""
+    said = [" ".join(line.split()) for line in lines if len(re.sub(r"\W", "", line)) >= 5]
+    return list(itertools.pairwise(said))

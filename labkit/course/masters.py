@@ -1,0 +1,226 @@
+"""A lesson's text master, solutions/NN_name.py: read, and refused with file and line where its exercises are odd.
+
+Makes no notebook (build.py). Needs jupytext, which the extra `instructor` brings.
+"""
+
+import ast
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from labkit.course.notebooks import LESSON_NAME, check_cell_id, exercise_cell_id, region
+from labkit.errors import UsageError, did_you_mean
+
+OPTIONS = ("exercise", "check", "name", "tags")
+FACTS = ("title", "minutes")
+SOLUTION, HIDDEN = "SOLUTION", "HIDDEN TESTS"
+_MARK = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS)")  # as loosely as nbgrader looks for them
+
+
+class MasterError(UsageError):
+    """A master that gives no notebook; the text names file and line."""
+
+
+@dataclass(frozen=True)
+class MasterCell:
+    """One cell of a master. line: of its `# %%`, from 1; exercise, check: ids, empty where it is none."""
+
+    id: str
+    type: str
+    source: str
+    line: int
+    exercise: str = ""
+    check: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Master:
+    """A lesson as it was written. lesson: two digits, such as "01"."""
+
+    path: Path
+    lesson: str
+    title: str
+    minutes: int
+    cells: tuple[MasterCell, ...]
+
+    @property
+    def notebook_name(self) -> str:
+        """The file name of the lesson's notebooks."""
+        return self.path.with_suffix(".ipynb").name
+
+
+def read_master(path: Path, known: Collection[str]) -> Master:
+    """The master in a file, its exercises and checks held against the ids that labkit.checks knows.
+
+    Raises MasterError for anything that would give no good notebook, UsageError where jupytext is absent.
+    """
+    named = LESSON_NAME.fullmatch(path.stem)
+    if not named:
+        raise MasterError(f"{path}: a master is named NN_name.py, such as 01_tokenization.py")
+    text = path.read_text("utf-8").replace("\r\n", "\n")
+    facts = _facts(path, text)
+    cells = tuple(_cells(path, text, named[1]))
+    _refuse_repeated_ids(path, cells)
+    for cell in cells:
+        _check_regions(path, cell)
+    _check_exercises(path, cells, named[1], known)
+    return Master(path, named[1], facts["title"], int(facts["minutes"]), cells)
+
+
+def _refuse(path: Path, line: int, why: str) -> NoReturn:
+    raise MasterError(f"{path} line {line}: {why}")
+
+
+def _facts(path: Path, text: str) -> dict[str, str]:
+    """The head of a master: `# key: value` lines between two `# ---`."""
+    lines = text.splitlines()
+    if not lines or lines[0] != "# ---" or "# ---" not in lines[1:]:
+        _refuse(path, 1, "a master opens with # ---, # title: ..., # minutes: ..., # ---")
+    facts = {}
+    for number, line in enumerate(lines[1 : lines.index("# ---", 1)], start=2):
+        key, _, value = line.removeprefix("#").partition(":")
+        if key.strip() not in FACTS:
+            _refuse(path, number, f"{line!r} is none of {', '.join(FACTS)}{did_you_mean(key.strip(), FACTS)}")
+        facts[key.strip()] = value.strip()
+    missing = [name for name in FACTS if not facts.get(name)]
+    if missing or not facts["minutes"].isdigit():
+        _refuse(
+            path, 1, f"wanted a title and minutes as a whole number; missing or odd: {', '.join(missing or FACTS[1:])}"
+        )
+    return facts
+
+
+def _cells(path: Path, text: str, lesson: str) -> Iterator[MasterCell]:
+    seen: Counter[str] = Counter()
+    for cell, line in _parsed(path, text):
+        options = {key: value for key, value in cell["metadata"].items() if key != "lines_to_next_cell"}
+        for key in options:
+            if key not in OPTIONS:
+                nearest = did_you_mean(key, OPTIONS)
+                _refuse(path, line, f"{key!r} is no option of a cell; there are {', '.join(OPTIONS)}{nearest}")
+        exercise, check = str(options.get("exercise", "")), str(options.get("check", ""))
+        if (exercise or check) and cell["cell_type"] != "code":
+            _refuse(path, line, "an exercise or a check is a code cell")
+        source = cell["source"].rstrip()
+        cell_id = _cell_id(options, exercise, check) or _content_id(lesson, cell["cell_type"], source, seen)
+        yield MasterCell(cell_id, cell["cell_type"], source, line, exercise, check, tuple(options.get("tags", ())))
+
+
+def _parsed(path: Path, text: str) -> Iterable[tuple[Any, int]]:
+    """Jupytext's cells, each with the line of its `# %%`."""
+    lines = text.splitlines()
+    head = lines.index("# ---", 1)
+    starts = [number for number, line in enumerate(lines, start=1) if line.startswith("# %%")]
+    for number, line in enumerate(lines[head + 1 : starts[0] - 1 if starts else None], start=head + 2):
+        if line.strip():
+            _refuse(path, number, "wanted # %% or # %% [markdown], which begin a cell")
+    body = "\n".join(lines[starts[0] - 1 :]) if starts else ""
+    cells = _jupytext().reads(body, fmt="py:percent").cells
+    if len(cells) != len(starts):
+        raise MasterError(f"{path}: {len(starts)} lines begin with # %%, but jupytext finds {len(cells)} cells")
+    return zip(cells, starts, strict=True)
+
+
+def _jupytext() -> Any:
+    try:
+        import jupytext
+    except ImportError:
+        raise UsageError("building notebooks needs jupytext: pip install labkit[instructor]") from None
+    return jupytext
+
+
+def _cell_id(options: dict[str, Any], exercise: str, check: str) -> str:
+    """The id that an author gave, by exercise, check or name; none where there is none of them."""
+    if exercise or check:
+        return exercise_cell_id(exercise) if exercise else check_cell_id(check)
+    return re.sub(r"[^a-z0-9]+", "-", str(options.get("name", "")).lower()).strip("-")[:64]
+
+
+def _content_id(lesson: str, kind: str, source: str, seen: "Counter[str]") -> str:
+    """An id that hangs on the content alone, so that a cell keeps it wherever it moves in its lesson."""
+    seen[kind + source] += 1
+    return hashlib.sha256(f"{lesson}\0{kind}\0{source}\0{seen[kind + source]}".encode()).hexdigest()[:12]
+
+
+def _refuse_repeated_ids(path: Path, cells: Iterable[MasterCell]) -> None:
+    first: dict[str, int] = {}
+    for cell in cells:
+        if cell.id in first:
+            _refuse(path, cell.line, f"the cell {cell.id!r} is there already, on line {first[cell.id]}")
+        first[cell.id] = cell.line
+
+
+def _check_regions(path: Path, cell: MasterCell) -> None:
+    """Every mark has its partner, in a cell that is meant for it."""
+    opened: tuple[str, int] | None = None
+    for number, line in enumerate(cell.source.splitlines(), start=cell.line + 1):
+        mark = _MARK.search(line)
+        if mark is None:
+            continue
+        if line.strip() != f"### {mark[0]}":
+            _refuse(path, number, f"{line.strip()!r}: wanted ### {mark[0]} and nothing else on the line")
+        if not (cell.exercise if mark[2] == SOLUTION else cell.check):
+            _refuse(
+                path, number, f"{mark[0]} stands in a cell that is no {'exercise' if mark[2] == SOLUTION else 'check'}"
+            )
+        if mark[1] == "BEGIN" and opened:
+            _refuse(path, number, f"{mark[0]} within the region that began on line {opened[1]}")
+        if mark[1] == "END" and (not opened or opened[0] != mark[2]):
+            _refuse(path, number, f"{mark[0]} without its BEGIN")
+        if mark[1] == "BEGIN" and mark[2] == SOLUTION and not line.startswith((" ", "\t")):
+            _refuse(path, number, "the solution is not within a function: an untouched notebook would stop at its stub")
+        opened = (mark[2], number) if mark[1] == "BEGIN" else None
+    if opened:
+        _refuse(path, opened[1], f"### BEGIN {opened[0]} without its END")
+
+
+def _check_exercises(path: Path, cells: Iterable[MasterCell], lesson: str, known: Collection[str]) -> None:
+    """Exercises and checks belong to one another, to this lesson and to labkit.checks; lesson 00's warm-ups earn nothing."""
+    answered: set[str] = set()
+    waiting: dict[str, int] = {}
+    for cell in cells:
+        exercise = cell.exercise or cell.check
+        if not exercise:
+            continue
+        if exercise.partition(".")[0] != str(int(lesson)):
+            _refuse(path, cell.line, f"exercise {exercise!r} does not belong to lesson {lesson}")
+        if lesson != "00" and exercise not in known:
+            _refuse(path, cell.line, f"labkit.checks has no exercise {exercise!r}{did_you_mean(exercise, known)}")
+        if cell.exercise:
+            _check_answer_cell(path, cell)
+            answered.add(exercise)
+            waiting[exercise] = cell.line
+        elif exercise not in answered:
+            _refuse(path, cell.line, f"a check of exercise {exercise!r}, which no cell above has")
+        else:
+            waiting.pop(exercise)
+            _check_hidden_line(path, cell, lesson)
+    for exercise, line in waiting.items():
+        if lesson != "00":
+            _refuse(path, line, f"exercise {exercise!r} has no check below it")
+
+
+def _check_answer_cell(path: Path, cell: MasterCell) -> None:
+    if not region(cell.source, SOLUTION)[1]:
+        _refuse(path, cell.line, f"exercise {cell.exercise!r} has no ### BEGIN SOLUTION with lines below it")
+
+
+def _check_hidden_line(path: Path, cell: MasterCell, lesson: str) -> None:
+    """Nbgrader gives full marks to a result that is no plain float: the last thing hidden must be float(...)."""
+    _, hidden, after = region(cell.source, HIDDEN)
+    if lesson == "00":
+        if hidden:
+            _refuse(path, cell.line, "the warm-up of lesson 00 earns no points, so it has no hidden tests")
+        return
+    try:
+        last = ast.parse(hidden).body[-1]
+    except (SyntaxError, IndexError):
+        last = ast.Pass()
+    called = last.value.func if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) else None
+    if after.strip() or not (isinstance(called, ast.Name) and called.id == "float"):
+        _refuse(path, cell.line, f"the check of {cell.check!r} must end in hidden tests whose last line is float(...)")

@@ -1,0 +1,164 @@
+"""A newer notebook and a student's copy of the older one, merged by cell: nothing that the student wrote goes.
+
+Pure: notebooks in, a notebook and notes out. The newer notebook gives the order; into it go the answers, every cell that
+the student changed and every cell that is the student's own, each where it stood among its neighbours. Cells that the
+student removed come back. What is unchanged is told by the hashes that were recorded when the copy was made.
+"""
+
+import copy
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from labkit.course.notebooks import Cell, Notebook, cell_hash, grader, is_check, is_solution
+
+NewId = Callable[[], str]
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what the notebook format takes for an id
+_RESULTS = ("outputs", "execution_count")  # of code alone
+_HEADING = "The release has a new text for the exercise above; your answer stayed as it was. The new text:\n\n"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The merged notebook, and a sentence for every cell that both sides had changed."""
+
+    notebook: Notebook
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Place:
+    """One cell of the new notebook on its way: as it came, the student's in its stead, and what follows it."""
+
+    cell: Cell
+    following: list[Cell] = field(default_factory=list)
+
+
+def record(notebook: Notebook) -> dict[str, str]:
+    """By cell id, the hash by which a later merge tells whether a student changed the cell."""
+    return {cell["id"]: cell_hash(cell) for cell in notebook["cells"]}
+
+
+def merge(mine: Notebook, recorded: Mapping[str, str], newer: Notebook, new_id: NewId | None = None) -> Merged:
+    """The newer notebook with all that is the student's in it.
+
+    mine: the student's notebook. recorded: `record` of the notebook that it began as. new_id: ids for cells that need one.
+    """
+    places = {cell["id"]: _Place(copy.deepcopy(cell)) for cell in newer["cells"]}
+    opening = _Place({})  # for the student's cells above the first that is in the newer notebook
+    notes: list[str] = []
+    has = set(map(cell_hash, mine["cells"]))
+    place = opening
+    for cell, known in zip(mine["cells"], _known_as(mine["cells"], recorded, places), strict=True):
+        if known in places:
+            place = places[known]
+            place.following += _meet(place, cell, recorded.get(known), has, notes)
+        elif recorded.get(known) != cell_hash(cell):
+            place.following.append(_own(cell))
+    new_ids = _new_ids(set(places), new_id or (lambda: uuid.uuid4().hex[:12]))
+    cells = [new_ids(cell) for cell in opening.following]
+    for place in places.values():
+        cells += [place.cell, *map(new_ids, place.following)]
+    return Merged({**newer, "cells": cells, **_kept_facts(mine, newer)}, tuple(notes))
+
+
+def _kept_facts(mine: Notebook, newer: Notebook) -> dict[str, Any]:
+    """What a notebook says of itself: the student's kernel stays theirs, the lesson is the newer one's."""
+    lesson = {key: value for key, value in newer["metadata"].items() if key == "labkit"}
+    minor = max(int(mine.get("nbformat_minor", 0)), int(newer["nbformat_minor"]))
+    return {"metadata": {**newer["metadata"], **mine["metadata"], **lesson}, "nbformat_minor": minor}
+
+
+def _known_as(mine: Sequence[Cell], recorded: Mapping[str, str], places: Mapping[str, _Place]) -> list[str]:
+    """The ids under which the course knows the student's cells; empty for a cell of the student's own.
+
+    A cell is known by its id; where a program wrote new ids, an answer by its exercise and others by what is in them.
+    """
+    left = dict.fromkeys([*recorded, *places])
+    known = [_claimed(left, cell.get("id"), cell, recorded, places) for cell in mine]
+    for number, cell in enumerate(mine):
+        known[number] = known[number] or _claimed(left, grader(cell).get("grade_id"), cell, recorded, places)
+    for number, cell in enumerate(mine):
+        if not known[number]:
+            same = next((name for name in left if recorded.get(name) == cell_hash(cell)), "")
+            known[number] = _claimed(left, same, cell, recorded, places)
+    return known
+
+
+def _claimed(
+    left: dict[str, None], name: Any, cell: Cell, recorded: Mapping[str, str], places: Mapping[str, _Place]
+) -> str:
+    """The name, taken out of those that are left, if it is one and means this cell; else the empty string."""
+    if not isinstance(name, str) or name not in left or not (name in recorded or _is_same(places, name, cell)):
+        return ""
+    del left[name]
+    return name
+
+
+def _is_same(places: Mapping[str, _Place], name: str, cell: Cell) -> bool:
+    """Whether this is the newer cell itself, which is there already where an earlier update was cut off."""
+    return name in places and cell_hash(places[name].cell) == cell_hash(cell)
+
+
+def _meet(place: _Place, mine: Cell, recorded: str | None, has: set[str], notes: list[str]) -> Iterable[Cell]:
+    """Put the student's cell and the newer one together; what has to follow the place is returned.
+
+    has: hashes of the student's cells, so that an update that was cut off and comes again adds nothing twice.
+    """
+    newer = place.cell
+    if cell_hash(mine) == cell_hash(newer):
+        place.cell = _with_outputs(newer, mine)
+        return ()
+    if cell_hash(mine) == recorded:
+        return ()
+    untouched_by_release = recorded == cell_hash(newer)
+    if is_solution(newer):
+        place.cell = _answer(mine, newer)
+        if untouched_by_release:
+            return ()
+        notes.append(f"{newer['id']}: your answer is kept; the release's new text for it stands below as plain text")
+        text = _plain_text(newer)
+        return () if cell_hash(text) in has else (text,)
+    if untouched_by_release and not is_check(newer):
+        place.cell = _own(mine) | {"id": newer["id"]}  # as the student left it, type included
+        return ()
+    notes.append(f"{newer['id']}: the release's cell is back or new; what you had made of it stands below")
+    return (_own(mine),)
+
+
+def _answer(mine: Cell, newer: Cell) -> Cell:
+    """The student's source as the exercise's cell: code, with the marks that nbgrader needs."""
+    return _with_outputs(newer | {"source": mine["source"]}, mine)
+
+
+def _with_outputs(cell: Cell, mine: Cell) -> Cell:
+    """The cell with what the student's showed, where both are code."""
+    shown = mine if mine["cell_type"] == "code" else {}
+    fields = {"outputs": shown.get("outputs", []), "execution_count": shown.get("execution_count")}
+    return cell | (fields if cell["cell_type"] == "code" else {})
+
+
+def _own(cell: Cell) -> Cell:
+    """A cell as the student's own: without nbgrader's marks, free to edit and delete."""
+    marks = ("nbgrader", "deletable", "editable")
+    own = cell | {"metadata": {key: value for key, value in cell["metadata"].items() if key not in marks}}
+    return _with_outputs({key: value for key, value in own.items() if key not in _RESULTS}, cell)
+
+
+def _plain_text(cell: Cell) -> Cell:
+    return {"cell_type": "raw", "id": cell["id"], "metadata": {}, "source": _HEADING + cell["source"]}
+
+
+def _new_ids(used: set[str], new_id: NewId) -> Callable[[Cell], Cell]:
+    """What gives a cell an id that no cell before it has, its own where it can stay."""
+
+    def with_id(cell: Cell) -> Cell:
+        name = cell.get("id")
+        while not isinstance(name, str) or not _ID.fullmatch(name) or name in used:
+            name = new_id()
+        used.add(name)
+        return cell | {"id": name}
+
+    return with_id

@@ -1,0 +1,128 @@
+"""The lessons as web pages: solution notebooks executed under the tiny profile, published as HTML with an index.
+
+Widgets become the still pictures that they carry for this. A page loads nothing from elsewhere but the script that sets
+formulas, and that only where it has any.
+"""
+
+import html
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from labkit.course.build import Course
+from labkit.course.lint import pictures_without_alt
+from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook, without_hidden_tests
+from labkit.course.running import run_notebook
+from labkit.errors import LabkitError, UsageError
+from labkit.files import whole_folder, write_atomically
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+CELL_SECONDS = 300
+_MARK_LINES = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION[^\n]*\n?", re.MULTILINE)
+_LESSON_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
+
+
+def publish(course: Course, folder: Path, profile: str = "tiny", tell: Callable[[str], None] = print) -> list[Path]:
+    """Execute every solution notebook and write its page and an index; the paths.
+
+    Raises UsageError where there is no notebook or no nbconvert, LabkitError where a notebook fails or shows a picture that
+    has no text alternative. Pages that stood there stay until all new ones are made.
+    """
+    paths = [path for path in sorted(course.solutions.glob("*.ipynb")) if LESSON_NAME.fullmatch(path.stem)]
+    if not paths:
+        raise UsageError(f"{course.solutions} has no notebooks; labkit course build makes them")
+    export = _exporter()
+    with whole_folder(folder.absolute()) as new:
+        for path in paths:
+            tell(f"{path.stem}: running")
+            write_atomically(new / f"{path.stem}.html", export(_executed(path, profile, paths)))
+        write_atomically(new / "index.html", _index(paths, profile))
+    return [folder / f"{path.stem}.html" for path in paths] + [folder / "index.html"]
+
+
+def _executed(path: Path, profile: str, paths: list[Path]) -> Notebook:
+    """A lesson that ran, as it is to be shown: in an empty folder, so that it shows nobody's predictions."""
+    notebook = read_notebook(path)
+    for cell in notebook["cells"]:
+        cell["source"] = without_hidden_tests(cell["source"])
+    with tempfile.TemporaryDirectory() as empty:
+        run = run_notebook(notebook, Path(empty), CELL_SECONDS, {"LABKIT_PROFILE": profile})
+    if run.trouble:
+        raise LabkitError(f"{path.name} did not run: {run.trouble}")
+    silent = pictures_without_alt(run.notebook)
+    if silent:
+        raise LabkitError(f"{path.name}: {silent[0]}")
+    return shown(run.notebook, {each.stem for each in paths})
+
+
+def shown(notebook: Notebook, lessons: set[str]) -> Notebook:
+    """The executed notebook for readers: no marks, stills instead of widgets, links to pages. lessons: those that have one."""
+    for cell in notebook["cells"]:
+        cell["source"] = _MARK_LINES.sub("", cell["source"])
+        if cell["cell_type"] == "markdown":
+            cell["source"] = _LESSON_LINK.sub(
+                lambda link: f"]({link[1]}.html)" if link[1] in lessons else link[0], cell["source"]
+            )
+        for output in cell.get("outputs", ()):
+            if "text/html" in output.get("data", {}):
+                output["data"].pop(WIDGET, None)
+    notebook["metadata"].pop("widgets", None)
+    return notebook
+
+
+def _exporter() -> Callable[[Notebook], str]:
+    """From an executed notebook to the text of its page."""
+    try:
+        from nbconvert.exporters import HTMLExporter
+    except ImportError:
+        raise UsageError("publishing pages needs nbconvert: pip install labkit[lab]") from None
+    import nbformat
+
+    def export(notebook: Notebook) -> str:
+        nowhere = dict.fromkeys(("require_js_url", "jquery_url", "mermaid_js_url", "widget_renderer_url"), "")
+        exporter = HTMLExporter(embed_images=True, **nowhere)
+        if not _has_formulas(notebook):
+            exporter.mathjax_url = ""
+        title = _title(notebook)
+        resources: dict[str, Any] = {"metadata": {"name": title}}
+        page, _ = exporter.from_notebook_node(nbformat.from_dict(notebook), resources)
+        return str(page)
+
+    return export
+
+
+def _has_formulas(notebook: Notebook) -> bool:
+    return any("$" in cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+
+
+def _title(notebook: Notebook) -> str:
+    about = notebook["metadata"].get("labkit", {})
+    return f"{about.get('lesson', '')} {about.get('title', 'Lesson')}".strip()
+
+
+def _index(paths: list[Path], profile: str) -> str:
+    rows = []
+    for path in paths:
+        notebook = read_notebook(path)
+        minutes = notebook["metadata"].get("labkit", {}).get("minutes", "?")
+        title = html.escape(_title(notebook))
+        rows.append(f'<li><a href="{path.stem}.html">{title}</a>, {html.escape(str(minutes))} minutes</li>')
+    return _INDEX.format(profile=html.escape(profile), rows="\n".join(rows))
+
+
+_INDEX = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Fine-tuning BERT: the lessons</title>
+<style>body{{font:18px/1.5 system-ui,sans-serif;max-width:40em;margin:2em auto;padding:0 1em}}</style>
+<h1>Fine-tuning BERT: the lessons</h1>
+<p>Each page is a lesson with its solutions, run under the {profile} profile. To do the exercises yourself and to play with
+what is a still picture here, open the notebooks.</p>
+<ol start="0">
+{rows}
+</ol>
+</html>
+"""

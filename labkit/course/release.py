@@ -1,0 +1,146 @@
+"""What an instructor hands out: the students' notebooks, what they install, and a page that says how to begin.
+
+No solution and no hidden test: what goes in is named here, and every notebook is looked through before it goes.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from labkit import __version__
+from labkit.course.build import Course, drift
+from labkit.course.copies import MANIFEST
+from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook
+from labkit.errors import LabkitError, UsageError
+from labkit.files import sha256, whole_folder, write_atomically
+
+_MARKS = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS)")
+_PACKAGE = ("labkit", "pyproject.toml", "README.md", "LICENSE")  # what a wheel is built from
+
+
+def release(course: Course, folder: Path, wheel: Path | None = None) -> list[str]:
+    """Write the release into a new folder; the names of its files.
+
+    wheel: labkit's own, built from the checkout where None. Raises UsageError where something is there already, where the
+    notebooks are not what their masters give, or where one holds a solution or an output.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; wanted a new folder")
+    if wheel is not None and not (wheel.is_file() and wheel.name.startswith("labkit-") and wheel.suffix == ".whl"):
+        raise UsageError(f"--wheel {wheel}: wanted a file labkit-VERSION-....whl")
+    notebooks = _checked_notebooks(course)
+    with whole_folder(folder.absolute()) as new:
+        (new / "notebooks").mkdir()
+        for path in notebooks:
+            shutil.copyfile(path, new / "notebooks" / path.name)
+        built = Path(shutil.copy(wheel, new)) if wheel else build_wheel(course.root, new)
+        _write_environment(course.root, new, built.name)
+        write_atomically(new / "README.md", _readme(built.name, notebooks))
+        names = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
+        manifest = {"format": 1, "labkit": __version__, "files": {name: sha256(new / name) for name in names}}
+        write_atomically(new / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    return sorted([*names, MANIFEST])
+
+
+def _checked_notebooks(course: Course) -> list[Path]:
+    """The students' notebooks, none of them stale and none with anything that is not for students."""
+    stale = drift(course)
+    if stale:
+        raise UsageError(
+            "the notebooks are not what their masters give; labkit course build makes them:\n" + "\n".join(stale)
+        )
+    notebooks = [path for path in sorted(course.notebooks.glob("*.ipynb")) if LESSON_NAME.fullmatch(path.stem)]
+    for path in notebooks:
+        found = not_for_students(read_notebook(path))
+        if found:
+            raise UsageError(f"{path}: {found[0]}; it was not released")
+    return notebooks
+
+
+def not_for_students(notebook: Notebook) -> list[str]:
+    """Marks of solutions or hidden tests and outputs in a notebook, with the cell each is in.
+
+    >>> not_for_students({"cells": [{"id": "a", "source": "### BEGIN SOLUTION", "outputs": []}]})
+    ['cell a has a mark of a solution or a hidden test']
+    """
+    found = []
+    for cell in notebook["cells"]:
+        if _MARKS.search(cell["source"]):
+            found.append(f"cell {cell['id']} has a mark of a solution or a hidden test")
+        if cell.get("outputs") or cell.get("execution_count"):
+            found.append(f"cell {cell['id']} has an output")
+    return found
+
+
+def build_wheel(root: Path, target: Path) -> Path:
+    """Labkit's wheel from a checkout, built on a copy without a network and put into `target`.
+
+    Raises UsageError where `root` is no checkout, LabkitError where setuptools fails.
+    """
+    if not (root / "pyproject.toml").is_file():
+        raise UsageError(f"{root} has no pyproject.toml to build labkit's wheel from; wanted --wheel FILE")
+    with tempfile.TemporaryDirectory() as name:
+        sources, built = Path(name) / "sources", Path(name) / "built"
+        for part in _PACKAGE:
+            _copy(root / part, sources / part)
+        built.mkdir()
+        code = f"from setuptools.build_meta import build_wheel; build_wheel({str(built)!r})"
+        environment = os.environ | {
+            "SOURCE_DATE_EPOCH": "315532800"
+        }  # 1980, so that the same sources give the same wheel
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=sources, env=environment, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            last = "\n".join(done.stderr.splitlines()[-5:])
+            raise LabkitError(f"labkit's wheel could not be built (it needs setuptools):\n{last}")
+        return Path(shutil.copy(next(built.iterdir()), target))
+
+
+def _copy(path: Path, target: Path) -> None:
+    if path.is_dir():
+        shutil.copytree(path, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _write_environment(root: Path, new: Path, wheel: str) -> None:
+    """requirements.txt for pip, environment.yml for conda, both under the constraints that the course is tested with."""
+    constraints = root / "constraints.txt"
+    lines = [f"./{wheel}[lab]"]
+    if constraints.is_file():
+        shutil.copyfile(constraints, new / constraints.name)
+        lines.insert(0, f"-c {constraints.name}")
+    write_atomically(new / "requirements.txt", "\n".join(lines) + "\n")
+    pip = "".join(f"      - {line}\n" for line in lines)
+    head = "name: labkit\nchannels:\n  - conda-forge\ndependencies:\n"
+    write_atomically(new / "environment.yml", f"{head}  - python{_oldest_python(root)}\n  - pip\n  - pip:\n{pip}")
+
+
+def _oldest_python(root: Path) -> str:
+    """The Python that the package asks for, such as ">=3.11.5"."""
+    import tomllib
+
+    project = root / "pyproject.toml"
+    return (
+        str(tomllib.loads(project.read_text("utf-8"))["project"]["requires-python"])
+        if project.is_file()
+        else ">=3.11.5"
+    )
+
+
+def _readme(wheel: str, notebooks: list[Path]) -> str:
+    from string import Template
+
+    lessons = []
+    for path in notebooks:
+        about = read_notebook(path)["metadata"]["labkit"]
+        lessons.append(f"| {about['lesson']} | {about['title']} | {about['minutes']} minutes |")
+    template = Path(__file__).with_name("release.md").read_text("utf-8")
+    return Template(template).substitute(version=__version__, wheel=wheel, lessons="\n".join(lessons))

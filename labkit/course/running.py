@@ -1,0 +1,89 @@
+"""A notebook executed from top to bottom in its own folder, and what went wrong on the way.
+
+In memory: the file on disk stays as it is. Runs whatever the notebook says with the rights of who calls it; who may be
+trusted is asked elsewhere (checking.py).
+"""
+
+import copy
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.course.notebooks import Notebook
+from labkit.errors import UsageError
+
+CELL_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Run:
+    """An executed notebook. trouble: the first thing that went wrong, empty where all cells ran."""
+
+    notebook: Notebook
+    trouble: str = ""
+
+
+def run_notebook(
+    notebook: Notebook, folder: Path, cell_seconds: int = CELL_SECONDS, environment: Mapping[str, str] | None = None
+) -> Run:
+    """Execute every cell, also those after one that raised; a kernel that dies or hangs ends the run at once.
+
+    folder: where the kernel works. environment: added to this process's. Raises UsageError where Jupyter's parts are absent.
+    """
+    client_class, errors = _nbclient()
+    import nbformat
+
+    executed = nbformat.from_dict(copy.deepcopy(notebook))
+    client = client_class(
+        executed,
+        timeout=cell_seconds,
+        kernel_name="python3",  # this Python, whatever kernel the notebook was written with
+        allow_errors=True,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    trouble = ""
+    try:
+        client.execute(env={**os.environ, **(environment or {})})
+    except errors.DeadKernelError:
+        trouble = f"{_last_cell(executed)}: the kernel died (out of memory, or a crash in a library)"
+    except errors.CellTimeoutError:
+        trouble = f"{_last_cell(executed)}: took longer than {cell_seconds} s and was stopped"
+    except RuntimeError as why:  # the kernel did not come up
+        trouble = f"the kernel did not start: {why}"
+    return Run(_plain(executed), trouble or _first_error(executed))
+
+
+def _nbclient() -> tuple[Any, Any]:
+    try:
+        from nbclient import NotebookClient, exceptions
+    except ImportError:
+        raise UsageError("running notebooks needs Jupyter: pip install labkit[lab]") from None
+    return NotebookClient, exceptions
+
+
+def _plain(notebook: Any) -> Notebook:
+    """Nbformat's own kind of dictionaries as plain ones."""
+    import json
+
+    return json.loads(json.dumps(notebook))
+
+
+def _last_cell(notebook: Any) -> str:
+    """The last cell that was begun."""
+    begun = [number for number, cell in enumerate(notebook.cells, start=1) if "execution" in cell.metadata]
+    return _named(notebook, begun[-1]) if begun else "the first cell"
+
+
+def _first_error(notebook: Any) -> str:
+    for number, cell in enumerate(notebook.cells, start=1):
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error":
+                said = str(output.evalue).partition("\n")[0]
+                return f"{_named(notebook, number)}: {output.ename}" + (f": {said}" if said else "")
+    return ""
+
+
+def _named(notebook: Any, number: int) -> str:
+    return f"cell {number} ({notebook.cells[number - 1].get('id', 'without id')})"
