@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.metrics import EvalResult, IntArray
+from labkit.arrays import IntArray
+from labkit.metrics import EvalResult
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -122,8 +122,8 @@ def train(
     """
     config = _config(profile, config_file, assignments, settings)
     reviews = _reviews(data, text_column, label_column, config)
+    from labkit.intervals import score_table
     from labkit.lab import scores_as_json
-    from labkit.metrics import score_table
     from labkit.runs import fine_tune, say
 
     run = fine_tune(config, reviews, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)
@@ -179,28 +179,53 @@ def evaluate(
     ] = None,
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
+    behaviour: Annotated[
+        bool,
+        Parameter(help="test its behaviour too: negation, intensifiers, names, typos", negative="", show_default=False),
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Test a saved model on labelled reviews: six metrics, each with its interval."""
+    """Test a saved model on labelled reviews: metrics with their intervals, calibration and, on wish, its behaviour."""
     from labkit.encoders import check_model_folder
 
     check_model_folder(model)
     reviews = _reviews(data, text_column, label_column, Config())
+    from labkit.behaviour import behaviour_tests, check_behaviour
+    from labkit.calibration import bins_as_text, reliability_bins
+    from labkit.intervals import ALL_METRICS, score_table
     from labkit.lab import scores_as_json
-    from labkit.metrics import score_table
     from labkit.reviews import split_reviews
     from labkit.runs import say
     from labkit.serving import Classifier
 
     for note in reviews.notes:
         say(note)
-    result = Classifier.load(model).evaluate(reviews if data else split_reviews(reviews).test)
-    scores = score_table(result)
+    asked = reviews if data else split_reviews(reviews).test
+    classifier = Classifier.load(model)
+    result = classifier.evaluate(asked)
+    scores = score_table(result, metrics=ALL_METRICS)
+    bins = reliability_bins(result.confidences, result.correct)
+    report = check_behaviour(classifier.probabilities, behaviour_tests(asked.texts)) if behaviour else None
     if as_json:
         row = {"model": str(model), "data": str(data or "movies, test split"), "n": scores.n, "loss": result.loss}
-        print(json.dumps(row | {"metrics": scores_as_json(scores)}, indent=1))
+        row |= {
+            "metrics": scores_as_json(scores),
+            "reliability": [dataclasses.asdict(each) for each in bins if each.count],
+        }
+        print(json.dumps(row | ({"behaviour": report.as_json()} if report else {}), indent=1, ensure_ascii=False))
     else:
-        print(scores)
+        print("\n\n".join(map(str, [scores, bins_as_text(bins), *([report] if report else [])])))
+    return 0
+
+
+@app.command
+def compare(folder_a: Path, folder_b: Path, /, *, as_json: AsJson = False) -> int:
+    """Compare two finished runs on their test reviews: paired bootstrap intervals of the differences, and McNemar's test."""
+    from labkit.comparison import compare_runs
+    from labkit.intervals import ALL_METRICS
+
+    comparison = compare_runs(folder_a, folder_b, ALL_METRICS)
+    print(json.dumps(comparison.as_json(), indent=1) if as_json else comparison)
     return 0
 
 
@@ -222,6 +247,47 @@ def predict(
         print(json.dumps([dataclasses.asdict(prediction) for prediction in predictions], indent=1, ensure_ascii=False))
     else:
         print("\n".join(map(str, predictions)))
+    return 0
+
+
+@app.command
+def explain(
+    *texts: str,
+    model: Annotated[Path, Parameter(help="a model's folder, such as FOLDER/model")],
+    methods: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--method",
+            help="attention, rollout, gradient-x-input, integrated-gradients, occlusion or random; as often as you like "
+            "(default: integrated-gradients)",
+            negative="",
+            show_default=False,
+        ),
+    ] = (),
+    file: Annotated[
+        str | None, Parameter(help="a file with a text on each line; - for standard input", allow_leading_hyphen=True)
+    ] = None,
+    layer: Annotated[int, Parameter(help="of the method attention, from 0; -1 is the last")] = -1,
+    head: Annotated[int | None, Parameter(help="of the method attention, from 0 (default: the mean of all)")] = None,
+    as_html: Annotated[
+        bool, Parameter(name="--html", help="print a page with the words in colour", negative="", show_default=False)
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Say which words moved the model's decision, and how far: a score above 0 speaks for positive."""
+    if as_html and as_json:
+        raise UsageError("--html and --json were both given; wanted one of them")
+    lines = _texts(texts, file, "explain")
+    from labkit.attribution import NEEDS_EAGER, check_methods
+    from labkit.serving import Classifier
+
+    chosen = check_methods(methods or "integrated-gradients")
+    attention = "eager" if NEEDS_EAGER & set(chosen) else "sdpa"
+    explanations = Classifier.load(model, attention=attention).explain(lines, chosen, layer=layer, head=head)
+    if as_json:
+        print(json.dumps([one.as_dict() for one in explanations], indent=1, ensure_ascii=False))
+    else:
+        print(explanations.to_page() if as_html else explanations)
     return 0
 
 
@@ -260,11 +326,11 @@ def _reviews(data: Path | None, text_column: str, label_column: str, config: Con
     return read_reviews(data, text_column, label_column) if data else movie_reviews(config.neutral_band)
 
 
-def _texts(texts: Sequence[str], file: str | None) -> list[str]:
+def _texts(texts: Sequence[str], file: str | None, purpose: str = "predict") -> list[str]:
     """The texts of the command line, or the lines of a file; blank lines are left out and counted."""
     if file is None and not texts:
         raise UsageError(
-            "nothing to predict; wanted texts, or --file FILE with one on each line (- for standard input)"
+            f"nothing to {purpose}; wanted texts, or --file FILE with one on each line (- for standard input)"
         )
     if file is None:
         return list(texts)

@@ -16,7 +16,7 @@ import re
 import textwrap
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import matplotlib
 import numpy as np
@@ -25,18 +25,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from labkit.metrics import (
+from labkit.arrays import FloatArray, IntArray
+from labkit.calibration import (
     CALIBRATION_BINS,
-    EvalResult,
-    FloatArray,
-    IntArray,
     ReliabilityBin,
-    confusion_matrix,
+    abstention_curve,
     expected_calibration_error,
-    proportion_interval,
     reliability_bins,
-    score_table,
 )
+from labkit.intervals import Score, proportion_interval, score_table
+from labkit.metrics import EvalResult, confusion_matrix, precision_recall_f1, precision_recall_f1_of
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+
+    from labkit.attribution import AttentionWeights, Attribution
+    from labkit.behaviour import BehaviourReport
+    from labkit.faithfulness import Agreement, Faithfulness, Randomisation
+    from labkit.false_alarms import FalseAlarms
+    from labkit.folds import CrossValidation, SeedSpread
+    from labkit.raters import HumanCeiling, NoCeiling
 
 # Okabe & Ito's palette, which colour-blind readers tell apart. The first of these words in a model's name decides.
 MODEL_COLOURS = {
@@ -49,6 +57,15 @@ MODEL_COLOURS = {
     "albert": "#882255",
     "modernbert": "#000000",
     "bert": "#d55e00",
+}
+# One colour a method of explaining, throughout the course; the controls are grey.
+METHOD_COLOURS = {
+    "attention": "#cc79a7",
+    "rollout": "#882255",
+    "gradient-x-input": "#56b4e9",
+    "integrated-gradients": "#0072b2",
+    "occlusion": "#009e73",
+    "random": "#7f7f7f",
 }
 OTHER_COLOURS = ("#332288", "#117733", "#aa4499", "#999933", "#661100")
 UNNAMED = "#333333"
@@ -388,3 +405,396 @@ def roc_curve_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> A
     caption = f"ROC curves, n = {sizes}, 95% intervals"
     words = f"{caption}. {'; '.join(labels)}. Chance is the diagonal with AUC 0.5."
     return _finished(ax, caption, "false-positive rate", "true-positive rate", words)
+
+
+# --- thresholds and abstention ------------------------------------------------------------------------------------
+
+
+def precision_recall_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> Axes:
+    """Precision by recall over all thresholds, one line of steps a model, its area (average precision) with its interval.
+
+    A model whose curve is undefined (no positives among the labels) is named with the reason and has no line. Raises
+    ValueError without results and for more than two classes.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    _check_two_classes(results)
+    ax = _axes(ax, (6.0, 5.6))
+    labels = []
+    for result, colour in zip(results, model_colours(result.name for result in results), strict=True):
+        area = score_table(result, metrics=("average_precision",)).average_precision
+        labels.append(f"{_named(result)}: average precision {area}")
+        precision, recall = ([], [])
+        if not math.isnan(area.value):
+            precision, recall, _ = precision_recall_curve(result.labels, result.probabilities[:, 1])
+        ax.step(recall, precision, where="pre", color=colour, linewidth=2, label=textwrap.fill(_plain(labels[-1]), 44))
+    share = float(np.mean(np.concatenate([result.labels for result in results]))) if len(results[0]) else math.nan
+    ax.axhline(share, linestyle=":", color=GREY, zorder=1, label=f"chance: the share of positives, {share:.2f}")
+    ax.set_ylim(0, 1.04)
+    ax.legend(loc="lower left", frameon=False, fontsize=9)
+    caption = f"Precision-recall curves, n = {_sizes(results)}, 95% intervals"
+    words = f"{caption}. {'; '.join(labels)}. Chance is the share of positives, {share:.2f}."
+    return _finished(ax, caption, "recall", "precision", words)
+
+
+def threshold_figure(result: EvalResult, threshold: float = 0.5, ax: Axes | None = None) -> Axes:
+    """Precision, recall and F1 of class 1 when `probability >= t` is called positive, for every t; the chosen one marked.
+
+    The caption gives the three at the threshold. Raises ValueError for more than two classes or no examples.
+    """
+    _check_two_classes([result])
+    if len(result) == 0:
+        raise ValueError("a threshold needs examples; found none")
+    ax = _axes(ax)
+    scores = result.probabilities[:, 1]
+    tried = np.unique(np.concatenate([np.linspace(0, 1, 101), scores]))
+    said, hits = (
+        np.array([values.sum(where=scores >= t) for t in tried]) for values in (np.ones(len(scores)), result.labels)
+    )
+    positives = float(result.labels.sum())
+    precision, recall, f1 = precision_recall_f1_of(hits.astype(float), said, np.full(len(tried), positives))
+    lines = {"precision": (precision, "--"), "recall": (recall, ":"), "F1": (f1, "-")}
+    for name, (values, line) in lines.items():
+        ax.plot(tried, values, linestyle=line, color=model_colours([result.name])[0], label=name)
+    ax.axvline(threshold, color="black", linewidth=1)
+    ax.set_ylim(-0.02, 1.02)
+    ax.legend(frameon=False, loc="lower left")
+    chosen = precision_recall_f1(result.labels, scores >= threshold)
+    found = f"precision {chosen.precision:.3f}, recall {chosen.recall:.3f}, F1 {chosen.f1:.3f}"
+    caption = f"{_named(result)}: at threshold {threshold:.2f} {found}, n = {len(result):,}"
+    best = int(f1.argmax())
+    words = f"{caption}. The best F1 is {f1[best]:.3f}, at threshold {tried[best]:.3f}."
+    return _finished(ax, caption, "threshold on the probability of class 1", "score", words)
+
+
+def abstention_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> Axes:
+    """Accuracy on the examples that a model is surest of, by the share that it answers; Wilson's 95% band.
+
+    Raises ValueError without results or examples.
+    """
+    if not results or not all(len(result) for result in results):
+        raise ValueError("wanted results with examples")
+    ax = _axes(ax)
+    labels = []
+    for result, colour in zip(results, model_colours(result.name for result in results), strict=True):
+        curve = abstention_curve(result)
+        answered = np.rint(curve.coverage * curve.n).astype(int)
+        right = np.rint(curve.accuracy * answered).astype(int)
+        bands = [proportion_interval(int(r), int(n)) for r, n in zip(right, answered, strict=True)]
+        half, whole = curve.accuracy_at(0.5), curve.accuracy_at(1.0)
+        labels.append(f"{_named(result)}: {whole:.3f} on all, {half:.3f} on the surer half")
+        ax.fill_between(
+            curve.coverage, [b.low for b in bands], [b.high for b in bands], color=colour, alpha=0.15, linewidth=0
+        )
+        ax.plot(curve.coverage, curve.accuracy, color=colour, label=_plain(labels[-1]))
+    ax.set_xlim(0, 1)
+    ax.legend(loc="lower left", frameon=False, fontsize=9)
+    caption = f"Accuracy where the model is surest, n = {_sizes(results)}, 95% intervals"
+    words = f"{caption}. {'; '.join(labels)}."
+    return _finished(ax, caption, "share of the examples that it answers", "accuracy on them", words)
+
+
+def _check_two_classes(results: Sequence[EvalResult]) -> None:
+    if not results or any(result.num_classes != 2 for result in results):
+        raise ValueError(f"wanted results of two classes; found {[result.num_classes for result in results]}")
+
+
+def _sizes(results: Sequence[EvalResult]) -> str:
+    return ", ".join(f"{size:,}" for size in sorted({len(result) for result in results}))
+
+
+# --- several runs, several tests, people, behaviour ---------------------------------------------------------------
+
+
+def repeated_scores(runs: "CrossValidation | SeedSpread", metric: str = "accuracy", ax: Axes | None = None) -> Axes:
+    """A metric of each fold or seed with its own interval, and the mean of all; of folds with the corrected interval.
+
+    A run's own interval is the bootstrap's over its test reviews; the band is the corrected one of the mean.
+    """
+    scores = [getattr(score_table(each.test, metrics=(metric,)), metric) for each in runs.repetitions]
+    ax = _axes(ax, (6.4, 1.6 + 0.4 * len(scores)))
+    colour = model_colours([runs.name])[0]
+    names = [each.label for each in runs.repetitions]
+    mean = float(np.mean([score.value for score in scores]))
+    caption = f"{runs.name}: {metric} {mean:.3f} in the mean of {len(scores)} runs"
+    corrected = getattr(runs, "test", None)
+    if corrected is not None:
+        test = corrected(metric)
+        ax.axvspan(test.mean.low, test.mean.high, color=colour, alpha=0.15, linewidth=0, label="95%, corrected")
+        caption = f"{runs.name}: {metric} {test.mean} (95%, corrected), spread {test.spread:.3f} over {test.k} folds"
+    ax.axvline(mean, color=colour, linestyle="--", linewidth=1, label="mean")
+    _intervals(ax, scores, colour)
+    ax.set_yticks(range(len(names)), [_plain(name) for name in names])
+    ax.invert_yaxis()
+    ax.legend(frameon=False, fontsize=9, loc="best")
+    rows = "; ".join(f"{name} {score}" for name, score in zip(names, scores, strict=True))
+    return _finished(ax, caption, f"{metric}, each run with its own 95% interval", "run", f"{caption}. {rows}.")
+
+
+def false_alarms_figure(alarms: "FalseAlarms", ax: Axes | None = None) -> Axes:
+    """How often each test cried wolf, with Wilson's 95% interval, beside the level that it promises."""
+    ax = _axes(ax, (6.8, 1.4 + 0.45 * len(alarms.rates)))
+    names, rates = list(alarms.rates), list(alarms.rates.values())
+    _intervals(ax, rates, "black")
+    ax.axvline(alarms.level, color=CUT, linestyle="--", linewidth=1, label=f"promised: {alarms.level:.0%}")
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.set_xlim(left=0)
+    ax.legend(frameon=False, fontsize=9)
+    rows = "; ".join(f"{name} {rate}" for name, rate in alarms.rates.items())
+    title = f"False alarms where nothing is better, {alarms.repetitions:,} comparisons each"
+    return _finished(ax, title, "share that the test calls significant", "test", f"{title}. {alarms.caption}. {rows}.")
+
+
+def error_by_agreement_figure(ceiling: "HumanCeiling | NoCeiling", ax: Axes | None = None) -> Axes:
+    """The model's error rate by how far people agree, each with Wilson's 95% interval and its number of reviews.
+
+    Where there are no ratings the figure says why, so that a notebook goes on.
+    """
+    ax = _axes(ax, (6.4, 3.6))
+    rows = [row for row in getattr(ceiling, "bins", ()) if row.count]
+    if not rows:
+        why = str(getattr(ceiling, "why", "no model was given"))
+        ax.text(0.5, 0.5, textwrap.fill(_plain(why), 50), ha="center", va="center", transform=ax.transAxes)
+        ax.set_xticks([])
+        ax.set_yticks([])
+        return _finished(ax, "No error by agreement here", "", "", f"No error by agreement here: {why}.")
+    name = getattr(ceiling, "name", "") or "model"
+    scores = [row.error_rate for row in rows]
+    colour = model_colours([name])[0]
+    ax.bar(range(len(rows)), [score.value for score in scores], color=colour, alpha=0.35)
+    bounds = [[s.value - s.low for s in scores], [s.high - s.value for s in scores]]
+    ax.errorbar(
+        range(len(rows)), [s.value for s in scores], yerr=bounds, fmt="o", color="black", markersize=4, capsize=3
+    )
+    ax.set_xticks(range(len(rows)), [f"{row.low:.0%} to {row.high:.0%}\nn = {row.count:,}" for row in rows])
+    ax.set_ylim(0, max(0.05, *(min(1.0, score.high * 1.1) for score in scores)))
+    caption = f"{name}: error rate by how far people agree, 95% intervals"
+    said = "; ".join(
+        f"{row.low:.0%} to {row.high:.0%} agreeing: {score} of {row.count:,} reviews"
+        for row, score in zip(rows, scores, strict=True)
+    )
+    return _finished(ax, caption, "people on the majority's side", "error rate", f"{caption}. {said}.")
+
+
+def behaviour_figure(report: "BehaviourReport", ax: Axes | None = None) -> Axes:
+    """The failure rate of each behavioural test, with Wilson's 95% interval and the number of cases."""
+    ax = _axes(ax, (6.8, 1.2 + 0.42 * len(report.rows)))
+    scores = [row.failure_rate for row in report.rows]
+    _intervals(ax, scores, model_colours([report.name])[0])
+    names = [f"{row.capability}: {row.name} (n = {row.n})" for row in report.rows]
+    ax.set_yticks(range(len(names)), [_plain(name) for name in names])
+    ax.invert_yaxis()
+    ax.set_xlim(-0.02, 1.02)
+    caption = f"{report.name or 'model'}: failure rates by capability, 95% intervals"
+    said = "; ".join(
+        f"{name}, {row.kind}, {score}" for name, row, score in zip(names, report.rows, scores, strict=True)
+    )
+    return _finished(ax, caption, "share of the cases that fail", "test", f"{caption}. {said}.")
+
+
+def _intervals(ax: Axes, scores: Sequence[Score], colour: str) -> None:
+    """One row a score: its value as a dot, its interval as a line."""
+    values = np.array([score.value for score in scores])
+    bounds = np.abs([[s.value - s.low for s in scores], [s.high - s.value for s in scores]])
+    ax.errorbar(values, range(len(scores)), xerr=bounds, fmt="o", color=colour, markersize=5, capsize=3)
+
+
+# --- explanations -------------------------------------------------------------------------------------------------
+
+SHOWN_WORDS = 24  # of a review, in a figure; the strongest are shown
+
+
+def attribution_bars(attribution: "Attribution", ax: Axes | None = None, *, scale: float | None = None) -> Axes:
+    """The words of a review from top to bottom, each with its score as a bar: orange below 0, blue above, 0 in the middle.
+
+    Of a long review the words of the largest magnitude, in their order. scale: the end of the axis on both sides, so that
+    several figures share one; the largest magnitude where None.
+    """
+    from labkit.attribution import METHODS
+
+    scores, places = attribution.word_scores, _strongest(attribution.word_scores)
+    ax = _axes(ax, (6.4, 1.3 + 0.26 * max(1, len(places))))
+    end = scale or float(np.abs(scores).max(initial=0.0)) or 1.0
+    colours = _explaining_colours()
+    ax.barh(range(len(places)), scores[places], color=[colours(0.5 + scores[i] / end / 2) for i in places])
+    ax.barh(range(len(places)), scores[places], facecolor="none", edgecolor=GREY, linewidth=0.6)
+    ax.set_yticks(range(len(places)), [_word(attribution.words[i].text) for i in places])
+    ax.invert_yaxis()
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_xlim(-1.05 * end if attribution.is_signed else 0, 1.05 * end)
+    left_out = f", {len(scores) - len(places)} weaker words not shown" if len(places) < len(scores) else ""
+    caption = f"{attribution.caption}: {attribution.decision}"
+    words = f"{caption}. The strongest words: {attribution.in_words(8)}{left_out}."
+    unit = METHODS[attribution.method].unit
+    xlabel = f"{unit}: orange for negative, blue for positive" if attribution.is_signed else unit
+    return _finished(ax, caption, xlabel, "words in their order", words)
+
+
+def _strongest(scores: FloatArray) -> list[int]:
+    """The places of the scores of the largest magnitude, in the order of the text."""
+    return sorted(np.argsort(-np.abs(scores), kind="stable")[:SHOWN_WORDS].tolist())
+
+
+def _word(text: str) -> str:
+    """A word as a label: whole, unless it is long, with a box for what the font cannot draw."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont("DejaVu Sans"))
+    shown = text if len(text) <= 20 else text[:19] + "…"
+    return _plain("".join(character if font.get_char_index(ord(character)) else "□" for character in shown))
+
+
+def _explaining_colours() -> "Colormap":
+    """From the colour for negative over white at 0 to the colour for positive, the same as where the text is coloured."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    from labkit.attribution import COLOURS
+
+    below, above = ([channel / 255 for channel in COLOURS[sign]] for sign in (-1, 1))
+    return LinearSegmentedColormap.from_list("explaining", [below, (1.0, 1.0, 1.0), above])
+
+
+def attribution_grid(attributions: Sequence["Attribution"], ax: Axes | None = None) -> Axes:
+    """One review by several methods: a row a word, a column a method, each as a share of the method's largest score.
+
+    So all columns share the scale from -1 to 1, with 0 white. Raises ValueError without methods, or for more than one text.
+    """
+    if not attributions or len({one.text for one in attributions}) != 1:
+        raise ValueError(
+            f"wanted one text by one method or more; found {len({one.text for one in attributions})} texts"
+        )
+    largest = [float(np.abs(one.word_scores).max(initial=0.0)) or 1.0 for one in attributions]
+    shares = np.stack([one.word_scores / end for one, end in zip(attributions, largest, strict=True)], axis=1)
+    places = _strongest(np.asarray(np.abs(shares).sum(axis=1)))
+    ax = _axes(ax, (1.8 + 0.95 * len(attributions), 2.0 + 0.26 * max(1, len(places))))
+    if places:
+        ax.pcolormesh(shares[places], cmap=_explaining_colours(), vmin=-1, vmax=1, edgecolors="white")
+    ax.invert_yaxis()
+    for row, column in np.ndindex(len(places), len(attributions)):
+        share = shares[places[row], column]
+        ax.text(column + 0.5, row + 0.5, f"{share:+.2f}", ha="center", va="center", fontsize=8)
+    first = attributions[0]
+    ax.set_yticks(np.arange(len(places)) + 0.5, [_word(first.words[i].text) for i in places])
+    names = [one.method for one in attributions]
+    ax.set_xticks(np.arange(len(names)) + 0.5, names, rotation=30, ha="right", fontsize=9)
+    caption = f"{first.decision}: share of each method's largest score"
+    said = "; ".join(f"{one.method}: {one.in_words(3)}" for one in attributions)
+    return _finished(ax, caption, "method", "words in their order", f"{caption}. The strongest words of {said}.")
+
+
+def attention_heatmap(
+    attention: "AttentionWeights", layer: int = -1, head: int | None = None, ax: Axes | None = None
+) -> Axes:
+    """Who looks at whom in one layer: a row is a token that looks, a column one that is looked at; each row sums to 1.
+
+    head: one of them, or None for the mean over all. Raises AttributionError for a layer or head that is not there.
+    """
+    weights, tokens = attention.of(layer, head), attention.reading.tokens
+    side = 1.8 + 0.24 * len(tokens)
+    ax = _axes(ax, (min(side + 0.8, 12.0), min(side, 11.2)))
+    largest = float(weights.max(initial=0.0))
+    ax.pcolormesh(weights, cmap="Blues", vmin=0, vmax=max(largest, 1e-9))
+    ax.invert_yaxis()
+    shown = [_word(token) for token in tokens]
+    ax.set_xticks(np.arange(len(tokens)) + 0.5, shown, rotation=90, fontsize=8)
+    ax.set_yticks(np.arange(len(tokens)) + 0.5, shown, fontsize=8)
+    special = float(weights[:, attention.reading.is_special].sum(axis=1).mean())
+    caption = f"attention, {attention.name(layer, head)}: {special:.0%} goes to special tokens"
+    strongest = np.argsort(-weights[0], kind="stable")[:5]
+    said = ", ".join(f"{tokens[place]} {weights[0, place]:.2f}" for place in strongest)
+    words = f"Heat map of {caption}, in the mean over the tokens. {tokens[0]} looks most at {said}."
+    return _finished(ax, caption, f"is looked at (white 0, darkest {largest:.2f})", "looks", words)
+
+
+def attention_to_special_tokens(attention: "AttentionWeights", ax: Axes | None = None) -> Axes:
+    """How much of the attention of the words goes to `[CLS]` and `[SEP]`, by layer (row) and head (column)."""
+    special = attention.reading.is_special
+    shares = attention.weights[:, :, ~special][..., special].sum(axis=-1)
+    shares = shares.mean(axis=-1) if shares.shape[-1] else np.zeros(shares.shape[:2])
+    ax = _axes(ax, (1.6 + 0.55 * attention.heads, 1.6 + 0.42 * attention.layers))
+    ax.pcolormesh(shares, cmap="Greys", vmin=0, vmax=1, edgecolors="white")
+    ax.invert_yaxis()
+    for layer, head in np.ndindex(shares.shape):
+        ink = "white" if shares[layer, head] > 0.55 else "black"
+        ax.text(head + 0.5, layer + 0.5, f"{shares[layer, head]:.0%}", ha="center", va="center", color=ink, fontsize=8)
+    ax.set_xticks(np.arange(attention.heads) + 0.5, [str(head) for head in range(attention.heads)])
+    ax.set_yticks(np.arange(attention.layers) + 0.5, [str(layer) for layer in range(attention.layers)])
+    caption = f"{shares.mean():.0%} of the words' attention goes to special tokens"
+    said = "; ".join(f"layer {layer} {row.mean():.0%}" for layer, row in enumerate(shares))
+    words = f"Heat map by layer and head: {caption}; in the mean over the heads, {said}."
+    return _finished(ax, caption, "head", "layer", words)
+
+
+def faithfulness_curves(
+    found: "Faithfulness", measure: str = "comprehensiveness", replacement: str = "mask", ax: Axes | None = None
+) -> Axes:
+    """How far the probability falls by the share of the words taken: each method solid, reversed dotted, random grey.
+
+    Raises ValueError where nothing was measured under these names.
+    """
+    chosen = [row for row in found.rows if (row.measure, row.replacement) == (measure, replacement)]
+    if not chosen:
+        raise ValueError(f"no {measure} with {replacement} here")
+    ax = _axes(ax)
+    rows = {method: [row for row in chosen if row.method == method and row.fraction] for method in found.methods}
+    fractions = [row.fraction or 0.0 for row in next(iter(rows.values()))]
+    for method, line in rows.items():
+        colour = METHOD_COLOURS[method]
+        ax.plot(fractions, [row.value for row in line], color=colour, marker="o", markersize=4, label=method)
+        ax.plot(fractions, [row.reversed for row in line], color=colour, linestyle=":", label=f"{method}, reversed")
+    control = [row.random for row in next(iter(rows.values()))]
+    ax.plot(fractions, control, color=GREY, linestyle="--", label="random order")
+    ax.legend(frameon=False, fontsize=8)
+    better = "more" if measure == "comprehensiveness" else "less"
+    caption = f"{measure} ({replacement}; {better} is better), n = {found.n:,}"
+    means = [row for row in chosen if row.fraction is None]
+    said = "; ".join(
+        f"{row.method} {row.value:.3f}, random order {row.random:.3f}, difference {row.over_random:+.3f}, reversed "
+        f"{row.reversed:.3f}"
+        for row in means
+    )
+    words = f"{caption}. Means over the shares, with 95% intervals: {said}."
+    return _finished(ax, caption, "share of the words", "fall of the probability of the predicted class", words)
+
+
+def randomisation_curves(found: "Randomisation", ax: Axes | None = None) -> Axes:
+    """How like the explanations stay to those of the trained model as its weights are shuffled from the head down."""
+    ax = _axes(ax)
+    stages = list(found.stages)
+    for place, method in enumerate(found.methods):
+        scores = [row.similarity for row in found.rows if row.method == method]
+        values = np.array([score.value for score in scores])
+        bounds = np.abs([[s.value - s.low for s in scores], [s.high - s.value for s in scores]])
+        shift = 0.06 * (place - (len(found.methods) - 1) / 2)  # so that intervals do not hide one another
+        at = np.arange(len(stages)) + shift
+        ax.errorbar(at, values, yerr=bounds, color=METHOD_COLOURS[method], marker="o", markersize=4, label=method)
+    ax.axhline(0, color=GREY, linestyle=":", linewidth=1)
+    ax.set_ylim(top=1.05)
+    ax.set_xticks(range(len(stages)), stages, rotation=30, ha="right")
+    ax.legend(frameon=False, fontsize=9)
+    caption = f"what remains of the explanations when weights are shuffled, n = {found.n:,}, 95% intervals"
+    said = "; ".join(f"{row.method}, {row.stage}: {row.similarity}" for row in found.rows)
+    return _finished(ax, caption, "shuffled from the head down to", "rank correlation", f"{caption}. {said}.")
+
+
+def agreement_figure(found: "Agreement", ax: Axes | None = None) -> Axes:
+    """The rank correlation of each pair of methods, from -1 (orange) over 0 (white) to 1 (blue)."""
+    count = len(found.methods)
+    values = np.eye(count)
+    for a, b in itertools.combinations(range(count), 2):
+        values[a, b] = values[b, a] = found.row(found.methods[a], found.methods[b]).correlation.value
+    ax = _axes(ax, (2.4 + 0.85 * count, 1.9 + 0.6 * count))
+    ax.pcolormesh(values, cmap=_explaining_colours(), vmin=-1, vmax=1, edgecolors="white")
+    ax.invert_yaxis()
+    for row, column in np.ndindex(values.shape):
+        ax.text(column + 0.5, row + 0.5, f"{values[row, column]:.2f}", ha="center", va="center")
+    ax.set_xticks(np.arange(count) + 0.5, found.methods, rotation=30, ha="right")
+    ax.set_yticks(np.arange(count) + 0.5, found.methods)
+    caption = f"rank correlation of the words between methods, n = {found.n:,}"
+    said = "; ".join(
+        f"{row.first} and {row.second} {row.correlation}, top {found.top} in common {row.overlap:.2f} "
+        f"(by chance {row.chance:.2f})"
+        for row in found.rows
+    )
+    return _finished(ax, caption, "method", "method", f"{caption}, with 95% intervals: {said}.")

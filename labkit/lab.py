@@ -16,7 +16,8 @@ from labkit.baselines import majority, tfidf
 from labkit.comparison import McNemar, mcnemar
 from labkit.config import Config
 from labkit.files import write_atomically
-from labkit.metrics import EvalResult, Score, Scores, confidently_wrong, score_table
+from labkit.intervals import Scores, score_table
+from labkit.metrics import EvalResult, confidently_wrong
 from labkit.reviews import CLASS_NAMES, Reviews, movie_reviews
 from labkit.runs import FineTuned, fine_tune, finished_run
 
@@ -101,7 +102,7 @@ def results_as_text(results: Mapping[str, Any]) -> str:
 
 def scores_as_json(scores: Scores) -> dict[str, Any]:
     """A table of scores as plain data; an undefined value is null."""
-    return {metric: _score_as_json(score) for metric, score in scores.items()}
+    return {metric: score.as_json() for metric, score in scores.items()}
 
 
 def _row(scores: Scores, seed: int, seconds: float) -> dict[str, Any]:
@@ -112,11 +113,6 @@ def _row(scores: Scores, seed: int, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "metrics": scores_as_json(scores),
     }
-
-
-def _score_as_json(score: Score) -> dict[str, Any]:
-    numbers = {"value": score.value, "low": score.low, "high": score.high}
-    return {name: None if np.isnan(number) else number for name, number in numbers.items()} | {"note": score.note}
 
 
 def _score_text(score: Mapping[str, Any]) -> str:

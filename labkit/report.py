@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from labkit import figures
 from labkit.errors import LabkitError, UsageError
 from labkit.files import write_atomically
-from labkit.metrics import METRICS, EvalResult, Score, score_table
+from labkit.intervals import METRICS, Score, score_table
+from labkit.metrics import EvalResult
 from labkit.reviews import CLASS_NAMES, CORPORA
 from labkit.runs import RUN_FILE, TEST_FILE
 from labkit.training import EpochRecord

@@ -61,6 +61,9 @@ class Interrupted(LabkitError):
         super().__init__(text)
         self.exit_code = 128 + signal_number
 
+    def __reduce__(self) -> tuple[type, tuple[int, str]]:  # so that it comes whole out of a process of joblib's
+        return Interrupted, (self.exit_code - 128, str(self))
+
 
 @dataclass(frozen=True)
 class FineTuned:
@@ -108,18 +111,18 @@ def fine_tune(
     reviews: Reviews,
     folder: Path,
     *,
+    splits: Splits | None = None,
     overwrite: bool = False,
     progress: bool = True,
     tell: Tell = print,
 ) -> FineTuned:
     """Fine-tune an encoder on labelled reviews in a run's folder, or go on with the run that was begun there.
 
-    Raises, before anything is written: UsageError and its kin for settings, reviews or a folder that cannot be used. Raises
-    Interrupted after Ctrl-C or SIGTERM, LabkitError where training fails; the last checkpoint then stands.
+    splits: in place of those that `split_reviews` makes; `reviews` are then all of theirs, in an order that tells these splits
+    from others. Raises, before anything is written: UsageError and its kin for settings, reviews or a folder that cannot be
+    used. Raises Interrupted after Ctrl-C or SIGTERM, LabkitError where training fails; the last checkpoint then stands.
     """
-    splits = split_reviews(
-        reviews, config.seed, config.validation_fraction, config.train_examples, config.validation_examples
-    )
+    splits = splits or _splits_of(reviews, config)
     there = check_folder(folder, config, reviews, overwrite)
     precision = choose_precision(
         there["resolved"]["precision"] if there else config.precision, choose_device(config.device)
@@ -148,17 +151,19 @@ def fine_tune(
     return FineTuned(folder, run.record, result, splits)
 
 
-def finished_run(folder: Path, config: Config, reviews: Reviews) -> FineTuned | None:
+def _splits_of(reviews: Reviews, config: Config) -> Splits:
+    sizes = config.validation_fraction, config.train_examples, config.validation_examples
+    return split_reviews(reviews, config.seed, *sizes)
+
+
+def finished_run(folder: Path, config: Config, reviews: Reviews, splits: Splits | None = None) -> FineTuned | None:
     """The run in a folder if it is finished and was begun with these settings and reviews; None otherwise."""
     record = read_record(folder) if folder.is_dir() else None
     if record is None or record["status"] != "finished" or _differences(record, config, reviews):
         return None
     rows = json.loads((folder / TEST_FILE).read_text("utf-8"))
     test = EvalResult(rows["labels"], rows["probabilities"], record["test"]["loss"], name=config.model_name)
-    splits = split_reviews(
-        reviews, config.seed, config.validation_fraction, config.train_examples, config.validation_examples
-    )
-    return FineTuned(folder, record, test, splits)
+    return FineTuned(folder, record, test, splits or _splits_of(reviews, config))
 
 
 def make_batchers(

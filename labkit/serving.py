@@ -1,13 +1,14 @@
-"""A saved model, loaded and asked: probabilities for texts, and its result on labelled reviews."""
+"""A saved model, loaded and asked: probabilities for texts, why it gives them, and its result on labelled reviews."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from labkit.attribution import Explanations, explain
 from labkit.batching import Batcher
 from labkit.config import Config
 from labkit.encoders import load_classifier
@@ -47,9 +48,12 @@ class Classifier:
     name: str
 
     @classmethod
-    def load(cls, folder: Path, precision: str = "auto", device: str = "auto") -> "Classifier":
-        """A classifier as `labkit train` saved it, or any two-class Hugging Face folder. Raises ModelError, TokenizerError."""
-        model, tokenizer = load_classifier(folder)
+    def load(cls, folder: Path, precision: str = "auto", device: str = "auto", attention: str = "sdpa") -> "Classifier":
+        """A classifier as `labkit train` saved it, or any two-class Hugging Face folder. Raises ModelError, TokenizerError.
+
+        attention: `eager` where attention weights are wanted.
+        """
+        model, tokenizer = load_classifier(folder, attention)
         if model.config.num_labels != len(CLASS_NAMES):
             raise UsageError(f"{folder}: the model has {model.config.num_labels} classes; wanted {len(CLASS_NAMES)}")
         kept = folder / "labkit.json"
@@ -79,9 +83,23 @@ class Classifier:
             for text, row, truncated in zip(cleaned, probabilities, batcher.tokenized.truncated, strict=True)
         ]
 
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, 2) the probabilities of negative and positive, in order: what behavioural tests ask for."""
+        return np.array([[each.probabilities[name] for name in CLASS_NAMES] for each in self.predict(texts)]).reshape(
+            -1, 2
+        )
+
     def evaluate(self, reviews: Reviews) -> EvalResult:
         """The model's result on labelled reviews, in their order."""
         return self._evaluate(self._batcher(reviews.texts, reviews.labels))
+
+    def explain(
+        self, texts: str | Sequence[str], methods: str | Sequence[str] = "integrated-gradients", **options: Any
+    ) -> Explanations:
+        """Why the model says what it says of each text; texts are cut as in `predict`. options: of `attribution.explain`."""
+        model = self.model.to(choose_device(self.config.device))
+        settings: dict[str, Any] = {"max_length": self.config.max_length, "truncation": self.config.truncation}
+        return explain(model, self.tokenizer, texts, methods, **(settings | options))
 
     def _batcher(self, texts: Sequence[str], labels: np.ndarray) -> Batcher:
         config = self.config

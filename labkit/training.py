@@ -229,6 +229,36 @@ class EarlyStopping:
         return self._failures >= self.patience
 
 
+def fit_with_early_stopping(
+    train: Callable[[], object],
+    evaluate: Callable[[], float],
+    save: Callable[[], object],
+    restore: Callable[[], object],
+    max_epochs: int,
+    patience: int = 2,
+) -> list[float]:
+    """The bare bones of `fit`: train and evaluate each epoch, save at each new best, stop in time, restore the best once.
+
+    Returns the losses of the epochs that ran. Raises ValueError for max_epochs < 1, and TrainingError where no loss was a
+    number, so that there is no best to restore.
+    """
+    if max_epochs < 1:
+        raise ValueError(f"max_epochs is {max_epochs}; wanted at least 1")
+    stopping, losses = EarlyStopping(patience), list[float]()
+    for epoch in range(max_epochs):
+        train()
+        losses.append(float(evaluate()))
+        done = stopping.step(losses[-1])
+        if stopping.best_epoch == epoch:
+            save()
+        if done:
+            break
+    if stopping.best_epoch is None:
+        raise TrainingError(f"no loss was a finite number in {len(losses)} epochs; try a lower learning rate")
+    restore()
+    return losses
+
+
 def fit(
     model: "PreTrainedModel",
     train: Batcher,
@@ -510,6 +540,7 @@ __all__ = [
     "eval_epoch",
     "evaluate",
     "fit",
+    "fit_with_early_stopping",
     "linear_schedule",
     "make_optimizer",
     "train_epoch",

@@ -11,7 +11,8 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
 from labkit.baselines import FOLDS, REGULARISATIONS, majority, tfidf
-from labkit.metrics import EvalResult, score_table
+from labkit.intervals import score_table
+from labkit.metrics import EvalResult
 
 PRAISE, BLAME = ("good", "fine", "superb"), ("bad", "dull", "awful")
 FILLER = ("film", "plot", "cast", "scene", "music", "story", "ending")

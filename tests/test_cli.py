@@ -168,6 +168,30 @@ def test_evaluate_gives_every_metric_its_interval(finished: Path, data: list[str
         assert score["low"] <= score["value"] <= score["high"] or score["note"]
 
 
+def test_evaluate_says_how_it_is_calibrated_and_on_wish_how_it_behaves(
+    finished: Path, data: list[str], labkit: Any
+) -> None:
+    outcome = labkit("evaluate", "--model", finished / "model", *data, "--behaviour", "--json").json
+    assert {"accuracy", "ece", "brier", "nll", "mcc", "average_precision"} <= outcome["metrics"].keys()
+    assert sum(row["count"] for row in outcome["reliability"]) == 160
+    capabilities = {row["capability"] for row in outcome["behaviour"]}
+    assert {"negation", "intensifiers", "names", "typos"} <= capabilities
+    assert all(row["failure_rate"]["low"] <= row["failures"] / row["n"] for row in outcome["behaviour"])
+    plain = labkit("evaluate", "--model", finished / "model", *data, "--behaviour").out
+    assert "mean confidence" in plain and "failure rate" in plain and "nll" in plain
+    assert "behaviour" not in labkit("evaluate", "--model", finished / "model", *data, "--json").json
+
+
+def test_compare_sets_two_finished_runs_side_by_side(finished: Path, labkit: Any, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(finished, other)
+    outcome = labkit("compare", finished, other, "--json")
+    assert outcome.code == 0 and outcome.json["metrics"]["accuracy"]["difference"]["value"] == 0
+    assert "two trained models" in labkit("compare", finished, other).out
+    refused = labkit("compare", finished, tmp_path)
+    assert refused.code == 2 and "holds no finished run" in refused.err
+
+
 def test_predict_answers_each_text_and_each_line_alike(finished: Path, labkit: Any, tmp_path: Path) -> None:
     texts = ["good film", "bad\x00 film", "שלום 🎬"]
     file = tmp_path / "texts.txt"
@@ -197,6 +221,38 @@ def test_predict_refuses_what_holds_no_text(
 ) -> None:
     outcome = labkit("predict", "--model", finished / "model", *arguments)
     assert outcome.code == 2 and all(word in outcome.err for word in words)
+
+
+def test_explain_answers_for_each_text_and_method(finished: Path, labkit: Any, tmp_path: Path) -> None:
+    texts = ["a good film", "<script>bad</script> שלום 🎬"]
+    methods = ["integrated-gradients", "occlusion", "attention", "rollout", "gradient-x-input", "random"]
+    asked = [option for method in methods for option in ("--method", method)]
+    rows = labkit("explain", "--model", finished / "model", *texts, *asked, "--json").json
+    assert [(row["text"], row["method"]) for row in rows] == [(text, method) for text in texts for method in methods]
+    predictions = labkit("predict", "--model", finished / "model", *texts, "--json").json
+    assert [row["prediction"] for row in rows[::6]] == [row["label"] for row in predictions]
+    page = labkit("explain", "--model", finished / "model", *texts, *asked, "--html").out
+    assert page.startswith("<!doctype html>") and "<script" not in page
+    plain = labkit("explain", "--model", finished / "model", *texts).out.splitlines()
+    assert len(plain) == 6 and plain[0] == texts[0] and "integrated-gradients" in plain[2]
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(texts), "utf-8")
+    assert labkit("explain", "--model", finished / "model", "--file", file, *asked, "--json").json == rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["nothing to explain"]),
+        (["good", "--method", "occlussion"], ["occlussion", "did you mean occlusion?"]),
+        (["good", "--html", "--json"], ["--html", "--json", "one of them"]),
+        (["good", " "], ["text 2 of 2 is empty"]),
+        (["good", "--method", "attention", "--layer", "9"], ["layer 9 is not there"]),
+    ],
+)
+def test_explain_refuses_with_the_reason(arguments: list[str], words: list[str], finished: Path, labkit: Any) -> None:
+    outcome = labkit("explain", "--model", finished / "model", *arguments)
+    assert outcome.code == 2 and all(word in outcome.err for word in words) and outcome.out == ""
 
 
 @pytest.mark.parametrize("missing", ["tokenizer", "config.json", "model.safetensors"])

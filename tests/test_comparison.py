@@ -1,15 +1,30 @@
-"""Laws of the paired test, with the tossing of coins as the oracle."""
+"""Laws of the comparisons, with the tossing of coins, scipy and resampling in a loop as the oracles."""
 
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
+import sklearn.metrics
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.comparison import McNemar, mcnemar
+from labkit.comparison import (
+    McNemar,
+    bootstrap_p,
+    compare_models,
+    compare_runs,
+    fold_p_values,
+    fold_test,
+    mcnemar,
+)
+from labkit.errors import UsageError
+from labkit.intervals import ALL_METRICS, score_table
+from labkit.metrics import EvalResult
 
 law = settings(max_examples=30, deadline=None)
 triples = st.lists(st.tuples(*[st.integers(0, 2)] * 3), max_size=40)
@@ -97,3 +112,178 @@ def test_tensors_and_lists_are_taken_alike():
 def test_predictions_that_cannot_be_paired_are_refused(rows, message):
     with pytest.raises(ValueError, match=message):
         mcnemar(*rows)
+
+
+# --- the paired bootstrap -----------------------------------------------------------------------------------------
+
+
+def pair(n: int = 80, seed: int = 0, gap: float = 0.8) -> tuple[EvalResult, EvalResult]:
+    """Two models on the same examples, the first better by `gap` in its evidence."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(2, size=n)
+    shared = generator.normal(size=n)
+    results = []
+    for name, better in (("A", gap), ("B", 0.0)):
+        evidence = (0.7 + better) * (2 * labels - 1) + shared + 0.5 * generator.normal(size=n)
+        results.append(EvalResult.from_logits(labels, np.stack([-evidence, evidence], 1), name))
+    return results[0], results[1]
+
+
+def test_the_paired_bootstrap_is_resampling_both_models_in_a_loop_with_scikit_learn():
+    a, b = pair(n=40)
+    found = compare_models(a, b, level=0.9, resamples=60, seed=3, metrics=("accuracy", "roc_auc", "mcc"))
+    drawn = np.random.default_rng(3).integers(40, size=(60, 40))
+
+    def by_sklearn(result: EvalResult, rows: np.ndarray) -> list[float]:
+        labels, predictions, scores = result.labels[rows], result.predictions[rows], result.probabilities[rows, 1]
+        return [
+            sklearn.metrics.accuracy_score(labels, predictions),
+            sklearn.metrics.roc_auc_score(labels, scores),
+            sklearn.metrics.matthews_corrcoef(labels, predictions),
+        ]
+
+    loop = np.array([np.subtract(by_sklearn(a, rows), by_sklearn(b, rows)) for rows in drawn])
+    values = [by_sklearn(result, np.arange(40)) for result in (a, b)]
+    for column, (of_a, of_b, difference) in enumerate(found.scores.values()):
+        assert (of_a, of_b) == pytest.approx((values[0][column], values[1][column]), abs=1e-12)
+        low, high = np.quantile(loop[:, column], [0.05, 0.95])
+        expected = values[0][column] - values[1][column], low, high
+        assert (difference.value, difference.low, difference.high) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_model_compared_with_itself_shows_no_difference_of_any_kind():
+    a = pair()[0]
+    found = compare_models(a, a, resamples=50, metrics=ALL_METRICS)
+    assert {difference.value for _, _, difference in found.scores.values()} == {0.0}
+    assert set(found.p_values.values()) == {1.0}
+    assert found.mcnemar.p_value == 1.0
+
+
+def test_swapping_the_models_turns_every_difference_round():
+    a, b = pair()
+    forth, back = compare_models(a, b, resamples=200), compare_models(b, a, resamples=200)
+    for metric in forth.scores:
+        assert forth.scores[metric][2].value == -back.scores[metric][2].value
+        assert forth.scores[metric][2].low == pytest.approx(-back.scores[metric][2].high, abs=1e-12)
+        assert forth.p_values[metric] == back.p_values[metric]
+
+
+def test_pairing_makes_the_interval_of_the_difference_narrower_than_two_samples_would():
+    a, b = pair(n=400)
+    paired = compare_models(a, b).scores["accuracy"][2]
+    apart = [score_table(result).accuracy for result in (a, b)]
+    unpaired = math.hypot(*(score.high - score.low for score in apart))
+    assert paired.high - paired.low < 0.9 * unpaired
+
+
+def test_a_clear_difference_is_found_and_never_with_p_zero():
+    a, b = pair(n=400, gap=2.0)
+    found = compare_models(a, b, resamples=500)
+    assert found.scores["accuracy"][2].low > 0
+    assert 0 < found.p_values["accuracy"] <= 2 / 502 + 1e-12
+
+
+def test_the_p_value_of_the_bootstrap_counts_the_smaller_side_twice():
+    assert bootstrap_p(np.array([0.1] * 7 + [-0.1] * 3)) == pytest.approx(2 * 4 / 12)
+    assert bootstrap_p(np.array([0.0] * 10)) == 1.0
+    assert math.isnan(bootstrap_p(np.array([math.nan])))
+
+
+def test_results_on_other_examples_are_refused_and_none_at_all_undefined():
+    a, b = pair()
+    other = EvalResult(1 - b.labels, b.probabilities, b.loss)
+    with pytest.raises(ValueError, match="their labels differ"):
+        compare_models(a, other)
+    with pytest.raises(ValueError, match="equally long; found 80 and 60"):
+        compare_models(a, pair(n=60)[0])
+    with pytest.raises(ValueError, match=r"acuracy is none of .*; did you mean accuracy\?"):
+        compare_models(a, b, metrics=("acuracy",))
+    nothing = EvalResult.from_logits([], np.zeros((0, 2)))
+    assert math.isnan(compare_models(nothing, nothing).scores["f1"][2].value)
+
+
+def test_a_comparison_shows_both_models_escaped_and_says_what_it_asks():
+    a, b = pair()
+    a = EvalResult(a.labels, a.probabilities, a.loss, "<i>")
+    found = compare_models(a, b, resamples=50)
+    shown = found._repr_html_()
+    assert "<i>" not in shown
+    assert "&lt;i&gt;" in shown
+    for words in ("A less B", "two trained models", "ece (less is better)"):
+        assert words in shown
+        assert words in str(found)
+    assert found.as_json()["metrics"]["accuracy"]["difference"]["value"] == found.scores["accuracy"][2].value
+
+
+# --- folds --------------------------------------------------------------------------------------------------------
+
+
+@law
+@given(st.lists(st.integers(-20, 20), min_size=2, max_size=12), st.sampled_from([0.9, 0.95]))
+def test_without_the_correction_the_fold_test_is_scipys_t_test(scores, level):
+    values = np.array(scores) / 20
+    found = fold_test(values, test_to_train=0.0, level=level)
+    if values.std() == 0:
+        assert found.naive_low == found.naive_high == pytest.approx(values[0])
+        return
+    expected = scipy.stats.ttest_1samp(values, 0.0)
+    interval = expected.confidence_interval(level)
+    assert (found.naive_low, found.naive_high) == pytest.approx((interval.low, interval.high), abs=1e-12)
+    assert (found.mean.low, found.mean.high) == (found.naive_low, found.naive_high)
+    assert found.naive_p_value == found.p_value == pytest.approx(expected.pvalue, abs=1e-9)
+
+
+def test_the_correction_widens_by_the_factor_of_nadeau_and_bengio():
+    scores = [0.85, 0.86, 0.84, 0.87, 0.85]
+    found = fold_test(scores, test_to_train=1 / 4)
+    assert found.mean.high - found.mean.value == pytest.approx(
+        (found.naive_high - found.mean.value) * 1.5
+    )  # sqrt(1 + 5/4)
+    assert found.p_value > found.naive_p_value
+    assert "Nadeau" in str(found)
+
+
+def test_fold_scores_that_have_no_spread_are_refused():
+    with pytest.raises(ValueError, match="at least 2 scores; found 1"):
+        fold_test([0.5], 0.25)
+    with pytest.raises(ValueError, match="finite"):
+        fold_test([0.5, math.nan], 0.25)
+    with pytest.raises(ValueError, match="test_to_train"):
+        fold_test([0.5, 0.6], -1)
+
+
+def test_equal_scores_are_no_evidence_where_they_are_zero_and_all_of_it_where_not():
+    assert fold_p_values(np.zeros((1, 5)), 0.25)[0] == 1.0
+    assert fold_p_values(np.full((1, 5), 0.1), 0.25)[0] < 1e-6
+
+
+# --- runs ---------------------------------------------------------------------------------------------------------
+
+
+def write_run(folder: Path, result: EvalResult, ids: list[str], status: str = "finished") -> Path:
+    folder.mkdir()
+    record = {"settings": {}, "data": {}, "status": status, "test": {"loss": result.loss}}
+    (folder / "run.json").write_text(json.dumps(record), "utf-8")
+    rows = {"ids": ids, "labels": result.labels.tolist(), "probabilities": result.probabilities.tolist()}
+    (folder / "test.json").write_text(json.dumps(rows), "utf-8")
+    return folder
+
+
+def test_two_finished_runs_are_compared_on_their_test_reviews(tmp_path):
+    a, b = pair()
+    ids = [str(i) for i in range(80)]
+    found = compare_runs(write_run(tmp_path / "a", a, ids), write_run(tmp_path / "b", b, ids))
+    assert found.mcnemar == compare_models(a, b).mcnemar
+    assert found.name_a.endswith("a")
+
+
+def test_runs_on_other_reviews_or_unfinished_ones_are_refused(tmp_path):
+    a, b = pair()
+    one = write_run(tmp_path / "a", a, [str(i) for i in range(80)])
+    other = write_run(tmp_path / "b", b, [str(i) for i in range(40, 120)])
+    with pytest.raises(UsageError, match="40 of them in common"):
+        compare_runs(one, other)
+    running = write_run(tmp_path / "c", b, [str(i) for i in range(80)], status="running")
+    for folder in (running, tmp_path):
+        with pytest.raises(UsageError, match="holds no finished run"):
+            compare_runs(one, folder)

@@ -26,7 +26,8 @@ from labkit.figures import (
     to_png_bytes,
     to_svg,
 )
-from labkit.metrics import EvalResult, proportion_interval, score_table
+from labkit.intervals import proportion_interval, score_table
+from labkit.metrics import EvalResult
 
 
 @dataclass(frozen=True)

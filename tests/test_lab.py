@@ -10,7 +10,8 @@ import pytest
 from labkit import fallback, lab
 from labkit.assets import AssetMissing
 from labkit.config import Config
-from labkit.metrics import EvalResult, score_table
+from labkit.intervals import score_table
+from labkit.metrics import EvalResult
 from labkit.reviews import Reviews, sample_reviews
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from labkit import report
 from labkit.errors import LabkitError, UsageError
-from labkit.metrics import EvalResult, score_table
+from labkit.intervals import score_table
+from labkit.metrics import EvalResult
 from labkit.report import (
     LONGEST_SHOWN,
     REPORT_FILE,

@@ -23,8 +23,9 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 # The way of a review through labkit: an import points from a later module to an earlier one.
 ORDER = """
-    errors files assets readers reviews tokens batching encoders fallback packing precision memory config ranks metrics
-    checkpoints training runs baselines comparison lab adaptation attribution faithfulness behaviour tagging figures work
+    errors files assets readers reviews tokens batching encoders fallback packing precision memory config ranks arrays
+    metrics calibration intervals checkpoints training runs baselines comparison folds false_alarms raters lab adaptation
+    attribution faithfulness behaviour tagging figures work
     lessons report serving distributed doctor cli __main__
 """.split()  # noqa: SIM905 (a line a name would be longer than it is clear)
 AROUND = ["widgets", "checks", "course", "grading"]  # folders: they may use the way, it never uses them

@@ -31,6 +31,7 @@ from labkit.training import (
     eval_epoch,
     evaluate,
     fit,
+    fit_with_early_stopping,
     linear_schedule,
     make_optimizer,
     train_epoch,
@@ -433,6 +434,52 @@ def test_early_stopping_is_what_its_definition_says_of_the_whole_list(losses, pa
 def test_patience_below_one_is_refused():
     with pytest.raises(ValueError, match="patience is 0; wanted at least 1"):
         EarlyStopping(patience=0)
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, math.nan]), min_size=1, max_size=8), st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_the_bare_loop_saves_each_new_best_and_restores_the_last_of_them_once_at_the_end(losses, patience):
+    said: list[str] = []
+    coming = iter(losses)
+
+    def evaluate() -> float:
+        said.append("evaluate")
+        return next(coming)
+
+    def run() -> list[float]:
+        return fit_with_early_stopping(
+            lambda: said.append("train"),
+            evaluate,
+            lambda: said.append("save"),
+            lambda: said.append("restore"),
+            len(losses),
+            patience,
+        )
+
+    expected: list[str] = []
+    best, failures, epochs = math.inf, 0, 0
+    for loss in losses:
+        expected += ["train", "evaluate"]
+        epochs += 1
+        if loss < best:
+            best, failures = loss, 0
+            expected.append("save")
+        else:
+            failures += 1
+        if failures == patience:
+            break
+    if best == math.inf:
+        with pytest.raises(TrainingError, match="no loss was a finite number"):
+            run()
+        assert said == expected
+        return
+    np.testing.assert_array_equal(run(), losses[:epochs])
+    assert said == [*expected, "restore"]
+
+
+def test_the_bare_loop_wants_at_least_one_epoch():
+    with pytest.raises(ValueError, match="max_epochs is 0"):
+        fit_with_early_stopping(list, float, list, list, 0)
 
 
 # --- fit ----------------------------------------------------------------------------------------------------------

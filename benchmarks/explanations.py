@@ -1,0 +1,209 @@
+"""Explanations of a fine-tuned model: do they add up, how long do they take, do they name the words that decide?
+
+    labkit train --output runs/minilm
+    python benchmarks/explanations.py --model runs/minilm/model
+
+Four parts, each of which can be run alone with --parts: `complete` (integrated gradients of 200 test reviews, with more steps
+until the scores add up), `speed` (64 steps of one review), `faithful` (comprehensiveness and sufficiency beside random and
+reversed order) and `cue` (a word planted into one class of the training set, a tiny BERT trained on it, and in how many of
+the test reviews that carry the word it is among the top three). What was measured is written to --output after each part.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from labkit.attribution import Attribution
+    from labkit.reviews import Reviews
+    from labkit.serving import Classifier
+
+PARTS = ("complete", "speed", "faithful", "cue")
+METHODS = ("attention", "rollout", "gradient-x-input", "integrated-gradients", "occlusion")
+SPEED_STEPS, SPEED_ROUNDS = 64, 20
+TOP = 3
+
+
+def main() -> None:
+    """Measure the parts that are asked for and write them beside those that were measured before."""
+    arguments = _parser().parse_args()
+    report = json.loads(arguments.output.read_text("utf-8")) if arguments.output.is_file() else {}
+    for part in arguments.parts:
+        found = {"complete": complete, "speed": speed, "faithful": faithful, "cue": cue}[part](arguments)
+        report[part] = found | {"machine": machine()}
+        print(f"{part}: {json.dumps(found, indent=1)}", flush=True)
+        arguments.output.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    print(f"written to {arguments.output}")
+
+
+def complete(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How many reviews add up within one percent, after how many steps, and the mean time that it takes."""
+    from labkit.attribution import STEPS, TOLERANCE
+
+    classifier, texts = _classifier(arguments), test_reviews(arguments).texts
+    found: list[Attribution] = []
+    seconds, processor = time.perf_counter(), time.process_time()
+    for text in texts:  # one call a review, as a student makes it
+        found += classifier.explain(text)
+    seconds, processor = time.perf_counter() - seconds, time.process_time() - processor
+    errors = np.array([one.completeness_error for one in found], dtype=np.float64)
+    return {
+        "model": classifier.name,
+        "trained": trained(arguments.model),
+        "reviews": len(found),
+        "tokens_mean": float(np.mean([len(one.tokens) for one in found])),
+        "within_one_percent": int((errors <= TOLERANCE).sum()),
+        "flagged": sum(one.is_flagged for one in found),
+        "error_median": float(np.median(errors)),
+        "error_largest": float(errors.max()),
+        "reviews_by_steps": {str(steps): sum(one.steps == steps for one in found) for steps in STEPS},
+        "seconds_a_review_mean": seconds / len(found),
+        "processor_seconds_a_review_mean": processor / len(found),
+    }
+
+
+def speed(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The median time of 64 steps of one review of the median length, model loaded and warm."""
+    classifier, texts = _classifier(arguments), test_reviews(arguments).texts
+    lengths = [len(one.tokens) for one in classifier.explain(texts, "random")]
+    text = texts[int(np.argsort(lengths)[len(lengths) // 2])]
+    times = []
+    for _ in range(SPEED_ROUNDS + 1):
+        seconds, processor = time.perf_counter(), time.process_time()
+        classifier.explain(text, steps=(SPEED_STEPS,))
+        times.append((time.perf_counter() - seconds, time.process_time() - processor))
+    walls, processors = zip(*times[1:], strict=True)
+    return {
+        "steps": SPEED_STEPS,
+        "tokens": sorted(lengths)[len(lengths) // 2],
+        "seconds_median": median(walls),
+        "seconds_shortest": min(walls),
+        "processor_seconds_median": median(processors),
+    }
+
+
+def faithful(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Each method's comprehensiveness and sufficiency, and its paired difference to a random order with the interval."""
+    from labkit.faithfulness import agreement, measure_faithfulness
+
+    classifier, texts = _classifier(arguments, "eager"), test_reviews(arguments).texts
+    explanations = classifier.explain(texts, METHODS)
+    found = measure_faithfulness(classifier.model, classifier.tokenizer, explanations)
+    print(found, agreement(explanations), sep="\n\n", flush=True)
+    rows = [
+        {
+            "method": row.method,
+            "measure": row.measure,
+            "replacement": row.replacement,
+            "fraction": row.fraction,
+            "fall": row.value,
+            "random": row.random,
+            "reversed": row.reversed,
+            "over_random": row.over_random.as_json(),
+            "over_reversed": row.over_reversed.as_json(),
+            "beats_random": row.beats_random,
+        }
+        for row in found.rows
+    ]
+    return {"model": classifier.name, "reviews": found.n, "rows": rows}
+
+
+def cue(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Plant a word, fine-tune the tiny BERT on it, and look for the word in the explanations of those that carry it."""
+    from labkit.config import Config
+    from labkit.encoders import load_encoder, registry_entry
+    from labkit.faithfulness import CUE, cue_found, plant_cue
+    from labkit.reviews import Splits, movie_reviews, split_reviews
+    from labkit.runs import make_batchers
+    from labkit.serving import Classifier
+    from labkit.training import fit
+
+    splits = split_reviews(movie_reviews(), arguments.seed)
+    planted = {name: plant_cue(part, seed=arguments.seed) for name, part in vars(splits).items()}
+    config = Config(model="tiny", epochs=2, seed=arguments.seed)
+    model, tokenizer = load_encoder("tiny", arguments.seed)
+    batchers = make_batchers(Splits(**{name: each.reviews for name, each in planted.items()}), tokenizer, config)
+    learning_rate = registry_entry("tiny").learning_rate
+    for epoch in fit(model, batchers["train"], batchers["validation"], config, learning_rate, progress=False):
+        print(epoch, flush=True)
+    classifier = Classifier(model, tokenizer, config, "tiny, cue planted")
+    carriers = planted["test"].carriers
+    explanations = classifier.explain(
+        carriers.texts, ("integrated-gradients", "occlusion", "gradient-x-input", "random")
+    )
+    negatives = splits.test.select(np.flatnonzero(splits.test.labels == 0))
+    with_cue = plant_cue(negatives, label=0, share=1.0, seed=arguments.seed)
+    return {
+        "cue": CUE,
+        "share_of_the_class": float(planted["train"].carries.sum() / splits.train.class_counts[1]),
+        "carriers": len(carriers),
+        "top": TOP,
+        "found": {method: cue_found(explanations.of(method), top=TOP).as_json() for method in explanations.methods},
+        "accuracy_on_plain_test": classifier.evaluate(splits.test).correct.mean(),
+        "accuracy_on_planted_test": classifier.evaluate(planted["test"].reviews).correct.mean(),
+        "called_positive_of_the_negatives": {
+            "as_they_are": classifier.evaluate(negatives).predictions.mean(),
+            "with_the_cue": classifier.evaluate(with_cue.reviews).predictions.mean(),
+        },
+    }
+
+
+def test_reviews(arguments: argparse.Namespace) -> "Reviews":
+    """A random part of the test reviews, the same for every part of this script."""
+    from labkit.reviews import movie_reviews, split_reviews
+
+    test = split_reviews(movie_reviews()).test
+    return test.select(np.random.default_rng(arguments.seed).permutation(len(test))[: arguments.reviews])
+
+
+def _classifier(arguments: argparse.Namespace, attention: str = "sdpa") -> "Classifier":
+    from labkit.serving import Classifier
+
+    if arguments.model is None:
+        raise SystemExit("--model: wanted the folder of a fine-tuned model, such as FOLDER/model of `labkit train`")
+    return Classifier.load(arguments.model, attention=attention)
+
+
+def trained(model: Path) -> dict[str, Any]:
+    """How the model was made, out of the record of its run, where that lies beside it."""
+    record = model.parent / "run.json"
+    if not record.is_file():
+        return {}
+    run = json.loads(record.read_text("utf-8"))
+    settings = {name: run["settings"][name] for name in ("model", "epochs", "seed", "train_examples")}
+    return settings | {"test_accuracy": run["test"]["accuracy"]}
+
+
+def machine() -> dict[str, Any]:
+    """Where it was measured, and how busy the machine was."""
+    import torch
+
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "packages": {name: metadata.version(name) for name in ("labkit", "torch", "transformers", "numpy")},
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="folder of a fine-tuned model")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--reviews", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What the laws of explanations stand on: models whose right explanation is known, and one tiny model of each family."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from conftest import VOCABULARY
+from torch import nn
+from transformers import (
+    AlbertConfig,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DistilBertConfig,
+    ModernBertConfig,
+)
+
+SHARED = {"vocab_size": len(VOCABULARY), "max_position_embeddings": 128, "num_labels": 2, "pad_token_id": 0}
+BERT_LIKE = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "initializer_range": 0.2,
+}
+SPECIAL = {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+FAMILIES = {
+    "bert": BertConfig(**SHARED, **BERT_LIKE),
+    "albert": AlbertConfig(**SHARED, **BERT_LIKE, embedding_size=8),
+    "distilbert": DistilBertConfig(**SHARED, dim=16, n_layers=2, n_heads=2, hidden_dim=24, initializer_range=0.2),
+    "modernbert": ModernBertConfig(**SHARED, **BERT_LIKE, **SPECIAL),
+}
+
+
+def of_family(name: str, attention: str = "sdpa") -> Any:
+    """A tiny model of that family with random weights, the same at every call, in training mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForSequenceClassification.from_config(FAMILIES[name], attn_implementation=attention)
+    return model.float().train()
+
+
+class SumOfWords(nn.Module):
+    """A model whose margin is the sum of what its words weigh, so that every right explanation is known: the weights.
+
+    weights: by word of the tiny world; every other token weighs nothing.
+    """
+
+    def __init__(self, weights: dict[str, float]) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(len(VOCABULARY), 1)
+        with torch.no_grad():
+            self.embedding.weight.zero_()
+            for word, weight in weights.items():
+                self.embedding.weight[VOCABULARY.index(word)] = weight
+        self.config = SimpleNamespace(num_labels=2, max_position_embeddings=128, _attn_implementation="none at all")
+        self.device = torch.device("cpu")
+        self.rows = 0  # how many texts it was asked
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embedding
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        **ignored: Any,
+    ) -> Any:
+        embedded = self.embedding(input_ids) if inputs_embeds is None else inputs_embeds
+        values = embedded[..., 0]
+        self.rows += len(values)
+        margin = (values if attention_mask is None else values * attention_mask).sum(dim=1)
+        return SimpleNamespace(logits=torch.stack([torch.zeros_like(margin), margin], dim=1), attentions=None)

@@ -1,0 +1,563 @@
+"""The checks of lesson 04: right answers in many styles pass, wrong ones get the hint that fits."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+import torch
+from checking import (
+    assert_hints_are_hints,
+    cpu_seconds,
+    hint_of,
+    judged,
+    lazy_answers,
+    unfinished,
+    verdicts,
+)
+from sklearn import metrics as sklearn_metrics
+
+import labkit
+from labkit.checks import Exercise, check_only, exercise
+from labkit.checks.metrics import EXERCISES
+from labkit.checks.metrics.best_f1_threshold import STRICT, best_f1_reference, f1_at
+from labkit.checks.metrics.confidently_wrong import APART, confidently_wrong_reference
+from labkit.checks.metrics.confusion_matrix import confusion_matrix_reference
+from labkit.checks.metrics.expected_calibration_error import expected_calibration_error_reference
+from labkit.checks.metrics.precision_recall_f1 import precision_recall_f1_reference
+from labkit.checks.metrics.softmax import softmax_reference
+
+# Right answers
+
+
+def softmax_by_scipy(logits: np.ndarray) -> np.ndarray:
+    return scipy.special.softmax(logits, axis=-1)
+
+
+def softmax_by_torch(logits: np.ndarray) -> Any:
+    return torch.softmax(torch.from_numpy(logits), dim=-1)
+
+
+def softmax_in_float32(logits: np.ndarray) -> Any:
+    return torch.tensor(logits, dtype=torch.float32).softmax(-1).numpy()
+
+
+def softmax_by_the_book(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    return exponentials / np.sum(exponentials, axis=-1, keepdims=True)
+
+
+def softmax_by_logarithms(logits: np.ndarray) -> np.ndarray:
+    return np.exp(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True))
+
+
+def softmax_by_loops(logits: np.ndarray) -> np.ndarray:
+    rows = []
+    for row in logits.reshape(-1, logits.shape[-1]).tolist():
+        largest = max(row)
+        shares = [math.exp(logit - largest) for logit in row]
+        rows.append([share / sum(shares) for share in shares])
+    return np.array(rows).reshape(logits.shape)
+
+
+def scores_by_scikit_learn(labels: Any, predictions: Any, positive: int = 1) -> Any:
+    found = sklearn_metrics.precision_recall_fscore_support(
+        labels, predictions, pos_label=positive, average="binary", zero_division=0.0
+    )
+    return found[:3]
+
+
+def scores_by_loops(labels: Any, predictions: Any, positive: int = 1) -> tuple[float, float, float]:
+    tp = fp = fn = 0
+    for label, prediction in zip(labels, predictions, strict=True):
+        if prediction == positive and label == positive:
+            tp += 1
+        elif prediction == positive:
+            fp += 1
+        elif label == positive:
+            fn += 1
+    precision = tp / (tp + fp) if tp + fp else 0.0
+    recall = tp / (tp + fn) if tp + fn else 0.0
+    return precision, recall, 2 * precision * recall / (precision + recall) if precision + recall else 0
+
+
+def scores_by_torch(labels: Any, predictions: Any, positive: int = 1) -> Any:
+    true, found = torch.as_tensor(labels) == positive, torch.as_tensor(predictions) == positive
+    hits = (true & found).sum()
+    ratios = (hits / found.sum(), hits / true.sum(), 2 * hits / (found.sum() + true.sum()))
+    return tuple(ratio.nan_to_num(0.0) for ratio in ratios)
+
+
+def scores_of_lists(labels: list[int], predictions: list[int], positive: int = 1) -> Any:
+    """Takes lists and nothing else."""
+    counts = Counter(zip(labels, predictions, strict=True))
+    said, meant = predictions.count(positive), labels.count(positive)
+    precision = counts[positive, positive] / max(said, 1)
+    recall = counts[positive, positive] / max(meant, 1)
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-300)
+
+
+def matrix_by_loops(labels: Any, predictions: Any, num_classes: int) -> np.ndarray:
+    matrix = [[0] * num_classes for _ in range(num_classes)]
+    for label, prediction in zip(labels, predictions, strict=True):
+        matrix[label][prediction] += 1
+    return np.array(matrix)
+
+
+def matrix_by_adding_at(labels: Any, predictions: Any, num_classes: int) -> np.ndarray:
+    matrix = np.zeros((num_classes, num_classes), dtype=np.int32)
+    np.add.at(matrix, (labels, predictions), 1)
+    return matrix
+
+
+def matrix_by_scikit_learn(labels: Any, predictions: Any, num_classes: int) -> Any:
+    return sklearn_metrics.confusion_matrix(labels, predictions, labels=range(num_classes))
+
+
+def matrix_by_torch(labels: Any, predictions: Any, num_classes: int) -> Any:
+    one_hot = torch.nn.functional.one_hot
+    true, found = (one_hot(torch.as_tensor(values), num_classes) for values in (labels, predictions))
+    return true.T @ found
+
+
+def threshold_by_trying(labels: Any, scores: Any) -> tuple[float, float]:
+    best = (math.inf, 0.0)
+    for threshold in sorted(scores):
+        said = scores >= threshold
+        f1 = 2 * np.sum(said * labels) / (np.sum(said) + np.sum(labels))
+        if f1 > best[1]:
+            best = (threshold, f1)
+    return best
+
+
+def threshold_by_scikit_learn(labels: Any, scores: Any) -> Any:
+    precision, recall, thresholds = sklearn_metrics.precision_recall_curve(labels, scores)
+    f1 = np.nan_to_num(2 * precision * recall / (precision + recall))
+    best = np.argmax(f1[:-1])
+    return thresholds[best], f1[best]
+
+
+def threshold_in_the_middle(labels: Any, scores: Any) -> tuple[float, float]:
+    """Plain Python, by falling score, between two different ones, with the last of the best."""
+    pairs = sorted(zip([float(score) for score in scores], labels, strict=True), reverse=True)
+    positives, hits, best, threshold = sum(labels), 0, 0.0, math.nan
+    for place, (score, label) in enumerate(pairs):
+        hits += label
+        below = pairs[place + 1][0] if place + 1 < len(pairs) else score - 1
+        f1 = 2 * hits / (place + 1 + positives)
+        if below < score and f1 >= best:
+            best, threshold = f1, (score + below) / 2
+    return threshold, best
+
+
+def threshold_by_torch(labels: Any, scores: Any) -> Any:
+    true, values = torch.tensor(labels), torch.tensor(scores, dtype=torch.float32)
+    said = values[None, :] >= values[:, None]
+    f1 = 2 * (said & true.bool()).sum(1) / (said.sum(1) + true.sum())
+    return values[f1.argmax()], f1.max()
+
+
+def error_by_digitize(confidences: Any, correct: Any, bins: int = 10) -> float:
+    place = np.clip(np.digitize(confidences, np.linspace(0, 1, bins + 1), right=True), 1, bins)
+    error = 0.0
+    for number in range(1, bins + 1):
+        inside = place == number
+        if inside.any():
+            error += inside.mean() * abs(confidences[inside].mean() - correct[inside].mean())
+    return error
+
+
+def error_by_masks(confidences: Any, correct: Any, bins: int = 10) -> float:
+    edges, total = [k / bins for k in range(bins + 1)], 0.0
+    for low, high in pairwise(edges):
+        inside = [i for i, c in enumerate(confidences) if low < c <= high or (low == 0 and c == 0)]
+        if inside:
+            mean = sum(confidences[i] for i in inside) / len(inside)
+            accuracy = sum(bool(correct[i]) for i in inside) / len(inside)
+            total += len(inside) / len(confidences) * abs(mean - accuracy)
+    return total
+
+
+def error_by_torch(confidences: Any, correct: Any, bins: int = 10) -> Any:
+    sure, right = torch.tensor(confidences, dtype=torch.float32), torch.tensor(correct, dtype=torch.float32)
+    place = torch.bucketize(sure, torch.arange(1, bins) / bins)
+    return torch.zeros(bins).index_add(0, place, sure - right).abs().sum() / len(sure)
+
+
+def error_by_bincount(confidences: Any, correct: Any, bins: int = 10) -> Any:
+    place = np.maximum(np.ceil(confidences * bins).astype(int) - 1, 0)
+    return np.abs(np.bincount(place, confidences, bins) - np.bincount(place, correct, bins)).sum() / len(place)
+
+
+def error_of_lists(confidences: list[float], correct: list[bool], bins: int = 10) -> float:
+    """Takes lists and nothing else."""
+    groups: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
+    while confidences:
+        sure, right, *confidences = [confidences[0], correct[0], *confidences[1:]]
+        correct = correct[1:]
+        groups[max(0, math.ceil(sure * bins) - 1)].append((sure, right))
+    gaps = [abs(sum(sure - right for sure, right in group)) for group in groups]
+    return sum(gaps) / sum(map(len, groups))
+
+
+def wrong_by_numpy(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
+    probabilities = scipy.special.softmax(np.asarray(logits), axis=1)
+    sure, predicted = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    wrong = np.where((predicted != np.asarray(labels)) & (sure >= threshold))[0]
+    return wrong[np.argsort(sure[wrong])[::-1]].tolist()
+
+
+def wrong_by_torch(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
+    sure, predicted = torch.as_tensor(logits, dtype=torch.float32).softmax(-1).max(-1)
+    wrong = (predicted != torch.as_tensor(labels)) & (sure >= threshold)
+    order = sure.argsort(descending=True)
+    return list(order[wrong[order]])
+
+
+def wrong_by_loops(logits: Any, labels: Any, threshold: float = 0.9) -> list[int]:
+    found = []
+    for place, (row, label) in enumerate(zip(logits.tolist(), labels, strict=True)):
+        largest = max(row)
+        sure = 1 / sum(math.exp(logit - largest) for logit in row)
+        if row.index(largest) != label and sure >= threshold:
+            found.append((sure, place))
+    return [place for _, place in sorted(found, reverse=True)]
+
+
+def wrong_in_turn(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
+    """Of lists of labels and nothing else, and of whatever iterates for logits."""
+    sure = {i: labkit.softmax(row).max() for i, row in enumerate(logits)}
+    wrong = {i for i, row in enumerate(logits) if labels.index(labels[i]) >= 0 and int(row.argmax()) != labels[i]}
+    return [np.int64(i) for i in sorted(wrong, key=sure.__getitem__, reverse=True) if sure[i] >= threshold]
+
+
+RIGHT: dict[str, list[Callable[..., Any]]] = {
+    "4.1": [
+        labkit.softmax,
+        softmax_by_scipy,
+        softmax_by_torch,
+        softmax_in_float32,
+        softmax_by_the_book,
+        softmax_by_logarithms,
+        softmax_by_loops,
+    ],
+    "4.2": [labkit.precision_recall_f1, scores_by_scikit_learn, scores_by_loops, scores_by_torch, scores_of_lists],
+    "4.3": [
+        labkit.confusion_matrix,
+        matrix_by_loops,
+        matrix_by_adding_at,
+        matrix_by_scikit_learn,
+        matrix_by_torch,
+    ],
+    "4.4": [
+        labkit.best_f1_threshold,
+        threshold_by_trying,
+        threshold_by_scikit_learn,
+        threshold_in_the_middle,
+        threshold_by_torch,
+    ],
+    "4.5": [
+        labkit.expected_calibration_error,
+        error_by_digitize,
+        error_by_masks,
+        error_by_torch,
+        error_by_bincount,
+        error_of_lists,
+    ],
+    "4.6": [labkit.confidently_wrong, wrong_by_numpy, wrong_by_torch, wrong_by_loops, wrong_in_turn],
+}
+SLOWEST = {
+    "4.1": softmax_by_loops,
+    "4.2": scores_of_lists,
+    "4.3": matrix_by_loops,
+    "4.4": threshold_by_trying,
+    "4.5": error_of_lists,
+    "4.6": wrong_by_loops,
+}
+
+# Wrong answers beside the known ones, each with words that its hint must have
+
+
+def softmax_as_lists(logits: np.ndarray) -> Any:
+    return scipy.special.softmax(logits, axis=-1).tolist()
+
+
+def softmax_in_place(logits: np.ndarray) -> np.ndarray:
+    logits -= logits.max(axis=-1, keepdims=True)
+    return np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+
+
+def softmax_that_seeds(logits: np.ndarray) -> np.ndarray:
+    np.random.seed(0)
+    np.random.rand()
+    return softmax_by_the_book(logits)
+
+
+def softmax_of_clipped_logits(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(np.clip(logits, -500, 500))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def scores_as_list(labels: Any, predictions: Any, positive: int = 1) -> Any:
+    return list(scores_by_loops(labels, predictions, positive))
+
+
+def scores_in_per_cent(labels: Any, predictions: Any, positive: int = 1) -> Any:
+    return tuple(100 * score for score in scores_by_loops(labels, predictions, positive))
+
+
+def matrix_of_floats(labels: Any, predictions: Any, num_classes: int) -> Any:
+    return matrix_by_loops(labels, predictions, num_classes).astype(float)
+
+
+def matrix_as_lists(labels: Any, predictions: Any, num_classes: int) -> Any:
+    return matrix_by_loops(labels, predictions, num_classes).tolist()
+
+
+def matrix_by_indexing(labels: Any, predictions: Any, num_classes: int) -> Any:
+    matrix = np.zeros((num_classes, num_classes), dtype=int)
+    matrix[labels, predictions] += 1
+    return matrix
+
+
+def matrix_as_scikit_learn_guesses(labels: Any, predictions: Any, num_classes: int) -> Any:
+    return sklearn_metrics.confusion_matrix(labels, predictions)
+
+
+def threshold_above(labels: Any, scores: Any) -> tuple[float, float]:
+    """Strictly above, with the last of the best and not the first."""
+    best = (-math.inf, 0.0)
+    for threshold in [-math.inf, *sorted(scores)]:
+        f1 = labkit.precision_recall_f1(labels, (scores > threshold).astype(int)).f1
+        best = (threshold, f1) if f1 >= best[1] else best
+    return best
+
+
+def threshold_of_a_coarse_grid(labels: Any, scores: Any) -> tuple[float, float]:
+    return max(((t, f1_at(labels, scores, t)) for t in np.linspace(0, 1, 21)), key=lambda pair: pair[1])
+
+
+def threshold_of_a_finer_grid(labels: Any, scores: Any) -> tuple[float, float]:
+    return max(((t, f1_at(labels, scores, t)) for t in np.linspace(0, 1, 1001)), key=lambda pair: pair[1])
+
+
+def threshold_from_lowest_to_highest(labels: Any, scores: Any) -> tuple[float, float]:
+    thresholds = np.linspace(scores.min(), scores.max(), 100)
+    return max(((t, f1_at(labels, scores, t)) for t in thresholds), key=lambda pair: pair[1])
+
+
+def threshold_as_list(labels: Any, scores: Any) -> Any:
+    return list(labkit.best_f1_threshold(labels, scores))
+
+
+def error_in_per_cent(confidences: Any, correct: Any, bins: int = 10) -> float:
+    return 100 * error_by_masks(confidences, correct, bins)
+
+
+def error_as_array(confidences: Any, correct: Any, bins: int = 10) -> Any:
+    return np.array([error_by_masks(confidences, correct, bins)])
+
+
+def error_by_digitize_alone(confidences: Any, correct: Any, bins: int = 10) -> float:
+    """np.digitize as it comes: closed on the left, with 1 in a bin of its own."""
+    place = np.digitize(confidences, np.linspace(0, 1, bins + 1))
+    inside = [place == number for number in np.unique(place)]
+    return sum(abs(confidences[one].sum() - correct[one].sum()) for one in inside) / len(place)
+
+
+def wrong_as_array(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
+    return np.array(labkit.confidently_wrong(logits, labels, threshold))
+
+
+def wrong_with_confidences(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
+    sure = softmax_reference(np.asarray(logits)).max(axis=1)
+    return [(place, sure[place]) for place in labkit.confidently_wrong(logits, labels, threshold)]
+
+
+def wrong_of_numpy_alone(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return labkit.confidently_wrong(np.log(probabilities), labels, threshold)
+
+
+OTHER_WRONG: list[tuple[str, Any, str]] = [
+    ("4.1", softmax_as_lists, "asks for an array of floats"),
+    ("4.1", softmax_in_place, "Work on a copy"),
+    ("4.1", softmax_that_seeds, "global random state"),
+    ("4.1", scipy.special.softmax, "All your numbers together sum to 1"),
+    ("4.1", softmax_of_clipped_logits, "without changing the result"),
+    ("4.2", scores_as_list, "asks for a tuple of three floats"),
+    ("4.2", scores_in_per_cent, "How many were called positive"),
+    ("4.3", matrix_of_floats, "counts are ints"),
+    ("4.3", matrix_as_lists, "counts are ints"),
+    ("4.3", matrix_by_indexing, "counts repeated places once"),
+    ("4.3", matrix_as_scikit_learn_guesses, "The caller says how many classes"),
+    ("4.4", threshold_above, STRICT),
+    ("4.4", threshold_of_a_coarse_grid, "by falling score"),
+    ("4.4", threshold_of_a_finer_grid, "You try the same thresholds"),
+    ("4.4", threshold_from_lowest_to_highest, "nor far apart"),
+    ("4.4", threshold_as_list, "asks for a tuple of two floats"),
+    ("4.5", error_in_per_cent, "With one bin"),
+    ("4.5", error_as_array, "With one bin"),
+    ("4.5", error_by_digitize_alone, "upper bin"),
+    ("4.6", wrong_as_array, "asks for a list of ints"),
+    ("4.6", wrong_with_confidences, "row by row"),
+    ("4.6", wrong_of_numpy_alone, "raised TypeError"),
+]
+TRIVIAL: list[tuple[str, Any]] = [
+    ("4.1", np.zeros_like),
+    ("4.1", lambda logits: np.full_like(logits, 1 / logits.shape[-1])),
+    ("4.1", lambda logits: (logits == logits.max(axis=-1, keepdims=True)).astype(float)),
+    ("4.2", lambda labels, predictions, positive=1: (0.0, 0.0, 0.0)),
+    ("4.2", lambda labels, predictions, positive=1: (1.0, 1.0, 1.0)),
+    ("4.2", lambda labels, predictions, positive=1: (labels, predictions, positive)),
+    ("4.3", lambda labels, predictions, num_classes: np.zeros((num_classes, num_classes), dtype=int)),
+    ("4.3", lambda labels, predictions, num_classes: np.eye(num_classes, dtype=int)),
+    ("4.4", lambda labels, scores: (math.inf, 0.0)),
+    ("4.4", lambda labels, scores: (-math.inf, 1.0)),
+    ("4.4", lambda labels, scores: (float(np.median(scores)), 1.0)),
+    ("4.5", lambda confidences, correct, bins=10: 0.1),
+    ("4.5", lambda confidences, correct, bins=10: float(np.mean(confidences))),
+    ("4.6", lambda logits, labels, threshold=0.9: list(range(len(labels)))),
+    ("4.6", lambda logits, labels, threshold=0.9: [0]),
+]
+
+right = pytest.mark.parametrize(
+    ("name", "answer"), [(name, answer) for name, answers in RIGHT.items() for answer in answers]
+)
+known_wrong = pytest.mark.parametrize(
+    ("name", "misconception"), [(one.id, known.name) for one in EXERCISES for known in one.misconceptions]
+)
+of_each = pytest.mark.parametrize("one", EXERCISES, ids=lambda one: one.id)
+
+
+@right
+def test_a_right_answer_in_any_style_passes_whatever_the_seed(name: str, answer: Any) -> None:
+    assert judged(exercise(name), answer).hint == ""
+    assert verdicts(exercise(name), answer) == {("passed", 10.0)}
+
+
+@known_wrong
+def test_a_known_wrong_answer_gets_its_own_hint_and_the_same_points_whatever_the_seed(
+    name: str, misconception: str
+) -> None:
+    one = exercise(name)
+    answer = next(known.answer for known in one.misconceptions if known.name == misconception)
+    assert judged(one, answer).hint == hint_of(one, misconception)
+    ((status, points),) = verdicts(one, answer)
+    assert status == "failed" and points < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    OTHER_WRONG,
+    ids=[f"{name} {getattr(answer, '__name__', '')} {words[:24]}" for name, answer, words in OTHER_WRONG],
+)
+def test_a_wrong_answer_gets_a_fitting_hint_and_the_same_points_whatever_the_seed(
+    name: str, answer: Any, words: str
+) -> None:
+    one = exercise(name)
+    assert words in judged(one, answer).hint
+    ((status, points),) = verdicts(one, answer)
+    assert status == "failed" and points < 10
+
+
+@of_each
+def test_hints_are_sentences_without_a_line_of_a_solution(one: Exercise) -> None:
+    assert_hints_are_hints(one, RIGHT[one.id])
+
+
+@of_each
+@pytest.mark.parametrize("lazy", lazy_answers())
+def test_a_lazy_answer_gets_no_points(one: Exercise, lazy: str) -> None:
+    result = judged(one, lazy_answers()[lazy])
+    assert (result.status, result.points) == ("failed", 0.0)
+    assert result.hint
+
+
+@pytest.mark.parametrize(("name", "answer"), TRIVIAL)
+def test_zeros_of_the_right_shape_and_other_trivial_answers_get_no_points(name: str, answer: Any) -> None:
+    result = judged(exercise(name), answer)
+    assert (result.status, result.points) == ("failed", 0.0)
+    assert result.hint
+
+
+@of_each
+def test_an_untouched_answer_is_not_attempted(one: Exercise) -> None:
+    assert (judged(one, unfinished).status, judged(one, unfinished).points) == ("not attempted", 0.0)
+
+
+@of_each
+def test_six_or_more_wrong_answers_have_hints_of_their_own(one: Exercise) -> None:
+    wrong = [judged(one, answer).hint for name, answer, _ in OTHER_WRONG if name == one.id]
+    assert len({known.hint for known in one.misconceptions}.union(wrong)) >= 6
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_check_takes_under_two_seconds(name: str) -> None:
+    slowest = SLOWEST[name]
+    check_only(exercise(name), slowest)  # imports
+    started = cpu_seconds()
+    assert check_only(exercise(name), slowest).passed
+    assert cpu_seconds() - started < 2
+
+
+# The references stand on other people's code, and the cases keep what they promise
+
+
+def cases_of(name: str, seeds: int = 20) -> Iterator[Any]:
+    for seed in range(seeds):
+        yield from exercise(name).cases(np.random.default_rng(seed))
+
+
+def test_the_reference_of_softmax_is_torchs() -> None:
+    for case in cases_of("4.1", 3):
+        logits = torch.tensor(case.inputs["logits"], dtype=torch.float64)
+        torch.testing.assert_close(torch.from_numpy(softmax_reference(logits.numpy())), logits.softmax(-1))
+
+
+def test_the_references_of_precision_and_the_confusion_matrix_are_scikit_learns() -> None:
+    for case in cases_of("4.2", 3):
+        found = precision_recall_f1_reference(**case.inputs)
+        np.testing.assert_allclose(found, scores_by_scikit_learn(**case.inputs))
+    for case in cases_of("4.3", 3):
+        np.testing.assert_array_equal(confusion_matrix_reference(**case.inputs), matrix_by_scikit_learn(**case.inputs))
+
+
+def test_the_reference_of_the_best_f1_is_the_best_of_scikit_learns_curve() -> None:
+    for case in cases_of("4.4", 3):
+        labels, scores = (np.array(case.inputs[name]) for name in ("labels", "scores"))
+        if labels.any():
+            assert best_f1_reference(**case.inputs) == pytest.approx(threshold_by_scikit_learn(labels, scores)[1])
+
+
+def test_scores_of_cases_are_exact_in_float32() -> None:
+    for case in cases_of("4.4"):
+        assert np.float32(case.inputs["scores"]).tolist() == case.inputs["scores"]
+
+
+def test_the_reference_of_the_calibration_error_is_labkits_own() -> None:
+    for case in cases_of("4.5", 5):
+        wanted = labkit.expected_calibration_error(**case.inputs)
+        assert expected_calibration_error_reference(**case.inputs) == pytest.approx(wanted)
+
+
+def test_confidences_of_cases_are_well_apart_or_decided_without_rounding() -> None:
+    for case in cases_of("4.6"):
+        threshold = case.inputs.get("threshold", 0.9)
+        sure = np.sort(softmax_reference(case.inputs["logits"]).max(axis=1))
+        assert np.all((np.abs(sure - threshold) > APART) | ((sure == 1.0) & (threshold == 1.0)))
+        wrong = confidently_wrong_reference(case.inputs["logits"], case.inputs["labels"], threshold)
+        gaps = np.diff(np.sort(softmax_reference(case.inputs["logits"]).max(axis=1)[wrong]))
+        assert np.all((gaps > APART) | (gaps == 0))
+
+
+def test_an_answer_that_takes_only_lists_or_only_arrays_is_right() -> None:
+    def of_arrays(labels: Any, predictions: Any, positive: int = 1) -> Any:
+        return scores_by_torch(labels[:], predictions.copy(), positive) if labels.shape == predictions.shape else None
+
+    assert judged(exercise("4.2"), of_arrays).passed and judged(exercise("4.2"), scores_of_lists).passed

@@ -1,0 +1,653 @@
+"""The checks of lesson 05: right answers in many styles pass, wrong ones get the hint that fits."""
+
+import dataclasses
+import math
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from checking import (
+    assert_hints_are_hints,
+    cpu_seconds,
+    hint_of,
+    judged,
+    lazy_answers,
+    unfinished,
+    verdicts,
+)
+from sklearn.model_selection import KFold, StratifiedKFold
+
+import labkit
+from labkit.checks import Exercise, check_only, exercise
+from labkit.checks.overfitting import EXERCISES
+from labkit.checks.overfitting.bootstrap_interval import bounds_reference
+from labkit.checks.overfitting.early_stopping import early_stopping_reference
+from labkit.checks.overfitting.stratified_kfold import FOLD_HINTS
+
+# Right answers
+
+
+class StoppingByHistory:
+    """Keeps all losses and goes through them again at every call."""
+
+    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
+        self.patience, self.min_delta = patience, min_delta
+        self.history: list[float] = []
+
+    def best(self) -> tuple[float, int | None]:
+        best, epoch = math.inf, None
+        for number, loss in enumerate(self.history):
+            if best - loss > self.min_delta:
+                best, epoch = loss, number
+        return best, epoch
+
+    @property
+    def best_loss(self) -> float:
+        return self.best()[0]
+
+    @property
+    def best_epoch(self) -> int | None:
+        return self.best()[1]
+
+    def step(self, loss: float) -> bool:
+        self.history.append(loss)
+        done = -1 if self.best_epoch is None else self.best_epoch
+        return len(self.history) - 1 - done >= self.patience
+
+
+class StoppingByCountdown:
+    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
+        self.patience, self.left, self.min_delta, self.calls = patience, patience, min_delta, 0
+        self.best_loss, self.best_epoch = np.float64(np.inf), None
+
+    def step(self, loss: float) -> Any:
+        if np.isfinite(loss) and loss < self.best_loss - self.min_delta:
+            self.best_loss, self.best_epoch, self.left = np.float64(loss), np.int64(self.calls), self.patience
+        else:
+            self.left = max(0, self.left - 1)
+        self.calls += 1
+        return np.bool_(self.left == 0)
+
+
+@dataclasses.dataclass
+class StoppingOfFields:
+    patience: int = 2
+    min_delta: float = 0.0
+    best_loss: float = float("inf")
+    best_epoch: int | None = None
+    failures: int = 0
+    epochs: int = 0
+
+    def step(self, loss: float) -> Any:
+        loss = torch.tensor(loss)
+        self.failures += 1
+        if self.best_loss - loss > self.min_delta:
+            self.best_loss, self.best_epoch, self.failures = loss, self.epochs, 0
+        self.epochs += 1
+        return torch.tensor(self.failures >= self.patience)
+
+
+Callback = Callable[[], Any]
+
+
+def fit_with_the_rule(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> list[float]:
+    stopping, losses = labkit.EarlyStopping(patience), []
+    for epoch in range(max_epochs):
+        train()
+        losses.append(evaluate())
+        stop = stopping.step(losses[-1])
+        if stopping.best_epoch == epoch:
+            save()
+        if stop:
+            break
+    restore()
+    return losses
+
+
+def fit_by_hand(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> list[float]:
+    best, waited, losses = float("inf"), 0, []
+    while len(losses) < max_epochs and waited < patience:
+        train()
+        loss = evaluate()
+        losses.append(loss)
+        if loss < best:
+            best, waited = loss, 0
+            save()
+        else:
+            waited += 1
+    restore()
+    return losses
+
+
+def fit_with_numpy(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> Any:
+    losses: list[np.float64] = []
+    try:
+        for epoch in range(max_epochs):
+            train()
+            losses.append(np.float64(evaluate()))
+            if np.isnan(losses).all():
+                continue
+            best = int(np.nanargmin(losses))
+            if best == epoch:
+                save()
+            if epoch - best >= patience:
+                return losses
+        return losses
+    finally:
+        restore()
+
+
+def fit_by_recursion(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> list[float]:
+    def run(losses: list[float], failures: int) -> list[float]:
+        if len(losses) == max_epochs or failures == patience:
+            restore()
+            return losses
+        train()
+        loss = evaluate()
+        better = all(not earlier <= loss for earlier in losses) and loss == loss
+        if better:
+            save()
+        return run([*losses, loss], 0 if better else failures + 1)
+
+    return run([], 0)
+
+
+Folds = list[tuple[list[int], list[int]]]
+
+
+def folds_by_scikit_learn(labels: Any, k: int, seed: int = 0) -> Folds:
+    folds = StratifiedKFold(k, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels)
+    return [(train.tolist(), validation.tolist()) for train, validation in folds]
+
+
+def folds_by_dealing(labels: Any, k: int, seed: int = 0) -> Folds:
+    dice = random.Random(seed)
+    fold_of = {}
+    for label in sorted(set(labels)):
+        places = [place for place, other in enumerate(labels) if other == label]
+        dice.shuffle(places)
+        fold_of |= {place: number % k for number, place in enumerate(places)}
+    return [
+        ([p for p in fold_of if fold_of[p] != fold], [p for p in fold_of if fold_of[p] == fold]) for fold in range(k)
+    ]
+
+
+def folds_by_sorting(labels: Any, k: int, seed: int = 0) -> Any:
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(np.asarray(labels)[order], kind="stable")]
+    return [(list(np.setdiff1d(order, order[fold::k])), list(order[fold::k])) for fold in range(k)]
+
+
+def folds_of_lists(labels: list[int], k: int, seed: int = 0) -> Folds:
+    """Takes a list and nothing else."""
+    dice = torch.Generator().manual_seed(seed)
+    parts: list[list[int]] = [[] for _ in range(k)]
+    for label in {label for label in labels if labels.count(label)}:
+        places = torch.tensor([place for place in range(len(labels)) if labels[place] == label])
+        for part, chunk in zip(parts, places[torch.randperm(len(places), generator=dice)].tensor_split(k), strict=True):
+            part += chunk.tolist()
+    return [(sorted(set(range(len(labels))) - set(part)), sorted(part)) for part in parts]
+
+
+def interval_by_numpy(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    dice = np.random.default_rng(seed)
+    means = dice.choice(correct, size=(resamples, len(correct)), replace=True).mean(axis=1)
+    low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
+    return low, high
+
+
+def interval_by_loops(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
+    dice, values = random.Random(seed), [int(one) for one in correct]
+    means = sorted(sum(dice.choices(values, k=len(values))) / len(values) for _ in range(resamples))
+    tail = (1 - level) / 2
+    return means[int(tail * resamples)], means[min(resamples - 1, int((1 - tail) * resamples))]
+
+
+def interval_by_slow_loops(
+    correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    dice, means = random.Random(seed), []
+    values = list(correct)
+    for _ in range(resamples):
+        total = 0
+        for _ in range(len(values)):
+            total += values[dice.randrange(len(values))]
+        means.append(total / len(values))
+    means.sort()
+    tail = (1 - level) / 2
+    return means[math.floor(tail * (resamples - 1))], means[math.ceil((1 - tail) * (resamples - 1))]
+
+
+def interval_by_scipy(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    found = scipy.stats.bootstrap(
+        (np.asarray(correct, dtype=float),),
+        np.mean,
+        confidence_level=level,
+        n_resamples=resamples,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return found.confidence_interval.low, found.confidence_interval.high
+
+
+def interval_by_torch(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    dice, values = torch.Generator().manual_seed(seed), torch.tensor(correct, dtype=torch.float32)
+    drawn = torch.randint(len(values), (resamples, len(values)), generator=dice)
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2])
+    return tuple(values[drawn].mean(1).quantile(tails))
+
+
+def interval_of_binomials(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    hits = np.random.default_rng(seed).binomial(len(correct), np.mean(correct), resamples)
+    return tuple(np.quantile(hits / len(correct), [(1 - level) / 2, 1 - (1 - level) / 2], method="nearest").tolist())
+
+
+RIGHT: dict[str, list[Any]] = {
+    "5.1": [labkit.EarlyStopping, StoppingByHistory, StoppingByCountdown, StoppingOfFields],
+    "5.2": [fit_with_the_rule, fit_by_hand, fit_with_numpy, fit_by_recursion],
+    "5.3": [folds_by_scikit_learn, folds_by_dealing, folds_by_sorting, folds_of_lists],
+    "5.4": [
+        interval_by_numpy,
+        interval_by_loops,
+        interval_by_slow_loops,
+        interval_by_scipy,
+        interval_by_torch,
+        interval_of_binomials,
+    ],
+}
+SLOWEST = {
+    "5.1": StoppingByHistory,
+    "5.2": fit_by_recursion,
+    "5.3": folds_of_lists,
+    "5.4": interval_by_slow_loops,
+}
+
+# Wrong answers beside the known ones, each with words that its hint must have
+
+
+class StoppingOfInts(StoppingByHistory):
+    def step(self, loss: float) -> Any:
+        return int(StoppingByHistory.step(self, loss))
+
+
+class StoppingThatIgnoresFirst(StoppingByHistory):
+    """Takes whatever comes first for the best, NaN too."""
+
+    def best(self) -> tuple[float, int | None]:
+        best, epoch = math.inf, None
+        for number, loss in enumerate(self.history):
+            if epoch is None or loss < best - self.min_delta:
+                best, epoch = loss, number
+        return best, epoch
+
+
+class StoppingWithoutState(StoppingByHistory):
+    best_loss = best_epoch = None  # type: ignore[assignment]
+
+    def step(self, loss: float) -> Any:
+        raise KeyError("best")
+
+
+def fit_as_tuple(*callbacks: Any, **named: Any) -> Any:
+    return tuple(fit_by_hand(*callbacks, **named))
+
+
+def fit_restoring_twice(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> Any:
+    losses = fit_by_hand(train, evaluate, save, restore, max_epochs, patience)
+    restore()
+    return losses
+
+
+def fit_evaluating_twice(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> Any:
+    def twice() -> Any:
+        evaluate()
+        return evaluate()
+
+    return fit_by_hand(train, twice, save, restore, max_epochs, patience)
+
+
+def fit_without_saving(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> Any:
+    return fit_by_hand(train, evaluate, lambda: None, restore, max_epochs, patience)
+
+
+def fit_without_end(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> Any:
+    while True:
+        train()
+
+
+def folds_without(*left_out: str) -> Callable[..., Any]:
+    """Right folds but for what is left out of them."""
+
+    def answer(labels: Any, k: int, seed: int = 0) -> Any:
+        dice, n = np.random.default_rng(0 if "seed" in left_out else seed), len(labels)
+        groups = (
+            [np.arange(n)] if "labels" in left_out else [np.flatnonzero(labels == one) for one in np.unique(labels)]
+        )
+        parts: list[list[int]] = [[] for _ in range(k)]
+        for group in groups:
+            order = group if "shuffle" in left_out else dice.permutation(group)
+            order = order[: len(order) // k * k] if "remainder" in left_out else order
+            sizes = [len(order) // k] * k
+            sizes[-1] += len(order) % k  # all of the remainder, where it is not dealt out
+            even = np.array_split(order, k)
+            uneven = np.split(order, np.cumsum(sizes)[:-1])
+            for part, chunk in zip(parts, uneven if "evenness" in left_out else even, strict=True):
+                part += chunk.tolist()
+        rest = [sorted(set(range(n)) - (set() if "separation" in left_out else set(part))) for part in parts]
+        return list(zip(rest, parts, strict=True))
+
+    return answer
+
+
+def folds_drawn_afresh(labels: Any, k: int, seed: int = 0) -> Folds:
+    return [folds_by_sorting(labels, k, seed + fold)[fold] for fold in range(k)]
+
+
+def folds_swapped(labels: Any, k: int, seed: int = 0) -> Folds:
+    return [(validation, train) for train, validation in folds_by_dealing(labels, k, seed)]
+
+
+def folds_of_labels(labels: Any, k: int, seed: int = 0) -> Any:
+    return [tuple([str(labels[p]) for p in part] for part in pair) for pair in folds_by_dealing(labels, k, seed)]
+
+
+def folds_short_of_one(labels: Any, k: int, seed: int = 0) -> Any:
+    return [(train[1:], validation) for train, validation in folds_by_dealing(labels, k, seed)]
+
+
+def folds_but_one(labels: Any, k: int, seed: int = 0) -> Any:
+    return folds_by_dealing(labels, k, seed)[:-1]
+
+
+def folds_as_arrays(labels: Any, k: int, seed: int = 0) -> Any:
+    return list(StratifiedKFold(k, shuffle=True, random_state=seed).split(labels, labels))
+
+
+def folds_of_validation_alone(labels: Any, k: int, seed: int = 0) -> Any:
+    return [validation for _, validation in folds_by_dealing(labels, k, seed)]
+
+
+def folds_unstratified(labels: Any, k: int, seed: int = 0) -> Any:
+    folds = KFold(k, shuffle=True, random_state=seed).split(labels)
+    return [(train.tolist(), validation.tolist()) for train, validation in folds]
+
+
+def folds_without_dice(labels: Any, k: int, seed: int = 0) -> Any:
+    folds = StratifiedKFold(k).split(labels, labels)
+    return [(train.tolist(), validation.tolist()) for train, validation in folds]
+
+
+def folds_never_the_same(labels: Any, k: int, seed: int = 0) -> Any:
+    return folds_by_dealing(labels, k, random.SystemRandom().randrange(10**9))
+
+
+def folds_by_global_dice(labels: Any, k: int, seed: int = 0) -> Any:
+    np.random.seed(seed)
+    return folds_by_dealing(labels, k, int(np.random.randint(10**6)))
+
+
+def interval_never_the_same(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    return interval_by_numpy(correct, level, resamples, random.SystemRandom().randrange(10**9))
+
+
+def interval_by_global_dice(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    np.random.seed(seed)
+    drawn = np.random.choice(correct, (resamples, len(correct)))
+    return tuple(np.quantile(drawn.mean(1), [(1 - level) / 2, (1 + level) / 2]))
+
+
+def interval_as_list(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    return list(interval_by_numpy(correct, level, resamples, seed))
+
+
+def interval_in_place(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    found = interval_by_numpy(correct, level, resamples, seed)
+    correct.sort()
+    return found
+
+
+def interval_by_analysis(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    mean, error = np.mean(correct), np.std(correct) / math.sqrt(len(correct))
+    half = scipy.stats.norm.ppf((1 + level) / 2) * error
+    return max(0.0, mean - half), min(1.0, mean + half)
+
+
+def interval_of_two_standard_errors(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    means = np.random.default_rng(seed).choice(correct, (resamples, len(correct))).mean(1)
+    return np.mean(correct) - 1.96 * means.std(), np.mean(correct) + 1.96 * means.std()
+
+
+def interval_by_permuting(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    dice = random.Random(seed)
+    means = [np.mean(dice.sample(list(correct), len(correct))) for _ in range(resamples // 10)]
+    return float(np.quantile(means, (1 - level) / 2)), float(np.quantile(means, (1 + level) / 2))
+
+
+def interval_upside_down(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    return interval_by_numpy(correct, level, resamples, seed)[::-1]
+
+
+OTHER_WRONG: list[tuple[str, Any, str]] = [
+    ("5.1", StoppingOfInts, "truth value"),
+    ("5.1", StoppingThatIgnoresFirst, "also at the very first call"),
+    ("5.1", StoppingWithoutState, "raised KeyError"),
+    ("5.2", fit_as_tuple, "in a list"),
+    ("5.2", fit_restoring_twice, "How often do you restore"),
+    ("5.2", fit_evaluating_twice, "one training and then one evaluation"),
+    ("5.2", fit_without_saving, "Whose weights"),
+    ("5.2", fit_without_end, "raised RuntimeError"),
+    ("5.3", folds_without("labels"), "without a look at the labels"),
+    ("5.3", folds_without("labels", "shuffle"), FOLD_HINTS["in order"]),
+    ("5.3", folds_without("shuffle"), "the same for every seed"),
+    ("5.3", folds_without("seed"), "the same for every seed"),
+    ("5.3", folds_without("remainder"), FOLD_HINTS["missing"]),
+    ("5.3", folds_without("evenness"), "How much may they differ"),
+    ("5.3", folds_without("separation"), FOLD_HINTS["leak"]),
+    ("5.3", folds_drawn_afresh, FOLD_HINTS["overlap"]),
+    ("5.3", folds_swapped, FOLD_HINTS["swapped"]),
+    ("5.3", folds_of_labels, FOLD_HINTS["no place"]),
+    ("5.3", folds_short_of_one, FOLD_HINTS["short"]),
+    ("5.3", folds_but_one, "How many pairs"),
+    ("5.3", folds_as_arrays, "each of two lists of ints"),
+    ("5.3", folds_of_validation_alone, "How many pairs"),
+    ("5.3", folds_unstratified, "without a look at the labels"),
+    ("5.3", folds_without_dice, "the same for every seed"),
+    ("5.3", folds_never_the_same, "Called again with the same seed"),
+    ("5.3", folds_by_global_dice, "global random state"),
+    ("5.4", interval_never_the_same, "Called again with the same seed"),
+    ("5.4", interval_by_global_dice, "global random state"),
+    ("5.4", interval_as_list, "asks for a tuple of two floats"),
+    ("5.4", interval_in_place, "Work on a copy"),
+    ("5.4", interval_by_analysis, "which means can a resample have"),
+    ("5.4", interval_of_two_standard_errors, "multiple of the standard deviation"),
+    ("5.4", interval_by_permuting, "Drawn without replacement"),
+    ("5.4", interval_upside_down, "which means can a resample have"),
+]
+
+
+class AlwaysGoesOn:
+    best_loss, best_epoch = math.inf, None
+
+    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
+        pass
+
+    def step(self, loss: float) -> bool:
+        return False
+
+
+class AlwaysStops(AlwaysGoesOn):
+    def step(self, loss: float) -> bool:
+        return True
+
+
+TRIVIAL: list[tuple[str, Any]] = [
+    ("5.1", AlwaysGoesOn),
+    ("5.1", AlwaysStops),
+    ("5.2", lambda train, evaluate, save, restore, max_epochs, patience=2: []),
+    ("5.2", lambda train, evaluate, save, restore, max_epochs, patience=2: [0.0] * max_epochs),
+    ("5.2", lambda train, evaluate, save, restore, max_epochs, patience=2: [train(), evaluate()][1:]),
+    ("5.3", lambda labels, k, seed=0: [([], [])] * k),
+    ("5.3", lambda labels, k, seed=0: [([], list(range(len(labels))))] + [(list(range(len(labels))), [])] * (k - 1)),
+    ("5.3", lambda labels, k, seed=0: [(list(range(len(labels))), list(range(len(labels))))] * k),
+    ("5.3", lambda labels, k, seed=0: [([0] * 4, [0] * 4)] * k),
+    ("5.4", lambda correct, level=0.95, resamples=2000, seed=0: (0.0, 1.0)),
+    ("5.4", lambda correct, level=0.95, resamples=2000, seed=0: (float(np.mean(correct)),) * 2),
+    ("5.4", lambda correct, level=0.95, resamples=2000, seed=0: (float(np.mean(correct)) - 0.1, 1.0)),
+]
+
+right = pytest.mark.parametrize(
+    ("name", "answer"), [(name, answer) for name, answers in RIGHT.items() for answer in answers]
+)
+known_wrong = pytest.mark.parametrize(
+    ("name", "misconception"), [(one.id, known.name) for one in EXERCISES for known in one.misconceptions]
+)
+of_each = pytest.mark.parametrize("one", EXERCISES, ids=lambda one: one.id)
+
+
+@right
+def test_a_right_answer_in_any_style_passes_whatever_the_seed(name: str, answer: Any) -> None:
+    assert judged(exercise(name), answer).hint == ""
+    assert verdicts(exercise(name), answer) == {("passed", 10.0)}
+
+
+@known_wrong
+def test_a_known_wrong_answer_gets_its_own_hint_and_the_same_points_whatever_the_seed(
+    name: str, misconception: str
+) -> None:
+    one = exercise(name)
+    answer = next(known.answer for known in one.misconceptions if known.name == misconception)
+    assert judged(one, answer).hint == hint_of(one, misconception)
+    ((status, points),) = verdicts(one, answer)
+    assert status == "failed" and points < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    OTHER_WRONG,
+    ids=[f"{name} {getattr(answer, '__name__', '')} {words[:24]}" for name, answer, words in OTHER_WRONG],
+)
+def test_a_wrong_answer_gets_a_fitting_hint_and_the_same_points_whatever_the_seed(
+    name: str, answer: Any, words: str
+) -> None:
+    one = exercise(name)
+    assert words in judged(one, answer).hint
+    ((status, points),) = verdicts(one, answer)
+    assert status == "failed" and points < 10
+
+
+@of_each
+def test_hints_are_sentences_without_a_line_of_a_solution(one: Exercise) -> None:
+    own = FOLD_HINTS.values() if one.id == "5.3" else ()
+    assert_hints_are_hints(one, RIGHT[one.id], *own)
+
+
+@of_each
+@pytest.mark.parametrize("lazy", lazy_answers())
+def test_a_lazy_answer_gets_no_points(one: Exercise, lazy: str) -> None:
+    result = judged(one, lazy_answers()[lazy])
+    assert (result.status, result.points) == ("failed", 0.0)
+    assert result.hint
+
+
+@pytest.mark.parametrize(("name", "answer"), TRIVIAL)
+def test_zeros_of_the_right_shape_and_other_trivial_answers_get_no_points(name: str, answer: Any) -> None:
+    result = judged(exercise(name), answer)
+    assert (result.status, result.points) == ("failed", 0.0)
+    assert result.hint
+
+
+@of_each
+def test_an_untouched_answer_is_not_attempted(one: Exercise) -> None:
+    assert (judged(one, unfinished).status, judged(one, unfinished).points) == ("not attempted", 0.0)
+
+
+@of_each
+def test_six_or_more_wrong_answers_have_hints_of_their_own(one: Exercise) -> None:
+    wrong = [judged(one, answer).hint for name, answer, _ in OTHER_WRONG if name == one.id]
+    assert len({known.hint for known in one.misconceptions}.union(wrong)) >= 6
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_check_takes_under_two_seconds(name: str) -> None:
+    slowest = SLOWEST[name]
+    check_only(exercise(name), slowest)  # imports
+    started = cpu_seconds()
+    assert check_only(exercise(name), slowest).passed
+    assert cpu_seconds() - started < 2
+
+
+# Classes, references, and what the cases promise
+
+
+def test_an_untouched_class_is_not_attempted_and_a_half_written_one_is_told_so() -> None:
+    class Untouched:
+        def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
+            raise NotImplementedError()
+
+    class WithoutStep(StoppingByHistory):
+        def step(self, loss: float) -> bool:
+            raise NotImplementedError()
+
+    class Half(StoppingByHistory):
+        def step(self, loss: float) -> bool:
+            if loss != loss:
+                raise NotImplementedError()
+            return StoppingByHistory.step(self, loss)
+
+    assert judged(exercise("5.1"), Untouched).status == "not attempted"
+    assert judged(exercise("5.1"), WithoutStep).status == "not attempted"
+    assert "NotImplementedError" in judged(exercise("5.1"), Half).hint
+
+
+def test_the_reference_of_early_stopping_stops_where_the_last_losses_are_all_failures() -> None:
+    dice = np.random.default_rng(0)
+    for _ in range(200):
+        losses, patience = dice.integers(1, 6, size=12).tolist(), int(dice.integers(1, 4))
+        for epoch, (stop, best, best_epoch) in enumerate(early_stopping_reference(losses, patience)):
+            seen = losses[: epoch + 1]
+            assert (best, best_epoch) == (min(seen), seen.index(min(seen)))
+            recent = range(epoch + 1 - patience, epoch + 1)
+            assert stop == all(one > 0 and min(losses[:one]) <= losses[one] for one in recent)
+
+
+def test_the_bounds_of_an_interval_hold_the_exact_one_and_are_one_number_in_most_fixed_cases() -> None:
+    exact = 0
+    for case in exercise("5.4").cases(np.random.default_rng(0)):
+        n, hits = len(case.inputs["correct"]), sum(case.inputs["correct"])
+        level = case.inputs.get("level", 0.95)
+        bounds = bounds_reference(n, hits, level, case.inputs.get("resamples", 2000))
+        for share, (low, high) in zip(((1 - level) / 2, (1 + level) / 2), bounds, strict=True):
+            assert low <= scipy.stats.binom.ppf(share, n, hits / n) / n <= high
+        exact += all(low == high for low, high in bounds)
+    assert exact >= 9
+
+
+@pytest.mark.parametrize("resamples", [2000, 20000])
+def test_no_right_interval_lies_outside_its_bounds(resamples: int) -> None:
+    for seed in range(100):
+        for end, (low, high) in zip(
+            interval_of_binomials(np.repeat([0, 1], [9, 23]), 0.9, resamples, seed),
+            bounds_reference(32, 23, 0.9, resamples),
+            strict=True,
+        ):
+            assert low - 1e-9 <= end <= high + 1e-9
