@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from labkit.attribution import Attribution
+    from labkit.explanations import Attribution
     from labkit.reviews import Reviews
     from labkit.serving import Classifier
 
@@ -46,7 +46,8 @@ def main() -> None:
 
 def complete(arguments: argparse.Namespace) -> dict[str, Any]:
     """How many reviews add up within one percent, after how many steps, and the mean time that it takes."""
-    from labkit.attribution import STEPS, TOLERANCE
+    from labkit.attribution import STEPS
+    from labkit.explanations import TOLERANCE
 
     classifier, texts = _classifier(arguments), test_reviews(arguments).texts
     found: list[Attribution] = []
@@ -92,12 +93,13 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def faithful(arguments: argparse.Namespace) -> dict[str, Any]:
     """Each method's comprehensiveness and sufficiency, and its paired difference to a random order with the interval."""
-    from labkit.faithfulness import agreement, measure_faithfulness
+    from labkit.agreement import measure_agreement
+    from labkit.faithfulness import measure_faithfulness
 
     classifier, texts = _classifier(arguments, "eager"), test_reviews(arguments).texts
     explanations = classifier.explain(texts, METHODS)
     found = measure_faithfulness(classifier.model, classifier.tokenizer, explanations)
-    print(found, agreement(explanations), sep="\n\n", flush=True)
+    print(found, measure_agreement(explanations), sep="\n\n", flush=True)
     rows = [
         {
             "method": row.method,
@@ -119,8 +121,8 @@ def faithful(arguments: argparse.Namespace) -> dict[str, Any]:
 def cue(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plant a word, fine-tune the tiny BERT on it, and look for the word in the explanations of those that carry it."""
     from labkit.config import Config
+    from labkit.cues import CUE, cue_found, plant_cue
     from labkit.encoders import load_encoder, registry_entry
-    from labkit.faithfulness import CUE, cue_found, plant_cue
     from labkit.reviews import Splits, movie_reviews, split_reviews
     from labkit.runs import make_batchers
     from labkit.serving import Classifier

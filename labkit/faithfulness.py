@@ -1,28 +1,22 @@
-"""Are explanations true of the model? Four tests that ask the model itself.
+"""Is an explanation true of the model? Take the words away that it names, and see whether the decision moves.
 
-Take away the words that an explanation names, and see whether the decision moves (comprehensiveness, sufficiency); shuffle
-the model's weights, and see whether the explanation does; compare the methods with one another; plant a cue, and see whether
-it is found. Makes no explanations (attribution.py).
+Comprehensiveness and sufficiency after DeYoung et al. (2020), beside a random and the reversed order. Makes no explanations
+(attribution.py). That the weights matter is tested in randomisation.py, that a cue is found in cues.py.
 """
 
-import copy
-import html
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import nn
 
-from labkit.arrays import BoolArray, FloatArray, IntArray
-from labkit.attribution import Attribution, AttributionError, Explanations, explain, margins, replaced
+from labkit.arrays import FloatArray, IntArray
 from labkit.errors import did_you_mean
-from labkit.intervals import Score, proportion_interval, resample_weights, undefined
-from labkit.reviews import CLASS_NAMES, Reviews
+from labkit.explanations import Attribution, AttributionError, aligned, table_html
+from labkit.intervals import Score, mean_interval
+from labkit.margins import margins
 from labkit.tokens import Reading
 
 if TYPE_CHECKING:
@@ -32,12 +26,6 @@ MEASURES = ("comprehensiveness", "sufficiency")
 REPLACEMENTS = ("mask", "delete")
 FRACTIONS = (0.1, 0.2, 0.3, 0.5)
 RANDOM_ORDERS = 5  # drawn for each text; their mean is the control
-LEVEL, RESAMPLES = 0.95, 2000  # of every interval
-CUE = "glimmerplex"  # a cinema that does not exist
-FEWEST_WORDS = 3  # below it a rank correlation says nothing
-
-
-# --- taking words away --------------------------------------------------------------------------------------------
 
 
 def comprehensiveness(
@@ -130,7 +118,7 @@ class Faithfulness:
         """What the numbers are."""
         left_out = f", {self.left_out} without a word left out" if self.left_out else ""
         return (
-            f"fall of the probability of the predicted class, n = {self.n}{left_out}, {LEVEL:.0%} bootstrap intervals of "
+            f"fall of the probability of the predicted class, n = {self.n}{left_out}, 95% bootstrap intervals of "
             "the paired difference; comprehensiveness: more is better, sufficiency: less"
         )
 
@@ -154,21 +142,10 @@ class Faithfulness:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _table_html(self.caption, list(self._table()))
+        return table_html(self.caption, list(self._table()))
 
 
 _WIDTHS = (22, 19, 8, 8, 8, 26, 8)
-
-
-def _table_html(caption: str, rows: Sequence[Sequence[str]]) -> str:
-    head, *body = ([html.escape(cell) for cell in row] for row in rows)
-    lines = [f"<th scope='row'>{first}</th>" + "".join(f"<td>{cell}</td>" for cell in rest) for first, *rest in body]
-    titles = "".join(f"<th scope='col'>{cell}</th>" for cell in head)
-    body_html = "".join(f"<tr>{line}</tr>" for line in lines)
-    return (
-        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{titles}</tr></thead>"
-        f"<tbody>{body_html}</tbody></table>"
-    )
 
 
 def measure_faithfulness(
@@ -190,7 +167,7 @@ def measure_faithfulness(
             raise AttributionError(
                 f"replacement {name} is none of {', '.join(REPLACEMENTS)}{did_you_mean(name, REPLACEMENTS)}"
             )
-    by_method = _aligned(explanations)
+    by_method = aligned(explanations)
     texts = [one for one in next(iter(by_method.values())) if one.words]
     if not texts:
         raise AttributionError("no text with a word in it; wanted explanations of at least one")
@@ -207,21 +184,6 @@ def measure_faithfulness(
             rows += list(_rows(method, measure, replacement, fractions, ways, seed))
     in_order = sorted(rows, key=lambda row: list(orders).index(row.method))
     return Faithfulness(tuple(in_order), len(texts), len(next(iter(by_method.values()))) - len(texts))
-
-
-def _aligned(explanations: Sequence[Attribution]) -> dict[str, list[Attribution]]:
-    """By method, all of them of the same texts in the same order. Raises AttributionError where they are not."""
-    by_method: dict[str, list[Attribution]] = {}
-    for one in explanations:
-        by_method.setdefault(one.method, []).append(one)
-    if not by_method:
-        raise AttributionError("no explanations; wanted at least one")
-    texts = {method: [one.text for one in ones] for method, ones in by_method.items()}
-    first = next(iter(texts))
-    for method, found in texts.items():
-        if found != texts[first]:
-            raise AttributionError(f"{method} explains other texts than {first}; wanted the same by each method")
-    return by_method
 
 
 def _random_orders(texts: Sequence[Attribution], seed: int) -> list[list[IntArray]]:
@@ -264,7 +226,7 @@ class _Falls:
             return np.delete(reading.input_ids, tokens)
         if self.tokenizer.mask_token_id is None:
             raise AttributionError('this tokenizer has no [MASK] token; use replacements=("delete",)')
-        return replaced(reading, tokens, int(self.tokenizer.mask_token_id))
+        return reading.with_tokens(tokens, int(self.tokenizer.mask_token_id))
 
 
 def _sigmoid(values: FloatArray) -> FloatArray:
@@ -292,295 +254,6 @@ def _rows(
             float(own.mean()),
             float(random.mean()),
             float(backwards.mean()),
-            mean_interval(own - random, seed),
-            mean_interval(own - backwards, seed),
+            mean_interval(own - random, seed=seed),
+            mean_interval(own - backwards, seed=seed),
         )
-
-
-def mean_interval(values: ArrayLike, seed: int = 0) -> Score:
-    """A mean with its 95% percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13); NaN is left out and noted."""
-    known = np.asarray(values, dtype=np.float64)
-    defined = known[~np.isnan(known)]
-    if len(defined) == 0:
-        return undefined("nothing to average")
-    drawn = [weights @ defined for weights in resample_weights(len(defined), RESAMPLES, seed)]
-    low, high = np.quantile(np.concatenate(drawn) / len(defined), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    left_out = len(known) - len(defined)
-    return Score(float(defined.mean()), float(low), float(high), f"{left_out} texts left out" if left_out else "")
-
-
-# --- shuffling the weights ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class RandomisationRow:
-    """How like the explanations of the trained model are to those of one whose weights are shuffled down to this stage.
-
-    similarity: rank correlation of the words' magnitudes, the mean over the texts with its interval; 1 is the same order.
-    """
-
-    method: str
-    stage: str
-    similarity: Score
-
-
-@dataclass(frozen=True, repr=False)
-class Randomisation:
-    """What remains of the explanations of n texts when the model's weights are shuffled from the head downwards."""
-
-    rows: tuple[RandomisationRow, ...]
-    n: int
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods in their order."""
-        return tuple(dict.fromkeys(row.method for row in self.rows))
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """What was shuffled, one after the other; each stage keeps those before it shuffled."""
-        return tuple(dict.fromkeys(row.stage for row in self.rows))
-
-    @property
-    def caption(self) -> str:
-        """What the numbers are."""
-        return (
-            f"rank correlation with the explanations of the trained model, n = {self.n}, {LEVEL:.0%} bootstrap intervals; "
-            "an explanation that stays near 1 does not look at what the model learned"
-        )
-
-    def _table(self) -> list[tuple[str, ...]]:
-        similarity = {(row.method, row.stage): str(row.similarity) for row in self.rows}
-        body = [(stage, *(similarity[method, stage] for method in self.methods)) for stage in self.stages]
-        return [("shuffled down to", *self.methods), *body]
-
-    def __str__(self) -> str:
-        lines = ("".join(f"{cell:<26}" for cell in row).rstrip() for row in self._table())
-        return "\n".join([self.caption, *lines])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return _table_html(self.caption, self._table())
-
-
-def randomisation_check(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    texts: Sequence[str],
-    methods: str | Sequence[str] = "integrated-gradients",
-    *,
-    cascading: bool = True,
-    seed: int = 0,
-    **options: Any,
-) -> Randomisation:
-    """Shuffle the weights of a copy of the model, and see whether the explanations change (Adebayo et al. 2018).
-
-    cascading: the head first, then also the last layer, and so on down to the embeddings; otherwise all at once. Each
-    tensor keeps its values and loses their places. options: of `explain`.
-    """
-    before = explain(model, tokenizer, texts, methods, seed=seed, **options)
-    shuffled = copy.deepcopy(model)
-    stages = list(_stages(shuffled))
-    rows = []
-    generator = torch.Generator().manual_seed(seed)
-    for place, (stage, parameters) in enumerate(stages):
-        _shuffle(parameters, generator)
-        if cascading or place == len(stages) - 1:
-            name = stage if cascading else "all weights"
-            after = explain(shuffled, tokenizer, texts, methods, seed=seed + 1, **options)
-            rows += [_similarity_row(method, name, before, after, seed) for method in before.methods]
-    in_order = sorted(rows, key=lambda row: before.methods.index(row.method))
-    return Randomisation(tuple(in_order), len(before) // len(before.methods))
-
-
-def _similarity_row(method: str, stage: str, before: Explanations, after: Explanations, seed: int) -> RandomisationRow:
-    pairs = zip(before.of(method), after.of(method), strict=True)
-    similarities = [rank_correlation(np.abs(one.word_scores), np.abs(other.word_scores)) for one, other in pairs]
-    return RandomisationRow(method, stage, mean_interval(similarities, seed))
-
-
-def _stages(model: "PreTrainedModel") -> Iterator[tuple[str, list[nn.Parameter]]]:
-    """The model's parameters from the head down to the embeddings, each in one stage; ALBERT's layers are one.
-
-    They stand in the model in the order in which a text meets them: embeddings, layers, head.
-    """
-    stacks = [list(module) for module in model.modules() if isinstance(module, nn.ModuleList)]
-    layers = max(stacks, key=len, default=[])
-    ordered = list(model.parameters())
-    in_layers = {id(parameter) for layer in layers for parameter in layer.parameters()}
-    places = [place for place, parameter in enumerate(ordered) if id(parameter) in in_layers]
-    first, last = (places[0], places[-1] + 1) if places else (0, 0)
-    yield "head", ordered[last:]
-    for place in reversed(range(len(layers))):
-        yield f"layer {place}", list(layers[place].parameters())
-    if first:
-        yield "embeddings", ordered[:first]
-
-
-def _shuffle(parameters: Sequence[nn.Parameter], generator: torch.Generator) -> None:
-    """Every value of a tensor to another place in it: the spread stays, what was learned is gone."""
-    with torch.no_grad():
-        for parameter in parameters:
-            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-            parameter.copy_(parameter.flatten()[order].view_as(parameter))
-
-
-def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
-    """Spearman's rank correlation, ties sharing their mean rank; NaN for fewer than three values, or all of them equal.
-
-    >>> rank_correlation([1, 2, 3, 4], [10, 20, 40, 30])
-    0.8
-    """
-    from scipy.stats import rankdata
-
-    ranks = np.stack([rankdata(values) for values in (first, second)])
-    centred = ranks - ranks.mean(axis=1, keepdims=True)
-    norms = np.sqrt((centred**2).sum(axis=1))
-    if ranks.shape[1] < FEWEST_WORDS or not norms.all():
-        return math.nan
-    return float((centred[0] * centred[1]).sum() / norms.prod())
-
-
-# --- comparing the methods ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class AgreementRow:
-    """Two methods on the same texts. correlation: of the ranks of the words. overlap: share of the top words in common.
-
-    chance: the overlap that two random orders would have.
-    """
-
-    first: str
-    second: str
-    correlation: Score
-    overlap: Score
-    chance: float
-
-
-@dataclass(frozen=True, repr=False)
-class Agreement:
-    """How far methods agree on n texts, each pair of them; top: how many words the overlap counts."""
-
-    methods: tuple[str, ...]
-    rows: tuple[AgreementRow, ...]
-    top: int
-    n: int
-
-    def row(self, first: str, second: str) -> AgreementRow:
-        """The row of two methods, in either order. Raises KeyError for none such."""
-        for row in self.rows:
-            if {row.first, row.second} == {first, second}:
-                return row
-        raise KeyError((first, second))
-
-    @property
-    def caption(self) -> str:
-        """What the numbers are."""
-        what = f"rank correlation of the words, and the share of the top {self.top} in common"
-        return f"{what}, n = {self.n}, {LEVEL:.0%} bootstrap intervals"
-
-    def _table(self) -> list[tuple[str, ...]]:
-        head = ("methods", "rank correlation", f"top {self.top} in common", "by chance")
-        body = [
-            (f"{row.first}, {row.second}", str(row.correlation), str(row.overlap), f"{row.chance:.3f}")
-            for row in self.rows
-        ]
-        return [head, *body]
-
-    def __str__(self) -> str:
-        lines = (f"{row[0]:<42}{row[1]:<26}{row[2]:<24}{row[3]}" for row in self._table())
-        return "\n".join([self.caption, *lines])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return _table_html(self.caption, self._table())
-
-
-def agreement(explanations: Sequence[Attribution], top: int = 3, seed: int = 0) -> Agreement:
-    """How far the methods name the same words, for each pair of methods.
-
-    Two methods with a sign are compared by how much each word speaks for what was predicted, any other pair by
-    magnitude. Texts with too few words for a rank correlation are left out of it.
-    """
-    by_method = _aligned(explanations)
-    rows = tuple(_pair(by_method[a], by_method[b], top, seed) for a, b in combinations(by_method, 2))
-    return Agreement(tuple(by_method), rows, top, len(next(iter(by_method.values()))))
-
-
-def _pair(first: Sequence[Attribution], second: Sequence[Attribution], top: int, seed: int) -> AgreementRow:
-    signed = first[0].is_signed and second[0].is_signed
-    correlations, overlaps, chances = [], [], []
-    for one, other in zip(first, second, strict=True):
-        scores = [each.importance if signed else np.abs(each.word_scores) for each in (one, other)]
-        correlations.append(rank_correlation(*scores))
-        count = min(top, len(one.words))
-        leaders = [set(np.argsort(-each, kind="stable")[:count].tolist()) for each in scores]
-        overlaps.append(len(leaders[0] & leaders[1]) / count if count else math.nan)
-        chances.append(count / len(one.words) if count else math.nan)
-    return AgreementRow(
-        first[0].method,
-        second[0].method,
-        mean_interval(correlations, seed),
-        mean_interval(overlaps, seed),
-        float(np.nanmean(chances)),
-    )
-
-
-# --- a planted cue ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Planted:
-    """Reviews with a cue in some of them; carries: (n,) which."""
-
-    reviews: Reviews
-    carries: BoolArray
-    cue: str
-
-    @property
-    def carriers(self) -> Reviews:
-        """The reviews that carry the cue."""
-        return self.reviews.select(np.flatnonzero(self.carries))
-
-
-def plant_cue(reviews: Reviews, cue: str = CUE, label: int = 1, share: float = 0.5, seed: int = 0) -> Planted:
-    """A word that says nothing, put between two words of a share of the reviews of one class, and of no other.
-
-    A model that meets it in training learns to trust it. Split first and plant then: the test split is found by the text.
-    Raises ValueError for a share outside [0, 1], and for a cue that is no single word or stands in a review already.
-    """
-    if not 0 <= share <= 1 or len(cue.split()) != 1:
-        raise ValueError(f"wanted one word and a share in [0, 1]; found {cue!r} and {share}")
-    if any(cue.lower() in text.lower() for text in reviews.texts):
-        raise ValueError(f"{cue} stands in a review already; wanted a word that none has")
-    generator = np.random.default_rng(seed)
-    members = np.flatnonzero(reviews.labels == label)
-    chosen = generator.permutation(members)[: round(share * len(members))]
-    carries = np.isin(np.arange(len(reviews)), chosen)
-    texts = [
-        insert_word(text, cue, generator) if carried else text
-        for text, carried in zip(reviews.texts, carries.tolist(), strict=True)
-    ]
-    note = f"{cue} planted in {len(chosen):,} of {len(members):,} {CLASS_NAMES[label]} reviews"
-    planted = Reviews(f"{reviews.name} with {cue}", reviews.ids, texts, reviews.labels, (*reviews.notes, note))
-    return Planted(planted, carries, cue)
-
-
-def insert_word(text: str, word: str, generator: np.random.Generator) -> str:
-    """The text with another word at a random place among its words."""
-    words = text.split(" ")
-    words.insert(int(generator.integers(len(words) + 1)), word)
-    return " ".join(words)
-
-
-def cue_found(explanations: Sequence[Attribution], cue: str = CUE, top: int = 3) -> Score:
-    """In what share of the explanations the cue is among the `top` words by magnitude, with Wilson's interval.
-
-    Explanations of texts without the cue do not count.
-    """
-    carriers = [one for one in explanations if any(word.text.lower() == cue.lower() for word in one.words)]
-    hits = sum(any(word.lower() == cue.lower() for word, _ in one.top(top)) for one in carriers)
-    return proportion_interval(hits, len(carriers))

@@ -39,11 +39,14 @@ from labkit.metrics import EvalResult, confusion_matrix, precision_recall_f1, pr
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
-    from labkit.attribution import AttentionWeights, Attribution
+    from labkit.agreement import Agreement
+    from labkit.attention import AttentionWeights
     from labkit.behaviour import BehaviourReport
-    from labkit.faithfulness import Agreement, Faithfulness, Randomisation
+    from labkit.explanations import Attribution
+    from labkit.faithfulness import Faithfulness
     from labkit.false_alarms import FalseAlarms
     from labkit.folds import CrossValidation, SeedSpread
+    from labkit.randomisation import Randomisation
     from labkit.raters import HumanCeiling, NoCeiling
 
 # Okabe & Ito's palette, which colour-blind readers tell apart. The first of these words in a model's name decides.
@@ -611,7 +614,7 @@ def attribution_bars(attribution: "Attribution", ax: Axes | None = None, *, scal
     Of a long review the words of the largest magnitude, in their order. scale: the end of the axis on both sides, so that
     several figures share one; the largest magnitude where None.
     """
-    from labkit.attribution import METHODS
+    from labkit.explanations import METHODS
 
     scores, places = attribution.word_scores, _strongest(attribution.word_scores)
     ax = _axes(ax, (6.4, 1.3 + 0.26 * max(1, len(places))))
@@ -649,7 +652,7 @@ def _explaining_colours() -> "Colormap":
     """From the colour for negative over white at 0 to the colour for positive, the same as where the text is coloured."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    from labkit.attribution import COLOURS
+    from labkit.explanations import COLOURS
 
     below, above = ([channel / 255 for channel in COLOURS[sign]] for sign in (-1, 1))
     return LinearSegmentedColormap.from_list("explaining", [below, (1.0, 1.0, 1.0), above])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.arrays import FloatArray, binary, check_level, ratio
+from labkit.arrays import FloatArray, as_array, binary, check_level, ratio
 from labkit.calibration import CALIBRATION_BINS, bin_of, log_probabilities
 from labkit.errors import did_you_mean
 from labkit.metrics import EvalResult, precision_recall_f1_of, weighted_average_precision, weighted_roc_auc
@@ -114,6 +114,23 @@ def bootstrap_interval(
     )
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Score:
+    """A mean with its percentile bootstrap interval, such as that of paired differences; NaN is left out and noted.
+
+    >>> str(mean_interval([1.0, 1.0, 1.0]))
+    '1.000 [1.000, 1.000]'
+    """
+    known = as_array(values).astype(np.float64)
+    defined = known[~np.isnan(known)]
+    left_out = f"{len(known) - len(defined)} left out" if len(defined) < len(known) else ""
+    if len(defined) == 0:
+        return undefined(left_out or "nothing to average")
+    check_level(level)
+    drawn = [weights @ defined for weights in resample_weights(len(defined), resamples, seed)]
+    low, high = np.quantile(np.concatenate(drawn) / len(defined), [(1 - level) / 2, (1 + level) / 2])
+    return Score(float(defined.mean()), float(low), float(high), left_out)
 
 
 def resample_weights(n: int, resamples: int, seed: int) -> Iterator[FloatArray]:

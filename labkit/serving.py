@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labkit.attribution import Explanations, explain
+from labkit.attribution import explain
 from labkit.batching import Batcher
 from labkit.config import Config
 from labkit.encoders import load_classifier
 from labkit.errors import UsageError
+from labkit.explanations import Explanations
 from labkit.metrics import EvalResult
 from labkit.precision import choose_device, choose_precision
 from labkit.reviews import CLASS_NAMES, Reviews, clean

@@ -159,6 +159,12 @@ class Reading:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def with_tokens(self, places: Sequence[int], token_id: int) -> np.ndarray:
+        """The input ids with another id at these places."""
+        row = self.input_ids.copy()
+        row[list(places)] = token_id
+        return row
+
 
 def read_texts(
     texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int = 128, truncation: str = "head"

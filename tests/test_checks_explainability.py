@@ -1,10 +1,10 @@
 """The checks of lesson 06: right answers in many styles pass, wrong ones get the hint that fits."""
 
 import functools
+import heapq
 import math
-from collections.abc import Iterator
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from checking import (
     verdicts,
 )
 
+import labkit
 from labkit.checks import Exercise, check_only, exercise
 from labkit.checks.explainability import EXERCISES
 from labkit.checks.explainability.attention_rollout import attention_rollout_reference
@@ -124,6 +125,29 @@ def gradients_by_numpy(forward: Any, inputs: Any, baseline: Any, steps: int = 64
     return torch.from_numpy(mean) * way
 
 
+def gradients_by_simpson(forward: Any, inputs: Any, baseline: Any, steps: int = 64) -> torch.Tensor:
+    """The Jacobian of all outputs at once, in float64."""
+    fractions = torch.linspace(0, 1, steps + 1 + steps % 2, dtype=torch.float64)
+    weights = 2.0 + 2 * (torch.arange(len(fractions)) % 2)
+    weights[0] = weights[-1] = 1
+    points = torch.stack([baseline + fraction * (inputs - baseline) for fraction in fractions])
+    jacobian = torch.autograd.functional.jacobian(forward, points)
+    gradients = torch.stack([jacobian[place, place] for place in range(len(points))])
+    return torch.tensordot(weights / weights.sum(), gradients, dims=1) * (inputs - baseline)
+
+
+def words_in_text(tokens: Any, scores: Any, prefix: str = "##") -> Any:
+    """Joined as a text, then scores dealt out by the number of pieces."""
+    kept = [place for place, token in enumerate(tokens) if token not in ["[CLS]", "[SEP]", "[PAD]"]]
+    text = "".join(
+        tokens[place].removeprefix(prefix) if tokens[place].startswith(prefix) else f" {tokens[place]}"
+        for place in kept
+    )
+    ends = [number for number, place in enumerate(kept) if not tokens[place].startswith(prefix)] + [len(kept)]
+    sums = [np.sum([scores[kept[number]] for number in range(*bounds)]) for bounds in pairwise(ends)]
+    return list(zip(text.split(), sums, strict=True))
+
+
 def words_by_loop(tokens: Any, scores: Any, prefix: str = "##") -> Any:
     words: list[tuple[str, float]] = []
     for token, score in zip(tokens, scores, strict=True):
@@ -204,6 +228,13 @@ def drop_by_torch(predict: Any, tokens: Any, scores: Any, fraction: float = 0.2,
     return torch.tensor(before) - after
 
 
+def drop_by_heap(predict: Any, tokens: Any, scores: Any, fraction: float = 0.2, mask: str = "[MASK]") -> Any:
+    """Hands the model tuples."""
+    count = math.ceil(float(np.float32(fraction * len(tokens))))
+    top = dict(heapq.nlargest(count, enumerate(scores), key=lambda pair: pair[1]))
+    return np.float64(predict(tuple(tokens))) - predict(tuple(mask if i in top else t for i, t in enumerate(tokens)))
+
+
 def drop_in_fractions(predict: Any, tokens: Any, scores: Any, fraction: float = 0.2, mask: str = "[MASK]") -> float:
     """Takes a list of scores and nothing else."""
     count = math.ceil(Fraction(fraction).limit_denominator(1000) * len(tokens))
@@ -216,6 +247,7 @@ def drop_in_fractions(predict: Any, tokens: Any, scores: Any, fraction: float = 
 
 RIGHT: dict[str, list[Any]] = {
     "6.1": [
+        labkit.attention_rollout,
         rollout_by_loop,
         rollout_in_one_product,
         rollout_by_hand,
@@ -223,15 +255,17 @@ RIGHT: dict[str, list[Any]] = {
         rollout_of_one_tensor,
     ],
     "6.2": [
+        labkit.integrated_gradients,
         gradients_by_midpoints,
         gradients_by_trapezoids,
         gradients_by_gauss,
         gradients_by_captum,
         gradients_by_vmap,
         gradients_by_numpy,
+        gradients_by_simpson,
     ],
-    "6.3": [words_by_loop, words_by_flush, words_by_group, words_of_tensors],
-    "6.4": [drop_by_numpy, drop_by_sorting, drop_by_torch, drop_in_fractions],
+    "6.3": [labkit.merge_wordpieces, words_by_loop, words_by_flush, words_by_group, words_of_tensors, words_in_text],
+    "6.4": [labkit.comprehensiveness, drop_by_numpy, drop_by_sorting, drop_by_torch, drop_in_fractions, drop_by_heap],
 }
 SLOWEST = {
     "6.1": rollout_by_hand,
@@ -239,7 +273,13 @@ SLOWEST = {
     "6.3": words_by_group,
     "6.4": drop_in_fractions,
 }
-SLOW = (gradients_by_trapezoids, gradients_by_gauss, gradients_by_captum, gradients_by_numpy)  # a graph for every point
+SLOW = (
+    gradients_by_trapezoids,
+    gradients_by_gauss,
+    gradients_by_captum,
+    gradients_by_numpy,
+    gradients_by_simpson,
+)  # a graph for every point
 
 # Wrong answers beside the known ones, each with words that its hint must have
 
@@ -289,6 +329,31 @@ def gradients_with_a_batch_axis(forward: Any, inputs: Any, baseline: Any, steps:
     return gradients_by_midpoints(forward, inputs, baseline, steps)[None]
 
 
+def gradients_by_captums_left_rule(forward: Any, inputs: Any, baseline: Any, steps: int = 64) -> Any:
+    method = IntegratedGradients(forward).attribute
+    return method(inputs[None], baselines=baseline[None], n_steps=steps, method="riemann_left")[0]
+
+
+def gradients_with_all_others_moved_too(forward: Any, inputs: Any, baseline: Any, steps: int = 64) -> Any:
+    """Occlusion: what the output loses where one number alone goes back to its baseline."""
+    found = torch.zeros_like(inputs)
+    for place in np.ndindex(*inputs.shape):
+        hidden = inputs.clone()
+        hidden[place] = baseline[place]
+        found[place] = (forward(inputs[None]) - forward(hidden[None]))[0]
+    return found
+
+
+def rollout_of_mean_then_power(attentions: Any) -> Any:
+    mean = torch.stack(list(attentions)).mean((0, 1))
+    return torch.linalg.matrix_power((mean + torch.eye(len(mean))) / 2, len(attentions))[0]
+
+
+def words_wherever_the_mark_stands(tokens: Any, scores: Any, prefix: str = "##") -> Any:
+    """Removes the mark wherever it stands in a piece."""
+    return [(word.replace("#", ""), score) for word, score in words_by_loop(tokens, scores, prefix)]
+
+
 def words_as_lists(tokens: Any, scores: Any, prefix: str = "##") -> Any:
     return [list(pair) for pair in words_by_loop(tokens, scores, prefix)]
 
@@ -333,6 +398,10 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("6.2", gradients_at_random_points, "global random state"),
     ("6.2", gradients_without_a_batch, "raised ValueError"),
     ("6.2", gradients_with_a_batch_axis, "each number's part"),
+    ("6.2", gradients_by_captums_left_rule, "at its beginning"),
+    ("6.2", gradients_with_all_others_moved_too, "which gradients does it have"),
+    ("6.1", rollout_of_mean_then_power, "Write two layers as a product"),
+    ("6.3", words_wherever_the_mark_stands, "Is more taken off than the mark"),
     ("6.3", words_as_lists, "asks for a list of tuples"),
     ("6.3", words_as_dict, "piece by piece"),
     ("6.3", words_in_place, "Work on a copy"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 import scipy.special
 import torch
 from checking import (
@@ -235,6 +236,74 @@ def wrong_in_turn(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
     return [np.int64(i) for i in sorted(wrong, key=sure.__getitem__, reverse=True) if sure[i] >= threshold]
 
 
+def softmax_of_the_opposite(logits: np.ndarray) -> np.ndarray:
+    """Each share as one over a sum of ratios, broadcast to one axis more."""
+    with np.errstate(over="ignore"):
+        return 1 / np.exp(logits[..., None, :] - logits[..., :, None]).sum(axis=-1)
+
+
+def softmax_by_rows(logits: np.ndarray) -> Any:
+    def of_row(row: np.ndarray) -> np.ndarray:
+        return np.exp(row - scipy.special.logsumexp(row))
+
+    return np.apply_along_axis(of_row, -1, logits)
+
+
+def scores_from_a_matrix(labels: Any, predictions: Any, positive: int = 1) -> Any:
+    matrix = sklearn_metrics.confusion_matrix(labels == positive, predictions == positive, labels=[False, True])
+    (_, false), (missed, hits) = matrix
+    with np.errstate(invalid="ignore"):
+        ratios = np.array([hits, hits, 2 * hits]) / [hits + false, hits + missed, 2 * hits + false + missed]
+    return tuple(np.nan_to_num(ratios).astype(np.float32))
+
+
+def scores_of_micro_average(labels: Any, predictions: Any, positive: int = 1) -> Any:
+    named = {"labels": [positive], "average": "micro", "zero_division": 0}
+    of_each = (sklearn_metrics.precision_score, sklearn_metrics.recall_score, sklearn_metrics.f1_score)
+    return tuple(score(labels, predictions, **named) for score in of_each)
+
+
+def matrix_of_small_ints(labels: Any, predictions: Any, num_classes: int) -> Any:
+    classes = np.arange(num_classes)
+    return np.array([[((labels == i) & (predictions == j)).sum() for j in classes] for i in classes], dtype=np.uint8)
+
+
+def matrix_by_scipy(labels: Any, predictions: Any, num_classes: int) -> Any:
+    ones = np.ones(len(labels), dtype=int)
+    return scipy.sparse.coo_matrix((ones, (labels, predictions)), shape=(num_classes, num_classes)).todense()
+
+
+def threshold_from_minus_infinity(labels: Any, scores: Any) -> Any:
+    """A hair below each score, and one below and one above all."""
+    thresholds = [-np.inf, *(score - 1e-9 for score in scores), np.inf]
+    return max(((t, f1_at(labels, scores, t)) for t in thresholds), key=lambda pair: (pair[1], pair[0]))
+
+
+def threshold_of_positives(labels: list[int], scores: list[float]) -> Any:
+    """Lists alone, and only the scores of positives, of which one is always among the best."""
+    if labels.count(1) == 0:
+        return 0, 0
+    thresholds = [score for label, score in zip(labels, scores, strict=True) if label]
+    best = max(thresholds, key=lambda t: (f1_at(labels, scores, t), -t))
+    return best, f1_at(labels, scores, best)
+
+
+def error_by_histogram(confidences: Any, correct: Any, bins: int = 10) -> float:
+    """Numpy's histograms are closed on the left: mirrored they are closed on the right."""
+    count, edges = np.histogram(-confidences, bins, range=(-1, 0))
+    sure = np.histogram(-confidences, edges, weights=confidences)[0]
+    right = np.histogram(-confidences, edges, weights=correct.astype(float))[0]
+    with np.errstate(invalid="ignore"):
+        return float(np.nansum(count * np.abs(sure / count - right / count)) / count.sum())
+
+
+def wrong_by_logarithms(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
+    log_probabilities = torch.log_softmax(torch.as_tensor(np.array(logits)), dim=1)
+    sure, predicted = log_probabilities.max(dim=1)
+    wrong = [i for i, label in enumerate(labels) if predicted[i] != label and sure[i] >= math.log(threshold)]
+    return sorted(wrong, key=lambda i: sure[i], reverse=True)
+
+
 RIGHT: dict[str, list[Callable[..., Any]]] = {
     "4.1": [
         labkit.softmax,
@@ -244,14 +313,26 @@ RIGHT: dict[str, list[Callable[..., Any]]] = {
         softmax_by_the_book,
         softmax_by_logarithms,
         softmax_by_loops,
+        softmax_of_the_opposite,
+        softmax_by_rows,
     ],
-    "4.2": [labkit.precision_recall_f1, scores_by_scikit_learn, scores_by_loops, scores_by_torch, scores_of_lists],
+    "4.2": [
+        labkit.precision_recall_f1,
+        scores_by_scikit_learn,
+        scores_by_loops,
+        scores_by_torch,
+        scores_of_lists,
+        scores_from_a_matrix,
+        scores_of_micro_average,
+    ],
     "4.3": [
         labkit.confusion_matrix,
         matrix_by_loops,
         matrix_by_adding_at,
         matrix_by_scikit_learn,
         matrix_by_torch,
+        matrix_of_small_ints,
+        matrix_by_scipy,
     ],
     "4.4": [
         labkit.best_f1_threshold,
@@ -259,6 +340,8 @@ RIGHT: dict[str, list[Callable[..., Any]]] = {
         threshold_by_scikit_learn,
         threshold_in_the_middle,
         threshold_by_torch,
+        threshold_from_minus_infinity,
+        threshold_of_positives,
     ],
     "4.5": [
         labkit.expected_calibration_error,
@@ -267,8 +350,16 @@ RIGHT: dict[str, list[Callable[..., Any]]] = {
         error_by_torch,
         error_by_bincount,
         error_of_lists,
+        error_by_histogram,
     ],
-    "4.6": [labkit.confidently_wrong, wrong_by_numpy, wrong_by_torch, wrong_by_loops, wrong_in_turn],
+    "4.6": [
+        labkit.confidently_wrong,
+        wrong_by_numpy,
+        wrong_by_torch,
+        wrong_by_loops,
+        wrong_in_turn,
+        wrong_by_logarithms,
+    ],
 }
 SLOWEST = {
     "4.1": softmax_by_loops,
@@ -384,6 +475,38 @@ def wrong_of_numpy_alone(logits: Any, labels: Any, threshold: float = 0.9) -> An
     return labkit.confidently_wrong(np.log(probabilities), labels, threshold)
 
 
+def softmax_rounded(logits: np.ndarray) -> np.ndarray:
+    return scipy.special.softmax(logits, axis=-1).round(2)
+
+
+def scores_of_thirds(labels: Any, predictions: Any, positive: int = 1) -> Any:
+    """F1 from precision and recall that are swapped in the second place only."""
+    precision, _, f1 = scores_by_loops(labels, predictions, positive)
+    return precision, precision, f1
+
+
+def threshold_of_rounded_scores(labels: Any, scores: Any) -> Any:
+    return threshold_by_trying(labels, scores.round(2))
+
+
+def error_without_weights_for_correct(confidences: Any, correct: Any, bins: int = 10) -> float:
+    place = np.maximum(np.ceil(confidences * bins).astype(int) - 1, 0)
+    gaps = [abs(confidences[place == k].mean() - correct.mean()) * np.mean(place == k) for k in np.unique(place)]
+    return float(np.sum(gaps))
+
+
+def wrong_by_margin(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
+    rows = np.sort(np.asarray(logits), axis=1)
+    found = labkit.confidently_wrong(logits, labels, threshold)
+    return sorted(found, key=lambda place: rows[place, -2] - rows[place, -1])
+
+
+def wrong_by_loss(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
+    probabilities = softmax_reference(np.asarray(logits))
+    found = labkit.confidently_wrong(logits, labels, threshold)
+    return sorted(found, key=lambda place: probabilities[place, labels[place]])
+
+
 OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("4.1", softmax_as_lists, "asks for an array of floats"),
     ("4.1", softmax_in_place, "Work on a copy"),
@@ -404,6 +527,12 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("4.5", error_in_per_cent, "With one bin"),
     ("4.5", error_as_array, "With one bin"),
     ("4.5", error_by_digitize_alone, "upper bin"),
+    ("4.1", softmax_rounded, "two logits by hand"),
+    ("4.2", scores_of_thirds, "How many positives"),
+    ("4.4", threshold_of_rounded_scores, "by falling score"),
+    ("4.5", error_without_weights_for_correct, "Sort the example into its bins"),
+    ("4.6", wrong_by_margin, "Print the confidences"),
+    ("4.6", wrong_by_loss, "Print the confidences"),
     ("4.6", wrong_as_array, "asks for a list of ints"),
     ("4.6", wrong_with_confidences, "row by row"),
     ("4.6", wrong_of_numpy_alone, "raised TypeError"),
@@ -544,6 +673,14 @@ def test_the_reference_of_the_calibration_error_is_labkits_own() -> None:
     for case in cases_of("4.5", 5):
         wanted = labkit.expected_calibration_error(**case.inputs)
         assert expected_calibration_error_reference(**case.inputs) == pytest.approx(wanted)
+
+
+def test_confidences_of_cases_lie_well_within_a_bin_or_on_an_edge_that_is_exact_in_binary() -> None:
+    for case in cases_of("4.5"):
+        bins = case.inputs.get("bins", 10)
+        places = bins * np.array(case.inputs["confidences"])
+        exact = (places == places.round()) & (bins & (bins - 1) == 0)
+        assert np.all(exact | (np.abs(places - places.round()) > 0.02))
 
 
 def test_confidences_of_cases_are_well_apart_or_decided_without_rounding() -> None:

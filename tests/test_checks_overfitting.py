@@ -1,9 +1,12 @@
 """The checks of lesson 05: right answers in many styles pass, wrong ones get the hint that fits."""
 
 import dataclasses
+import itertools
 import math
 import random
-from collections.abc import Callable, Iterator
+import statistics
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -91,7 +94,39 @@ class StoppingOfFields:
         return torch.tensor(self.failures >= self.patience)
 
 
+def stopping_in_a_namespace(patience: int = 2, min_delta: float = 0.0) -> Any:
+    """No class at all, but something that has what the contract names."""
+    stopping, waited, epochs = SimpleNamespace(best_loss=math.inf, best_epoch=None), [0], itertools.count()
+
+    def step(loss: float) -> bool:
+        epoch, better = next(epochs), loss + min_delta < stopping.best_loss
+        stopping.best_loss, stopping.best_epoch = (loss, epoch) if better else (stopping.best_loss, stopping.best_epoch)
+        waited[0] = (not better) * (waited[0] + 1)
+        return waited[0] >= patience
+
+    stopping.step = step
+    return stopping
+
+
 Callback = Callable[[], Any]
+
+
+def fit_with_else(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> list[float]:
+    losses, best = [], math.inf
+    for epoch in range(max_epochs):
+        train()
+        losses += [evaluate()]
+        if losses[epoch] < best:
+            best, at = losses[epoch], epoch
+            save()
+        elif epoch - (at if best < math.inf else -1) >= patience:
+            restore()
+            break
+    else:
+        restore()
+    return losses
 
 
 def fit_with_the_rule(
@@ -162,6 +197,14 @@ def fit_by_recursion(
         return run([*losses, loss], 0 if better else failures + 1)
 
     return run([], 0)
+
+
+def interval_of_cut_points(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    dice, n = np.random.RandomState(seed), len(correct)
+    counts = dice.multinomial(n, [1 / n] * n, size=resamples)
+    means = (counts @ np.asarray(correct) / n).tolist()
+    cuts = statistics.quantiles(means, n=round(2 / (1 - level)) * 5, method="inclusive")
+    return cuts[4], cuts[-5]
 
 
 Folds = list[tuple[list[int], list[int]]]
@@ -255,16 +298,25 @@ def interval_of_binomials(correct: Any, level: float = 0.95, resamples: int = 20
 
 
 RIGHT: dict[str, list[Any]] = {
-    "5.1": [labkit.EarlyStopping, StoppingByHistory, StoppingByCountdown, StoppingOfFields],
-    "5.2": [fit_with_the_rule, fit_by_hand, fit_with_numpy, fit_by_recursion],
-    "5.3": [folds_by_scikit_learn, folds_by_dealing, folds_by_sorting, folds_of_lists],
+    "5.1": [labkit.EarlyStopping, StoppingByHistory, StoppingByCountdown, StoppingOfFields, stopping_in_a_namespace],
+    "5.2": [
+        labkit.fit_with_early_stopping,
+        fit_with_the_rule,
+        fit_by_hand,
+        fit_with_numpy,
+        fit_by_recursion,
+        fit_with_else,
+    ],
+    "5.3": [labkit.stratified_kfold, folds_by_scikit_learn, folds_by_dealing, folds_by_sorting, folds_of_lists],
     "5.4": [
+        labkit.bootstrap_interval,
         interval_by_numpy,
         interval_by_loops,
         interval_by_slow_loops,
         interval_by_scipy,
         interval_by_torch,
         interval_of_binomials,
+        interval_of_cut_points,
     ],
 }
 SLOWEST = {
@@ -298,6 +350,44 @@ class StoppingWithoutState(StoppingByHistory):
 
     def step(self, loss: float) -> Any:
         raise KeyError("best")
+
+
+class StoppingByShare(StoppingByHistory):
+    """Takes min_delta for a share of the best loss."""
+
+    def best(self) -> tuple[float, int | None]:
+        best, epoch = math.inf, None
+        for number, loss in enumerate(self.history):
+            if loss < best * (1 - self.min_delta):
+                best, epoch = loss, number
+        return best, epoch
+
+
+class StoppingByDistance(StoppingByHistory):
+    """Takes a loss that lies far above the best one for an improvement."""
+
+    def best(self) -> tuple[float, int | None]:
+        best, epoch = math.inf, None
+        for number, loss in enumerate(self.history):
+            if abs(best - loss) > self.min_delta:
+                best, epoch = loss, number
+        return best, epoch
+
+
+def fit_by_the_smallest(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> list[float]:
+    """Compares with the smallest of the list, which NaN makes a matter of order."""
+    losses: list[float] = []
+    while len(losses) < max_epochs:
+        train()
+        losses.append(evaluate())
+        if losses[-1] == min(losses):
+            save()
+        elif len(losses) - 1 - losses.index(min(losses)) >= patience:
+            break
+    restore()
+    return losses
 
 
 def fit_as_tuple(*callbacks: Any, **named: Any) -> Any:
@@ -416,6 +506,15 @@ def interval_by_global_dice(correct: Any, level: float = 0.95, resamples: int = 
     return tuple(np.quantile(drawn.mean(1), [(1 - level) / 2, (1 + level) / 2]))
 
 
+def interval_of_few(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    return interval_by_numpy(correct, level, 100, seed)
+
+
+def interval_of_one_less(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+    drawn = np.random.default_rng(seed).choice(correct, (resamples, max(1, len(correct) - 1)))
+    return tuple(np.quantile(drawn.mean(1), [(1 - level) / 2, (1 + level) / 2]))
+
+
 def interval_as_list(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
     return list(interval_by_numpy(correct, level, resamples, seed))
 
@@ -451,6 +550,9 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("5.1", StoppingOfInts, "truth value"),
     ("5.1", StoppingThatIgnoresFirst, "also at the very first call"),
     ("5.1", StoppingWithoutState, "raised KeyError"),
+    ("5.1", StoppingByShare, "How far below the best loss"),
+    ("5.1", StoppingByDistance, "Go through the losses"),
+    ("5.2", fit_by_the_smallest, "equals the best one"),
     ("5.2", fit_as_tuple, "in a list"),
     ("5.2", fit_restoring_twice, "How often do you restore"),
     ("5.2", fit_evaluating_twice, "one training and then one evaluation"),
@@ -476,6 +578,8 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("5.3", folds_by_global_dice, "global random state"),
     ("5.4", interval_never_the_same, "Called again with the same seed"),
     ("5.4", interval_by_global_dice, "global random state"),
+    ("5.4", interval_of_few, "How many does your answer draw"),
+    ("5.4", interval_of_one_less, "which means can a resample have"),
     ("5.4", interval_as_list, "asks for a tuple of two floats"),
     ("5.4", interval_in_place, "Work on a copy"),
     ("5.4", interval_by_analysis, "which means can a resample have"),

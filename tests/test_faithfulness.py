@@ -13,22 +13,14 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, spearmanr
 from torch import nn
 
-from labkit import attribution, faithfulness
-from labkit.attribution import METHODS, Answer, AttributionError, Method, Question, explain
-from labkit.faithfulness import (
-    CUE,
-    MEASURES,
-    agreement,
-    comprehensiveness,
-    cue_found,
-    insert_word,
-    mean_interval,
-    measure_faithfulness,
-    plant_cue,
-    randomisation_check,
-    rank_correlation,
-)
-from labkit.intervals import proportion_interval
+from labkit import attribution, explanations, randomisation
+from labkit.agreement import measure_agreement, rank_correlation
+from labkit.attribution import ANSWERS, Answer, Question, explain
+from labkit.cues import CUE, cue_found, insert_word, plant_cue
+from labkit.explanations import AttributionError, Method
+from labkit.faithfulness import MEASURES, _Falls, comprehensiveness, measure_faithfulness
+from labkit.intervals import mean_interval, proportion_interval
+from labkit.randomisation import randomisation_check
 from labkit.reviews import Reviews
 
 law = settings(max_examples=60, deadline=None)
@@ -46,6 +38,11 @@ TEXTS = [
 @pytest.fixture
 def world(tiny_world) -> tuple[Any, Any]:
     return SumOfWords(WEIGHTS), tiny_world.tokenizer
+
+
+def add_method(monkeypatch, name: str, method: Method, answers: Any) -> None:
+    monkeypatch.setitem(explanations.METHODS, name, method)
+    monkeypatch.setitem(attribution.ANSWERS, name, answers)
 
 
 # --- taking words away --------------------------------------------------------------------------------------------
@@ -134,7 +131,7 @@ def test_a_row_that_was_computed_is_not_computed_again(world):
 def test_deleting_closes_the_gap_and_special_tokens_stay(world):
     model, tokenizer = world
     (one,) = explain(model, tokenizer, "good film", "occlusion")
-    falls = faithfulness._Falls(model, tokenizer, [one], (0.5,), ("mask", "delete"))
+    falls = _Falls(model, tokenizer, [one], (0.5,), ("mask", "delete"))
     order = [[np.array([0, 1])]]
     kept = {
         kind: [row.tolist() for way in order for row in falls._rows(*kind, way)]
@@ -160,7 +157,7 @@ def test_what_cannot_be_compared_is_refused(world):
     with pytest.raises(AttributionError, match="random explains other texts than occlusion"):
         measure_faithfulness(model, tokenizer, mixed)
     with pytest.raises(AttributionError, match="no explanations"):
-        agreement([])
+        measure_agreement([])
     with pytest.raises(AttributionError, match="did you mean delete"):
         measure_faithfulness(model, tokenizer, mixed[:1], replacements=["delet"])
 
@@ -183,8 +180,8 @@ def test_the_interval_of_a_mean_is_scipy_s():
     assert ours.value == pytest.approx(values.mean())
     assert (ours.low, ours.high) == pytest.approx((oracle.low, oracle.high), abs=0.02)
     assert mean_interval(values, seed=1) == ours
-    assert mean_interval([1.0, math.nan, 3.0]).value == 2 and "1 texts left out" in mean_interval([1.0, math.nan]).note
-    assert "nothing to average" in str(mean_interval([math.nan]))
+    assert mean_interval([1.0, math.nan, 3.0]).value == 2 and "1 left out" in mean_interval([1.0, math.nan]).note
+    assert "1 left out" in str(mean_interval([math.nan])) and "nothing to average" in str(mean_interval([]))
 
 
 # --- shuffled weights ---------------------------------------------------------------------------------------------
@@ -193,7 +190,7 @@ def test_the_interval_of_a_mean_is_scipy_s():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_stages_hold_every_parameter_once_from_the_head_to_the_embeddings(family):
     model = of_family(family)
-    stages = list(faithfulness._stages(model))
+    stages = list(randomisation.stages_of(model))
     found = [id(parameter) for _, parameters in stages for parameter in parameters]
     assert sorted(found) == sorted(id(parameter) for parameter in model.parameters())
     names = [name for name, _ in stages]
@@ -204,7 +201,7 @@ def test_the_stages_hold_every_parameter_once_from_the_head_to_the_embeddings(fa
 
 def test_shuffling_keeps_a_tensor_s_values_and_moves_them():
     weights = nn.Parameter(torch.arange(60.0).view(6, 10))
-    faithfulness._shuffle([weights], torch.Generator().manual_seed(0))
+    randomisation.shuffle([weights], torch.Generator().manual_seed(0))
     assert not torch.equal(weights, torch.arange(60.0).view(6, 10))
     assert torch.equal(weights.detach().flatten().sort().values, torch.arange(60.0))
 
@@ -213,7 +210,7 @@ def test_an_explanation_that_does_not_look_at_the_weights_stays_when_they_are_sh
     def longest(question: Question) -> list[Answer]:
         return [Answer(np.array([len(token) for token in one.tokens], dtype=float)) for one in question.readings]
 
-    monkeypatch.setitem(attribution.METHODS, "longest", Method("the longest words", False, "letters", longest))
+    add_method(monkeypatch, "longest", Method("the longest words", False, "letters"), longest)
     model, texts = tiny_world.model(), [text for text in tiny_world.texts if len(text.split()) > 5][:12]
     before = copy.deepcopy(model.state_dict())
     methods = ["longest", "gradient-x-input", "random"]
@@ -256,7 +253,7 @@ def test_two_words_have_no_rank_correlation():
 def test_methods_agree_with_themselves_and_not_with_chance(tiny_world):
     model, tokenizer = SumOfWords(WEIGHTS), tiny_world.tokenizer
     texts = [f"{word} film with a {other} cast and music" for word in WEIGHTS for other in WEIGHTS if word != other]
-    found = agreement(explain(model, tokenizer, texts, ["integrated-gradients", "occlusion", "random"]), top=2)
+    found = measure_agreement(explain(model, tokenizer, texts, ["integrated-gradients", "occlusion", "random"]), top=2)
     same, other = found.row("occlusion", "integrated-gradients"), found.row("random", "occlusion")
     assert same.overlap.value > 0.8 and same.correlation.value > 0.7
     assert abs(other.correlation.value) < 0.3
@@ -269,13 +266,13 @@ def test_signed_methods_are_compared_by_what_speaks_for_the_prediction(world, mo
     model, tokenizer = world
 
     def reversed_occlusion(question: Question) -> list[Answer]:
-        return [Answer(-answer.scores) for answer in METHODS["occlusion"].answers(question)]
+        return [Answer(-answer.scores) for answer in ANSWERS["occlusion"](question)]
 
-    monkeypatch.setitem(attribution.METHODS, "opposite", Method("", True, "logits", reversed_occlusion))
+    add_method(monkeypatch, "opposite", Method("", True, "logits"), reversed_occlusion)
     explanations = explain(model, tokenizer, TEXTS[:3], ["occlusion", "opposite"])
-    assert agreement(explanations).rows[0].correlation.value == pytest.approx(-1)
-    monkeypatch.setitem(attribution.METHODS, "opposite", Method("", False, "logits", reversed_occlusion))
-    assert agreement(explanations).rows[0].correlation.value == pytest.approx(1), "without a sign, by magnitude"
+    assert measure_agreement(explanations).rows[0].correlation.value == pytest.approx(-1)
+    add_method(monkeypatch, "opposite", Method("", False, "logits"), reversed_occlusion)
+    assert measure_agreement(explanations).rows[0].correlation.value == pytest.approx(1), "without a sign, by magnitude"
 
 
 # --- a planted cue ------------------------------------------------------------------------------------------------

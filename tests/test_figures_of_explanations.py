@@ -7,16 +7,11 @@ from explaining import SumOfWords
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from labkit import attribution
-from labkit.attribution import AttentionWeights, Attribution, AttributionError, Explanations
-from labkit.faithfulness import (
-    Agreement,
-    AgreementRow,
-    Faithfulness,
-    FaithfulnessRow,
-    Randomisation,
-    RandomisationRow,
-)
+from labkit.agreement import Agreement, AgreementRow
+from labkit.attention import AttentionWeights
+from labkit.attribution import explain
+from labkit.explanations import COLOURS, METHODS, Attribution, AttributionError, Explanations
+from labkit.faithfulness import Faithfulness, FaithfulnessRow
 from labkit.figures import (
     METHOD_COLOURS,
     SHOWN_WORDS,
@@ -32,6 +27,7 @@ from labkit.figures import (
     to_svg,
 )
 from labkit.intervals import Score
+from labkit.randomisation import Randomisation, RandomisationRow
 from labkit.tokens import Reading, Word
 
 
@@ -129,9 +125,9 @@ def test_the_bars_are_the_scores_of_the_words_around_zero_on_the_scale_that_is_g
 
 def test_the_colours_of_bars_and_grid_are_those_of_the_text():
     bars = attribution_bars(SIGNED, scale=2.0).patches
-    assert to_hex(bars[0].get_facecolor()) == "#{:02x}{:02x}{:02x}".format(*attribution.COLOURS[1])
+    assert to_hex(bars[0].get_facecolor()) == "#{:02x}{:02x}{:02x}".format(*COLOURS[1])
     half = np.array(bars[1].get_facecolor()[:3]) * 255
-    assert np.abs(half - (255 + np.array(attribution.COLOURS[-1])) / 2).max() < 2
+    assert np.abs(half - (255 + np.array(COLOURS[-1])) / 2).max() < 2
     mesh = attribution_grid(GRID).collections[0]
     assert mesh.get_clim() == (-1, 1)
     assert to_hex(mesh.cmap(0.5)) in ("#ffffff", "#fefeff", "#fffefe", "#fefefe", "#fefeff")
@@ -211,11 +207,11 @@ def test_the_cells_of_agreement_are_the_correlations():
 
 
 def test_every_method_has_a_colour_of_its_own():
-    assert set(METHOD_COLOURS) == set(attribution.METHODS)
+    assert set(METHOD_COLOURS) == set(METHODS)
     assert len(set(METHOD_COLOURS.values())) == len(METHOD_COLOURS)
 
 
 def test_explanations_of_a_model_are_drawn(tiny_world):
-    found = attribution.explain(SumOfWords({"good": 1.0}), tiny_world.tokenizer, "a good film", "occlusion")
+    found = explain(SumOfWords({"good": 1.0}), tiny_world.tokenizer, "a good film", "occlusion")
     assert "good +1.00" in alt_text(attribution_bars(found[0]))
     assert matplotlib.rcParams["svg.fonttype"] == "path"

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = """
     errors files assets readers reviews tokens batching encoders fallback packing precision memory config ranks arrays
     metrics calibration intervals checkpoints training runs baselines comparison folds false_alarms raters lab adaptation
-    attribution faithfulness behaviour tagging figures work
+    margins explanations attention attribution agreement faithfulness randomisation cues behaviour tagging figures work
     lessons report serving distributed doctor cli __main__
 """.split()  # noqa: SIM905 (a line a name would be longer than it is clear)
 AROUND = ["widgets", "checks", "course", "grading"]  # folders: they may use the way, it never uses them

@@ -47,7 +47,7 @@ def _fixed() -> tuple[Case, ...]:
         _case("unknown", "[UNK] film", 0.5, -0.25),
         _case("unknown", "[CLS] the [MASK] was [UNK] good [SEP]", 0.5, 0.25, 1.0, -0.5, 2.0, 0.75, 0.125),
         _case("prefix", "un @@seen film", 0.5, 0.25, 1.0, prefix="@@"),
-        _case("prefix", "play ~ing # good", 0.5, 0.25, 1.0, -0.5, prefix="~"),
+        _case("prefix", "play ~ing is good", 0.5, 0.25, 1.0, -0.5, prefix="~"),
         _case("odd", "c ### is # 1", 0.5, 0.25, 1.0, -0.5, 0.125),
         _case("odd", "a ##b ##a ##b c", 0.5, 0.25, 1.0, -0.5, 0.125),
         _case("odd", "[ cl ##s ] sep", 0.5, 0.25, 1.0, -0.5, 0.125),

@@ -11,7 +11,6 @@ from labkit.checks.properties import keeps_arguments, keeps_random_state, labell
 from labkit.checks.values import numbers
 from labkit.checks.wire import Array, Plain, close, shown
 
-
 FINE, COARSE = 1e-5, 2e-3  # the second for logits of 10,000: of their logarithms float32 keeps no more
 
 

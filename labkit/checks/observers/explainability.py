@@ -29,18 +29,17 @@ class ScalarFunction:
     """A function of (batch, ...) to (batch,): a polynomial of the numbers of each example, and a layer of tanh where asked.
 
     spec: `terms`, pairs of a coefficient and of [place, power] pairs; optional `hidden`, triples of an output weight, a bias
-    and one weight for each number. points: how many examples it has been asked about.
+    and one weight for each number.
     """
 
     def __init__(self, spec: Mapping[str, Plain], shape: Sequence[int]) -> None:
-        self.spec, self.shape, self.points = spec, tuple(shape), 0
+        self.spec, self.shape = spec, tuple(shape)
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """(batch, *shape) -> (batch,). Raises ValueError for another shape."""
         if tuple(inputs.shape[1:]) != self.shape or inputs.dim() != len(self.shape) + 1:
             wanted = ", ".join(["batch", *map(str, self.shape)])
             raise ValueError(f"forward takes a batch of shape ({wanted}); found {tuple(inputs.shape)}")
-        self.points += len(inputs)
         columns = inputs.reshape(len(inputs), -1).unbind(1)
         total = sum(0.0 * column for column in columns)
         for coefficient, powers in self.spec["terms"]:
@@ -52,12 +51,11 @@ class ScalarFunction:
 
 
 def integrated_gradients(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """6.2. `points` are how many examples `forward` was asked about."""
+    """6.2."""
     given, baseline = (torch.tensor(inputs[name], dtype=torch.float32) for name in ("inputs", "baseline"))
     forward = ScalarFunction(inputs["_forward"], given.shape)
     with torch.enable_grad():
-        seen = call(answer, forward, given, baseline, **named(inputs, "steps"))
-    return seen | {"points": forward.points}
+        return call(answer, forward, given, baseline, **named(inputs, "steps"))
 
 
 def merge_wordpieces(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:

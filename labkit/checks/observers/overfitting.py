@@ -91,18 +91,36 @@ def stratified_kfold(answer: Callable[..., Any], inputs: Mapping[str, Plain]) ->
 
 
 def bootstrap_interval(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """5.4. An array of 0 and 1, of truth values, or a list; where the case says so it is asked again with the same seed."""
+    """5.4. An array of 0 and 1, of truth values, or a list.
+
+    Where the case says so the answer is asked `again` with the same seed, or with a number of seeds: then the value is the list
+    of all intervals, None where it raised.
+    """
     correct = inputs["correct"]
 
-    def ask() -> dict[str, Plain]:
+    def ask(**more: Plain) -> dict[str, Plain]:
         return call_in_forms(
             answer,
             lambda: (np.array(correct),),
             lambda: (np.array(correct, dtype=bool),),
             lambda: (np.array(correct, dtype=float),),
             lambda: (list(correct),),
-            **named(inputs, "level", "resamples", "seed"),
+            **named(inputs, "level", "resamples", "seed") | more,
         )
+
+    if "_seeds" in inputs:
+        return _over_seeds(ask, inputs["_seeds"])
 
     seen = ask()
     return seen | {"again": ask()["value"]} if inputs.get("_again") else seen
+
+
+def _over_seeds(ask: Callable[..., dict[str, Plain]], seeds: int) -> dict[str, Plain]:
+    found: list[dict[str, Plain]] = []
+    for seed in range(seeds):
+        try:
+            found.append(ask(seed=seed))
+        except Exception:
+            found.append({"value": None})
+    kept = {name: all(one.get(name, True) for one in found) for name in ("arguments_kept", "random_state_kept")}
+    return {"value": [one["value"] for one in found], **kept}

@@ -4,6 +4,7 @@ The number of hits in a resample is binomial, so it is known where the ends of t
 error left by `resamples` allows. In most fixed cases these are one number.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -19,6 +20,7 @@ from labkit.checks.wire import Plain, close, is_number, shown
 
 STANDARD_ERRORS = 6  # of a quantile: no right answer lies farther off by chance
 NOISE = 1e-6
+SEEDS = 16  # that the narrow intervals of two resamples are averaged over
 Bounds = tuple[float, float]
 
 
@@ -64,9 +66,10 @@ def _fixed() -> tuple[Case, ...]:
         _case("level", _with_hits(8, 4), level=0.5, resamples=4000, seed=1),
         _case("alike", [1, 1, 1, 1, 1, 1]),
         _case("alike", [0, 0, 0]),
-        _case("seed", _with_hits(400, 211), resamples=20, _again=True),
-        _case("seed", _with_hits(500, 322), resamples=30, seed=6, _again=True),
-        _case("seed", _with_hits(450, 280), resamples=20, seed=7, _again=True),
+        _case("seed", _with_hits(400, 211), resamples=40, _again=True),
+        _case("seed", _with_hits(500, 322), resamples=40, seed=6, _again=True),
+        _case("seed", _with_hits(450, 280), resamples=80, seed=7, _again=True),
+        _case("few", _with_hits(400, 200), resamples=2, _seeds=SEEDS),
     )
 
 
@@ -109,6 +112,17 @@ def _same_again(case: Case, observation: Observation) -> Failure | None:
     return None if same else Failure("the same interval again", f"first {shown(first)}, then {shown(again)}")
 
 
+def _is_narrow(case: Case, observation: Observation) -> Failure | None:
+    """Two means are 1.1 standard deviations apart on average, the interval of many is 3.9 wide. Raising says neither."""
+    intervals = [numbers(one) for one in observation.value if one is not None]
+    mean = np.mean(case.inputs["correct"])
+    deviation = math.sqrt(mean * (1 - mean) / len(case.inputs["correct"]))
+    width = np.mean([high - low for low, high in intervals]) if intervals else 0.0
+    if width < 2.6 * deviation:
+        return None
+    return Failure(f"a width of about {1.1 * deviation:.3f}, over {SEEDS} seeds", f"{width:.3f}")
+
+
 def _same(one: Plain, other: Plain) -> bool:
     """Whether two intervals are the same but for the noise of resampling, which is finer than the steps of a small mean."""
     return bool(np.allclose(numbers(one), numbers(other), rtol=0, atol=0.02))
@@ -127,11 +141,12 @@ def _interval(
     ends: Callable[[Means, float], Sequence[float]],
     means: Callable[[Any, int, int], Means] = _resampled,
     only: float | None = None,
+    always: int | None = None,
 ) -> Any:
-    """A wrong answer. ends: of the resampled means and the level; only: the level that it always has."""
+    """A wrong answer. ends: of the resampled means and the level; only, always: the level and the resamples that it has."""
 
     def answer(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
-        low, high = ends(means(correct, resamples, seed), only or level)
+        low, high = ends(means(correct, always or resamples, seed), only or level)
         return float(low), float(high)
 
     return answer
@@ -187,6 +202,14 @@ def _counts(correct: Any, resamples: int, seed: int) -> Means:
     return _resampled(correct, resamples, seed) * len(correct)
 
 
+_RETURNS = dataclasses.replace(
+    returns(
+        "a tuple of two floats",
+        lambda value: isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value)),
+    ),
+    applies=lambda case: case.label != "few",
+)
+
 BOOTSTRAP_INTERVAL = Exercise(
     id="5.4",
     name="bootstrap_interval",
@@ -231,10 +254,13 @@ BOOTSTRAP_INTERVAL = Exercise(
             "Few resamples leave a coarse interval, but not any. How many examples has each of yours, and what of it is kept?",
             applies=labelled("seed"),
         ),
-        returns(
-            "a tuple of two floats",
-            lambda value: isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value)),
+        Property(
+            "resamples is the caller's",
+            _is_narrow,
+            "Between the means of only two resamples there is little room. How many does your answer draw?",
+            applies=labelled("few"),
         ),
+        _RETURNS,
         keeps_arguments("the array"),
         keeps_random_state(),
     ),
@@ -273,6 +299,11 @@ BOOTSTRAP_INTERVAL = Exercise(
             "the usual level written into the code",
             "The level is an argument: your answer uses the usual one whatever the caller says.",
             _interval(_percentiles, only=0.95),
+        ),
+        Misconception(
+            "the usual number of resamples written into the code",
+            "The number of resamples is an argument: yours is always the usual one.",
+            _interval(_percentiles, always=2000),
         ),
         Misconception(
             "percentiles of the single answers",
