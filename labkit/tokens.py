@@ -1,14 +1,15 @@
-"""Tokens: from texts to input ids, and what is cut when a text is too long for the model.
+"""Tokens: from words to pieces, from texts to input ids, and what is cut when a text is too long for the model.
 
 Does not choose which texts share a batch (batching.py). Special tokens are put on here, so that all three ways of
 truncation share one path: `[CLS]`, then the kept pieces, then `[SEP]`.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +44,48 @@ class Tokenized:
     def lengths(self) -> np.ndarray:
         """(n,) int64, tokens in each text, special tokens counted."""
         return np.array([len(ids) for ids in self.input_ids], dtype=np.int64)
+
+
+def wordpiece(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str = "##") -> list[str]:
+    """A word's pieces, the longest that fits first, from the left (Wu et al. 2016); `[unk]` where a remainder fits nothing.
+
+    vocab: the pieces; those that go on inside a word carry the prefix. What the tokenizers library does, spelled out.
+
+    >>> wordpiece("playing", {"play", "p", "##ing", "##in", "##g"})
+    ['play', '##ing']
+    >>> wordpiece("played", {"play", "##ing"})
+    ['[UNK]']
+    """
+    pieces: list[str] = []
+    start = 0
+    while start < len(word):
+        mark = prefix if start else ""
+        ends = range(len(word), start, -1)
+        end = next((end for end in ends if mark + word[start:end] in vocab), None)
+        if end is None:
+            return [unk]
+        pieces.append(mark + word[start:end])
+        start = end
+    return pieces
+
+
+def words_of(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+    """The words that WordPiece gets, of all texts in order: lower-cased, without accents, split at spaces and punctuation."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer")  # noqa: B009 (a tokenizer in plain Python has none)
+    normalized = map(backend.normalizer.normalize_str, texts)
+    return [word for text in normalized for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+
+
+def new_word_shares(
+    read: Sequence[str], new: Sequence[str], counts: Sequence[int], tokenizer: "PreTrainedTokenizerBase"
+) -> list[float]:
+    """The share of the words in the texts `new` that are in none of the first texts of `read`, for each of these counts."""
+    met = words_of(new, tokenizer)
+    shares = []
+    for count in counts:
+        known = set(words_of(read[:count], tokenizer))
+        shares.append(sum(word not in known for word in met) / len(met))
+    return shares
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
@@ -123,3 +166,50 @@ def encode(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_lengt
         "attention_mask": attention_mask,
         "token_type_ids": input_ids.new_zeros(input_ids.shape),
     }
+
+
+def smallest_max_length(lengths: Sequence[int] | np.ndarray, coverage: float) -> int:
+    """The smallest `max_length` by which at least the share `coverage` of the texts keep all of their tokens.
+
+    lengths: tokens in each text. Raises ValueError without lengths, or for a coverage outside (0, 1].
+
+    >>> smallest_max_length([12, 30, 8, 100], coverage=0.75)
+    30
+    """
+    if not len(lengths) or not 0 < coverage <= 1:
+        raise ValueError(
+            f"{len(lengths)} lengths and a coverage of {coverage}; wanted some, and one above 0 and up to 1"
+        )
+    enough = math.ceil(round(coverage * len(lengths), 9))  # 0.55 * 100 is a hair above 55
+    return int(np.sort(lengths)[max(enough, 1) - 1])
+
+
+@dataclass(frozen=True)
+class LengthCosts:
+    """What each of several `max_length` costs on the same texts, every row padded to it; shares in [0, 1].
+
+    cut_texts: of the texts that are cut. cut_tokens: of the tokens that are lost. padding: of the places that are empty.
+    """
+
+    max_lengths: Sequence[int]
+    cut_texts: np.ndarray
+    cut_tokens: np.ndarray
+    padding: np.ndarray
+
+
+def length_costs(
+    lengths: Sequence[int] | np.ndarray, max_lengths: Sequence[int] = (8, 16, 32, 64, 128, 256, 512)
+) -> LengthCosts:
+    """What each `max_length` cuts away, and how much it pads. lengths: (n,) tokens in each text before it is cut.
+
+    >>> length_costs([10, 30], [20]).cut_tokens.tolist(), length_costs([10, 30], [20]).padding.tolist()
+    ([0.25], [0.25])
+    """
+    tokens, limits = np.asarray(lengths)[:, None], np.asarray(max_lengths)
+    kept = np.minimum(tokens, limits)
+    return LengthCosts(
+        max_lengths,
+        cut_texts=(tokens > limits).mean(axis=0),
+        cut_tokens=1 - kept.sum(axis=0) / tokens.sum(),
+        padding=1 - kept.mean(axis=0) / limits,
+    )

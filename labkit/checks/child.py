@@ -1,11 +1,15 @@
 """Runs an answer on its cases in a forked child that is killed when its time is up, so that no answer can hang a kernel.
 
-Where there is no safe fork (Windows, macOS) a thread takes its place, which cannot be killed. Does not judge (verdict.py).
+Where there is no safe fork (Windows, macOS, autograd beside a GPU) a thread takes its place, which cannot be killed. Does
+not judge (verdict.py).
 """
 
+import builtins
 import contextlib
 import dataclasses
+import functools
 import io
+import logging
 import os
 import select
 import signal
@@ -22,8 +26,11 @@ from labkit.checks.exercise import Case, Observation, Observe
 from labkit.checks.wire import dumps, loads
 
 CAN_FORK = sys.platform == "linux"  # macOS has fork, but its system libraries do not survive it
+NOTHING_TO_CALL = "nothing that can be called"
 _HEADER = struct.Struct("!Q")
-_LARGEST_MESSAGE = 256 * 2**20
+_LARGEST_MESSAGE = 64 * 2**20
+# Of torch's errors for what cannot be done in a forked process once its parent has used autograd with a GPU, or the GPU.
+_OF_THE_FORK = ("fork-based multiprocessing", "in forked subprocess")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +48,16 @@ class Observations:
 
 def observe_all(observe: Observe, answer: Any, cases: Sequence[Case], timeout: float) -> Observations:
     """Run the answer on every case, for at most `timeout` seconds in all."""
-    return (_in_child if CAN_FORK else _in_thread)(observe, answer, cases, timeout)
+    if not CAN_FORK:
+        return _in_thread(observe, answer, cases, timeout)
+    found = _in_child(observe, answer, cases, timeout)
+    hampered = any(words in one.raised for one in found.each for words in _OF_THE_FORK)
+    return _in_thread(observe, answer, cases, timeout) if hampered else found
+
+
+def nothing_to_call(cases: Sequence[Case]) -> Observations:
+    """What is observed of an answer that is neither function nor class."""
+    return Observations([Observation({}, raised=NOTHING_TO_CALL)] * len(cases))
 
 
 def observe_one(observe: Observe, answer: Any, inputs: Mapping[str, Any]) -> Observation:
@@ -55,17 +71,25 @@ def observe_one(observe: Observe, answer: Any, inputs: Mapping[str, Any]) -> Obs
 
 
 def _described(error: BaseException) -> str:
-    try:
+    """The error's class and text; an answer may raise one that can tell neither."""
+    kind, words = "an error", ""
+    with contextlib.suppress(BaseException):
+        kind = type(error).__name__
         words = " ".join(str(error).split())[:200]
-    except BaseException:  # an answer may raise an error that cannot be shown
-        words = ""
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return f"{kind}: {words}" if words else kind
 
 
 def _is_unfinished(error: BaseException, answer: Any) -> bool:
     """Whether it is `raise NotImplementedError` in the answer's own code; torch and others raise that too."""
     if not isinstance(error, NotImplementedError):
         return False
+    try:
+        return _raised_by(error, answer)
+    except Exception:  # an answer may be an object that cannot be looked into
+        return False
+
+
+def _raised_by(error: BaseException, answer: Any) -> bool:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
@@ -73,14 +97,26 @@ def _is_unfinished(error: BaseException, answer: Any) -> bool:
 
 
 def _codes_of(answer: Any) -> Iterator[types.CodeType]:
-    """The code of a function or of a class's methods, and of all that is defined within."""
+    """The code of a function or of a class's methods, below any decorator, and of all that is defined within."""
     for thing in [answer, *(vars(answer).values() if isinstance(answer, type) else ())]:
-        code = getattr(getattr(thing, "__func__", thing), "__code__", None)
+        code = getattr(_undecorated(thing), "__code__", None)
         pending = [code] if isinstance(code, types.CodeType) else []
         while pending:
             inner = pending.pop()
             yield inner
             pending += [constant for constant in inner.co_consts if isinstance(constant, types.CodeType)]
+
+
+def _undecorated(thing: Any) -> Any:
+    """What a method, a partial or a decorated function is made of; the thing itself where it is none of these."""
+    for _ in range(20):
+        below = thing.func if isinstance(thing, functools.partial) else None
+        for name in ("__func__", "__wrapped__"):
+            below = below or getattr(thing, name, None)
+        if below is None:
+            break
+        thing = below
+    return thing
 
 
 # A forked child
@@ -124,34 +160,55 @@ def _be_the_child(writing: int, observe: Observe, answer: Any, cases: Sequence[C
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         _quiet()
+        _one_thread()
+        own = os.getpid()
         for case in cases:
-            _send(writing, _as_plain(observe_one(observe, answer, case.inputs)))
+            observation = observe_one(observe, answer, case.inputs)
+            if os.getpid() != own:  # the answer forked, and this is its copy
+                break
+            _send(writing, _as_plain(observation))
     finally:
         os._exit(0)
 
 
 def _quiet() -> None:
-    """One thread for torch, since the threads of a forked OpenMP pool are gone, and nothing on the kernel's streams."""
+    """Nothing on the kernel's streams, and nobody who would answer a question."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    sys.stdin, sys.stdout, sys.stderr = io.StringIO(), io.StringIO(), io.StringIO()
+    builtins.input = _nobody_answers
+    logging.disable()  # the kernel's own log would say of each progress bar and picture that it came from a fork
+
+
+def _nobody_answers(prompt: object = "") -> str:
+    raise EOFError("a check has nobody who could answer input()")
+
+
+def _one_thread() -> None:
+    """One thread for each library of numbers, since the threads of a forked OpenMP pool are gone and would be waited for."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    torch = sys.modules.get("torch")
+    torch, threadpoolctl = sys.modules.get("torch"), sys.modules.get("threadpoolctl")
     if torch is not None:
         torch.set_num_threads(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    sys.stdout = sys.stderr = io.StringIO()
+    if threadpoolctl is not None:  # scikit-learn is there, with a pool of its own
+        threadpoolctl.threadpool_limits(1)
 
 
 def _as_plain(observation: Observation) -> dict[str, Any]:
     return {"seen": observation.seen, "raised": observation.raised, "unfinished": observation.unfinished}
 
 
-def _send(writing: int, message: dict[str, Any]) -> None:
-    """One observation; one that cannot be sent is one that failed."""
+def _packed(message: dict[str, Any]) -> bytes:
+    """One observation as it crosses the border; one that cannot is one that failed."""
     try:
-        data = dumps(message)
+        return dumps(message)
     except Exception as error:
-        data = dumps({"seen": {}, "raised": _described(error), "unfinished": False})
+        return dumps({"seen": {}, "raised": _described(error), "unfinished": False})
+
+
+def _send(writing: int, message: dict[str, Any]) -> None:
+    data = _packed(message)
     view = memoryview(_HEADER.pack(len(data)) + data)
     while view:
         view = view[os.write(writing, view) :]
@@ -161,14 +218,15 @@ def _collect(reading: int, found: list[Observation], wanted: int, deadline: floa
     """Read observations until all are there or the child is gone; True when the time was up first."""
     buffer = bytearray()
     while len(found) < wanted:
-        ready, _, _ = select.select([reading], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
+        left = deadline - time.monotonic()
+        ready, _, _ = select.select([reading], [], [], max(0.0, left))
+        if not ready or left <= 0:  # also where the answer itself writes without end
             return True
         part = os.read(reading, 1 << 20)
-        if not part:
-            return False
         buffer += part
-        while (message := _taken(buffer)) is not None:
+        if not part or len(buffer) > _LARGEST_MESSAGE:
+            return False
+        while len(found) < wanted and (message := _taken(buffer)) is not None:
             found.append(_observation(message))
     return False
 
@@ -179,7 +237,7 @@ def _taken(buffer: bytearray) -> bytes | None:
         return None
     (size,) = _HEADER.unpack_from(buffer)
     end = _HEADER.size + size
-    if size > _LARGEST_MESSAGE or len(buffer) < end:
+    if len(buffer) < end:
         return None
     message = bytes(buffer[_HEADER.size : end])
     del buffer[:end]
@@ -204,14 +262,16 @@ def _in_thread(observe: Observe, answer: Any, cases: Sequence[Case], timeout: fl
 
     def work() -> None:
         for case in cases:
-            observation = observe_one(observe, answer, case.inputs)
+            message = _packed(_as_plain(observe_one(observe, answer, case.inputs)))
             if enough.is_set():
                 return
-            found.append(observation)
+            found.append(_observation(message))
 
     thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(timeout)
+    # One that is left behind would keep standard output and the warnings to itself: here they are given back.
+    with contextlib.redirect_stdout(sys.stdout), warnings.catch_warnings():
+        thread.start()
+        thread.join(timeout)
     enough.set()
     each = list(found)
     missing = [Observation({}, missing=True)] * (len(cases) - len(each))

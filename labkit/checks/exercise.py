@@ -14,6 +14,7 @@ import numpy as np
 from labkit.checks.wire import Plain, shown
 
 POINTS = 10.0
+OTHER_FORM = "What your answer gives back is of another kind than the exercise asks for. Look at its type first."
 Observe = Callable[[Any, Mapping[str, Plain]], Mapping[str, Plain]]
 
 
@@ -63,8 +64,9 @@ class Property:
     """One thing that must hold on every case it applies to.
 
     test: None where it holds. core: a value property on cases that are not trivial; the others earn points only where one of
-    these holds. witnessed: it is seen only from inside the process that runs the answer. hint: for those who fail it in a
-    way that no misconception explains.
+    these holds. witnessed: it is seen only from inside the process that runs the answer. manners: it is about how an answer
+    comes back, as all that is witnessed is, so a case from which it does not come back says nothing. hint: for those who fail
+    it in a way that no misconception explains.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Property:
     hint: str
     core: bool = False
     witnessed: bool = False
+    manners: bool = False
     applies: Callable[[Case], bool] = lambda case: True
 
 
@@ -86,7 +89,10 @@ class Misconception:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise of the curriculum. same: whether two observed values are the same answer to a case."""
+    """One exercise of the curriculum. same: whether two observed values are the same answer to a case.
+
+    max_points: 0 for a warm-up.
+    """
 
     id: str
     name: str
@@ -95,6 +101,7 @@ class Exercise:
     properties: tuple[Property, ...]
     misconceptions: tuple[Misconception, ...] = ()
     same: Callable[[Plain, Plain], bool] = lambda one, other: one == other
+    max_points: float = POINTS
 
     @property
     def lesson(self) -> str:
@@ -102,8 +109,9 @@ class Exercise:
         return f"{int(self.id.split('.')[0]):02d}"
 
     def judge(self, case: Case, observation: Observation) -> dict[str, Failure | None]:
-        """What holds of one case, by the name of the property; a property that does not apply is left out."""
-        return {each.name: _tested(each, case, observation) for each in self.properties if each.applies(case)}
+        """What holds of one case, by the name of the property; a property that it says nothing about is left out."""
+        asked = [each for each in self.properties if observation.ok or not (each.witnessed or each.manners)]
+        return {each.name: _tested(each, case, observation) for each in asked if each.applies(case)}
 
 
 def _tested(each: Property, case: Case, observation: Observation) -> Failure | None:
@@ -111,6 +119,5 @@ def _tested(each: Property, case: Case, observation: Observation) -> Failure | N
         return Failure("a result", observation.raised or "nothing within the time")
     try:
         return each.test(case, observation)
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError):
-        # What came back has not even the form that the test looks into.
-        return Failure("a result of the form that the exercise asks for", shown(observation.value))
+    except Exception:  # what came back has not even the form that the test looks into
+        return Failure("a result of the form that the exercise asks for", shown(observation.value), OTHER_FORM)

@@ -1,12 +1,18 @@
-"""Properties of manners that many exercises share: what a result is made of, and that nothing else was touched.
+"""What many exercises share: which cases a property is for, and the properties of manners.
 
-Each earns points only where a value property holds too (verdict.py).
+Manners are what a result is made of and that nothing else was touched. They earn points only where a value property holds
+too (verdict.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from labkit.checks.exercise import Case, Failure, Observation, Property
-from labkit.checks.wire import Plain, shown
+from labkit.checks.wire import Array, Plain, shown
+
+
+def labelled(*labels: str) -> Callable[[Case], bool]:
+    """For the cases with one of these labels."""
+    return lambda case: case.label in labels
 
 
 def returns(what: str, holds: Callable[[Plain], bool], hint: str = "") -> Property:
@@ -15,9 +21,18 @@ def returns(what: str, holds: Callable[[Plain], bool], hint: str = "") -> Proper
     def test(case: Case, observation: Observation) -> Failure | None:
         return None if holds(observation.value) else Failure(what, shown(observation.value))
 
-    return Property(
-        f"returns {what}", test, hint or f"The values may be right, but the exercise asks for {what}.", witnessed=False
-    )
+    asked = f"The values may be right, but the exercise asks for {what}."
+    return Property(f"returns {what}", test, hint or asked, manners=True)
+
+
+def returns_int64_tensors(*names: str) -> Property:
+    """The result is a mapping in which each of these names has an int64 tensor; further names are allowed."""
+
+    def holds(value: Plain) -> bool:
+        found = [value.get(name) for name in names] if isinstance(value, Mapping) else [None]
+        return all(isinstance(one, Array) and one.tensor and one.dtype == "int64" for one in found)
+
+    return returns("a mapping of int64 tensors", holds)
 
 
 def keeps_arguments(what: str = "its arguments") -> Property:
@@ -28,7 +43,7 @@ def keeps_arguments(what: str = "its arguments") -> Property:
         return None if kept else Failure("arguments left as they were", "an argument was changed")
 
     hint = "Your answer changes what it was given. Work on a copy: whoever called it may still need the original."
-    return Property(f"leaves {what} as they were", test, hint, witnessed=True)
+    return Property(f"does not change {what}", test, hint, witnessed=True)
 
 
 def keeps_random_state() -> Property:

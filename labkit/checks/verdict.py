@@ -1,6 +1,6 @@
 """From what was observed to a result: the points, the hint that fits best, the smallest case that failed.
 
-Knows nothing of single exercises (one module a lesson) and runs no answer (child.py).
+Knows nothing of single exercises (one module each) and runs no answer (child.py).
 """
 
 import html
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.checks.child import Observations, observe_one
+from labkit.checks.child import NOTHING_TO_CALL, Observations, observe_one
 from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation
 from labkit.checks.wire import Plain, shown
 
@@ -53,7 +53,7 @@ class CheckResult:
         return self.status == "passed"
 
     def __str__(self) -> str:
-        lines = [f"Exercise {self.exercise}: {self.status}, {self.points:g} of {self.max_points:g} points"]
+        lines = [self._head()]
         lines += [f"  {'holds' if row.held else 'FAILS'}  {row.name}" for row in self.properties]
         if self.hint:
             lines.append(f"  Hint: {self.hint}")
@@ -63,6 +63,10 @@ class CheckResult:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _head(self) -> str:
+        earned = f"{self.points:g} of {self.max_points:g} points" if self.max_points else "a warm-up without points"
+        return f"Exercise {self.exercise}: {self.status}, {earned}"
 
     def as_json(self) -> dict[str, Any]:
         """The result as plain data for scripts, without the example."""
@@ -75,7 +79,7 @@ class CheckResult:
 
     def _repr_html_(self) -> str:
         mark, colour = {"passed": ("✓", "#1b7f3b"), "failed": ("✗", "#b3261e")}.get(self.status, ("…", "#5f6368"))
-        head = f"{mark} Exercise {self.exercise}: {self.status}, {self.points:g} of {self.max_points:g} points"
+        head = f"{mark} {self._head()}"
         rows = "".join(
             f"<li>{'✓ holds' if row.held else '✗ fails'}: {html.escape(row.name)}</li>" for row in self.properties
         )
@@ -91,10 +95,13 @@ class CheckResult:
         return f'<div role="status" style="{style}">{"".join(parts)}</div>'
 
 
+_LEFT = 'style="text-align:left"'  # of the cell itself: a notebook's own style sheet sets it to the right
+
+
 def _example_as_html(example: Example) -> str:
     facts = (("Input", example.inputs), ("Got", example.got), ("Expected", example.expected))
     cells = "".join(
-        f'<tr style="text-align:left"><th scope="row">{name}</th><td><code>{html.escape(text)}</code></td></tr>'
+        f'<tr><th scope="row" {_LEFT}>{name}</th><td {_LEFT}><code>{html.escape(text)}</code></td></tr>'
         for name, text in facts
     )
     return f"<table>{cells}</table>"
@@ -108,11 +115,12 @@ def judge_all(exercise: Exercise, cases: Sequence[Case], observed: Observations,
             "not attempted",
             0.0,
             "Write your answer in place of raise NotImplementedError, then run the check again.",
+            max_points=exercise.max_points,
         )
     failures = [exercise.judge(case, one) for case, one in zip(cases, observed.each, strict=True)]
-    rows = [PropertyRow(each.name, not any(case.get(each.name) for case in failures)) for each in exercise.properties]
+    rows = [PropertyRow(each.name, _holds(each.name, failures)) for each in exercise.properties]
     if all(row.held for row in rows):
-        return CheckResult(exercise.id, "passed", POINTS, properties=rows)
+        return CheckResult(exercise.id, "passed", exercise.max_points, properties=rows, max_points=exercise.max_points)
     first = _first_failure(exercise, failures)
     case, observation = cases[first.case], observed.each[first.case]
     hint = (
@@ -122,7 +130,13 @@ def judge_all(exercise: Exercise, cases: Sequence[Case], observed: Observations,
         shown(observation.value) if observation.ok else observation.raised or "nothing within the time"
     )
     example = None if graded else Example(_inputs(case), got, first.failure.expected)
-    return CheckResult(exercise.id, "failed", _points(exercise, rows), hint, example, rows)
+    return CheckResult(exercise.id, "failed", _points(exercise, rows), hint, example, rows, exercise.max_points)
+
+
+def _holds(name: str, failures: Sequence[Mapping[str, Failure | None]]) -> bool:
+    """Whether a property was put to the test at all, and held wherever it was."""
+    tested = [case[name] for case in failures if name in case]
+    return bool(tested) and not any(tested)
 
 
 def _points(exercise: Exercise, rows: Sequence[PropertyRow]) -> float:
@@ -130,7 +144,8 @@ def _points(exercise: Exercise, rows: Sequence[PropertyRow]) -> float:
     held = {row.name for row in rows if row.held}
     if not any(each.core and each.name in held for each in exercise.properties):
         return 0.0
-    return min(round(POINTS * len(held) / len(rows), 1), POINTS - 0.1)
+    most = exercise.max_points
+    return max(0.0, min(round(most * len(held) / len(rows), 1), most - 0.1))
 
 
 @dataclass(frozen=True)
@@ -155,6 +170,10 @@ def _trouble(observed: Observations, observation: Observation) -> str:
     """The hint for an answer that did not come back; none where it did."""
     if observation.unfinished:
         return "On some cases your answer still comes to raise NotImplementedError: what is left to write there?"
+    if observation.raised == NOTHING_TO_CALL:
+        return (
+            "What came to the check is neither function nor class. Hand over the function itself, without calling it."
+        )
     if observation.raised:
         kind = _kind_of_error(observation)
         return f"Your answer raised {kind}. Run it on such an input yourself and read the last lines of the traceback."
@@ -175,32 +194,52 @@ def _misconception_hint(
     failures: Sequence[Mapping[str, Failure | None]],
     first: _First,
 ) -> str:
-    """The hint of the misconception that gives what the answer gave: on the case shown, and on most that failed."""
-    failed = {place for place, case in enumerate(failures) if any(case.values())}
+    """The hint of the misconception that gives what the answer gave on more cases than any other."""
+    failed = [place for place, case in enumerate(failures) if any(case.values())]
     best, hint = 0, ""
     for known in exercise.misconceptions:
-        if not _agrees(exercise, known, cases[first.case], observed.each[first.case]):
-            continue
-        if not exercise.judge(cases[first.case], observe_one(exercise.observe, known.answer, cases[first.case].inputs))[
-            first.name
-        ]:
-            continue  # the value is the same, and it is not the value that is wrong
-        agreed = [place for place, case in enumerate(cases) if _agrees(exercise, known, case, observed.each[place])]
-        if len(agreed) > best and 2 * len(failed.intersection(agreed)) > len(failed):
-            best, hint = len(agreed), known.hint
+        agreed = _agreement(exercise, known, cases, observed.each, failed, first)
+        if agreed > best:
+            best, hint = agreed, known.hint
     return hint
 
 
-def _agrees(exercise: Exercise, known: Misconception, case: Case, observation: Observation) -> bool:
-    """Whether a misconception gives on this case what the answer gave, or fails with the same kind of error."""
-    if observation.missing or observation.unfinished:
+def _agreement(
+    exercise: Exercise,
+    known: Misconception,
+    cases: Sequence[Case],
+    observed: Sequence[Observation],
+    failed: Sequence[int],
+    first: _First,
+) -> int:
+    """On how many cases a misconception gives what the answer gave; 0 unless on the case shown and most that failed."""
+
+    def agrees(place: int) -> bool:
+        return _alike(exercise, observed[place], observe_one(exercise.observe, known.answer, cases[place].inputs))
+
+    if observed[first.case].missing or observed[first.case].unfinished:
+        return 0
+    shown_case = cases[first.case]
+    other = observe_one(exercise.observe, known.answer, shown_case.inputs)
+    if not _alike(exercise, observed[first.case], other):
+        return 0
+    if not exercise.judge(shown_case, other).get(first.name):
+        return 0  # the value is the same, and it is not the value that is wrong
+    of_failed = sum(map(agrees, failed))
+    if 2 * of_failed <= len(failed):
+        return 0
+    return of_failed + sum(agrees(place) for place in range(len(cases)) if place not in failed)
+
+
+def _alike(exercise: Exercise, one: Observation, other: Observation) -> bool:
+    """Whether two observations have the same value, or failed with the same kind of error."""
+    if one.missing or one.unfinished:
         return False
-    other = observe_one(exercise.observe, known.answer, case.inputs)
-    if observation.raised or other.raised:
-        return _kind_of_error(observation) == _kind_of_error(other)
+    if one.raised or other.raised:
+        return _kind_of_error(one) == _kind_of_error(other)
     try:
-        return exercise.same(observation.value, other.value)
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+        return bool(exercise.same(one.value, other.value))
+    except Exception:
         return False  # what the answer gave has not even the form of an answer
 
 

@@ -7,6 +7,7 @@ none of these. Does not decide what is right (exercise.py).
 import io
 import json
 import math
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 # A recursive union that a type checker can follow costs more words than it is worth here.
 Plain = Any
-LARGEST = 2_000_000  # numbers in one observation; a check's right answers have a few thousand
+LARGEST = 2_000_000  # things in one observation; a check's right answers have a few thousand
 DEEPEST = 12
 
 
@@ -47,31 +48,60 @@ class Other:
         return f"<{self.kind}>"
 
 
-def plain(value: Any, depth: int = 0) -> Plain:
+def plain(value: Any) -> Plain:
     """A copy of a value as plain data; numpy's numbers and 0-D tensors become Python's. Raises ValueError when too large."""
-    if depth > DEEPEST:
-        raise ValueError("the result is nested too deeply")
-    if value is None or type(value) in (bool, int, float, str):
-        return _small(value)
-    if isinstance(value, (np.ndarray, np.generic)) or _is_tensor(value):
-        return _plain_array(value)
-    if isinstance(value, (list, tuple)):
-        items = [plain(item, depth + 1) for item in value[:LARGEST]]
-        return items if isinstance(value, list) else tuple(items)
-    if isinstance(value, Mapping):
-        return {str(key): plain(value[key], depth + 1) for key in list(value)}
-    for kind in (bool, int, float, str):  # subclasses, with their own ideas of equality
-        if isinstance(value, kind):
-            return _small(kind(value))
-    return Other(type(value).__name__)
+    return _Copy().of(value)
 
 
-def _small(value: Plain) -> Plain:
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4096:
-        return Other("int of thousands of digits")
-    if isinstance(value, str) and len(value) > LARGEST:
-        raise ValueError("the result is a text of millions of characters")
-    return value
+class _Copy:
+    """One copy of a value, which counts what is in it: a list of the same list over and over is soon too large."""
+
+    def __init__(self) -> None:
+        self.left = LARGEST
+
+    def of(self, value: Any, depth: int = 0) -> Plain:
+        self.count(1)
+        if depth > DEEPEST:
+            raise ValueError("the result is nested too deeply")
+        if value is None or type(value) in (bool, int, float, str):
+            return self.scalar(value)
+        if isinstance(value, (np.ndarray, np.generic)) or _is_tensor(value):
+            return self.array(value)
+        if isinstance(value, (list, tuple)):
+            items = [self.of(item, depth + 1) for item in value]
+            return items if isinstance(value, list) else tuple(items)
+        if isinstance(value, Mapping):
+            return {self.key(key): self.of(value[key], depth + 1) for key in value}
+        for kind in (bool, int, float, str):  # subclasses, with their own ideas of equality
+            if isinstance(value, kind):
+                return self.scalar(kind(value))
+        return Other(type(value).__name__)
+
+    def count(self, things: int) -> None:
+        self.left -= things
+        if self.left < 0:
+            raise ValueError(f"the result holds more than {LARGEST:,} things")
+
+    def scalar(self, value: Plain) -> Plain:
+        if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4096:
+            return Other("int of thousands of digits")
+        if isinstance(value, str):
+            self.count(len(value))
+        return value
+
+    def key(self, key: Any) -> str:
+        return key if type(key) is str else str(self.scalar(str(key)))
+
+    def array(self, value: Any) -> Plain:
+        tensor = _is_tensor(value)
+        self.count(value.numel() if tensor else value.size)
+        name = str(value.dtype).removeprefix("torch.")
+        values = _numbers(value) if tensor else np.array(value, copy=True, subok=False)
+        if values.dtype.kind == "U" and values.ndim == 0:
+            return self.scalar(values.item())
+        if values.dtype.kind not in "biuf":
+            return Other(f"{'tensor' if tensor else 'array'} of {name}")
+        return values.item() if values.ndim == 0 else Array(values, tensor, name)
 
 
 def _is_tensor(value: Any) -> bool:
@@ -80,19 +110,10 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, torch.Tensor)
 
 
-def _plain_array(value: Any) -> Plain:
-    tensor = _is_tensor(value)
-    name = str(value.dtype).removeprefix("torch.")
-    if tensor:
-        value = value.detach().cpu().resolve_conj().resolve_neg()
-        values = (value.float() if name in ("bfloat16", "float16") else value).numpy().copy()
-    else:
-        values = np.array(value, copy=True, subok=False)
-    if values.size > LARGEST:
-        raise ValueError(f"the result holds {values.size:,} numbers")
-    if values.dtype.kind not in "biuf":
-        return Other(f"{'tensor' if tensor else 'array'} of {name}") if values.dtype.kind != "U" else values.tolist()
-    return values.item() if values.ndim == 0 else Array(values, tensor, name)
+def _numbers(tensor: Any) -> np.ndarray:
+    """A copy of a tensor's values, wherever and however it holds them."""
+    tensor = tensor.detach().cpu().to_dense().resolve_conj().resolve_neg()
+    return (tensor.float() if str(tensor.dtype) in ("torch.bfloat16", "torch.float16") else tensor).numpy().copy()
 
 
 def dumps(data: Plain) -> bytes:
@@ -108,6 +129,9 @@ def dumps(data: Plain) -> bytes:
 def loads(data: bytes) -> Plain:
     """What `dumps` was given. Raises ValueError for bytes that it did not make."""
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as container:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in container.infolist()):
+                raise ValueError("a part is compressed, and who knows how large it is")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         return _unpacked(json.loads(arrays["skeleton"].tobytes().decode("utf-8", "surrogatepass")), arrays)
@@ -166,6 +190,34 @@ def is_number(value: Plain) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def is_integer(value: Plain) -> bool:
+    """Whether a value is an int (a bool is none)."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def as_list(value: Plain) -> list[Any]:
+    """A list, tuple or array as a list. Raises TypeError for anything else."""
+    if isinstance(value, Array):
+        value = value.values.tolist()
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"no list: {shown(value)}")
+    return list(value)
+
+
+def as_number(value: Plain) -> float:
+    """A number. Raises TypeError for anything else."""
+    if not is_number(value):
+        raise TypeError(f"no number: {shown(value)}")
+    return value
+
+
+def as_array(value: Plain) -> Array:
+    """An array or tensor. Raises TypeError for anything else."""
+    if not isinstance(value, Array):
+        raise TypeError(f"no array: {shown(value)}")
+    return value
+
+
 def _close_numbers(found: float, wanted: float, tolerance: float) -> bool:
     if math.isnan(wanted) or math.isnan(found):
         return math.isnan(wanted) and math.isnan(found)
@@ -176,8 +228,10 @@ def _close_arrays(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> bo
     if found.shape != wanted.shape:
         return False
     one, other = found.astype(np.float64), wanted.astype(np.float64)
-    size = float(np.nanmax(np.abs(other), initial=0.0, where=np.isfinite(other)))
-    return bool(np.allclose(one, other, rtol=tolerance, atol=tolerance * max(1.0, size), equal_nan=True))
+    size = np.abs(other).max(initial=0.0, where=np.isfinite(other))
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        near = np.abs(one - other) <= tolerance * max(1.0, size)
+    return bool(np.all(near | (one == other) | (np.isnan(one) & np.isnan(other))))
 
 
 def shown(value: Plain, longest: int = 160) -> str:

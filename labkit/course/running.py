@@ -4,10 +4,19 @@ In memory: the file on disk stays as it is. Runs whatever the notebook says with
 trusted is asked elsewhere (checking.py).
 """
 
+import asyncio
+import atexit
+import contextlib
 import copy
+import json
 import os
-from collections.abc import Mapping
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +51,60 @@ def run_notebook(
         kernel_name="python3",  # this Python, whatever kernel the notebook was written with
         allow_errors=True,
         resources={"metadata": {"path": str(folder)}},
+        on_notebook_start=_with_handlers_of_now(),
     )
     trouble = ""
     try:
-        client.execute(env={**os.environ, **(environment or {})})
+        # What a cell prints comes by messages; on its standard error a kernel only talks of itself.
+        client.execute(env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL)
     except errors.DeadKernelError:
         trouble = f"{_last_cell(executed)}: the kernel died (out of memory, or a crash in a library)"
     except errors.CellTimeoutError:
         trouble = f"{_last_cell(executed)}: took longer than {cell_seconds} s and was stopped"
     except RuntimeError as why:  # the kernel did not come up
         trouble = f"the kernel did not start: {why}"
+    except BaseException:  # Ctrl-C
+        client._cleanup_kernel()
+        atexit.unregister(client._cleanup_kernel)
+        raise
     return Run(_plain(executed), trouble or _first_error(executed))
+
+
+def _with_handlers_of_now() -> Callable[..., None]:
+    """What gives Ctrl-C and SIGTERM back to those who have them now: nbclient's own handlers end in a traceback."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda **_: None
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore(**_: Any) -> None:
+        for number, handler in handlers.items():
+            with contextlib.suppress(NotImplementedError):  # Windows, where nbclient sets none
+                asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, handler)
+
+    return restore
+
+
+def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
+    """Run JupyterLab of this Python in a folder until it ends; its exit code. Ctrl-C is JupyterLab's to answer.
+
+    Raises UsageError where it is absent.
+    """
+    if find_spec("jupyterlab") is None:
+        raise UsageError("opening the course needs JupyterLab: pip install labkit[lab]")
+    programs = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    )  # labkit, for its terminals
+    command = [sys.executable, "-m", "jupyterlab", str(folder), *arguments]
+    with subprocess.Popen(command, env={**os.environ, "PATH": programs}) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
+            except BaseException:
+                process.terminate()
+                raise
 
 
 def _nbclient() -> tuple[Any, Any]:
@@ -65,8 +117,6 @@ def _nbclient() -> tuple[Any, Any]:
 
 def _plain(notebook: Any) -> Notebook:
     """Nbformat's own kind of dictionaries as plain ones."""
-    import json
-
     return json.loads(json.dumps(notebook))
 
 

@@ -5,9 +5,11 @@ they share.
 """
 
 import copy
+import itertools
 import random
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,13 @@ from labkit.checks.wire import Plain, plain
 
 def call(answer: Callable[..., Any], *arguments: Any, **named: Any) -> dict[str, Plain]:
     """Call an answer once: its value, its own type, and whether it touched its arguments or the global random state."""
-    given = copy.deepcopy((arguments, named))
-    before, loaded = random_state(), len(sys.modules)
+    tokenizers = [one for one in arguments if hasattr(one, "pad_token_id")]
+    # A tokenizer is no value to copy: what an answer might set in it is compared instead.
+    given = copy.deepcopy((arguments, named), {id(one): one for one in tokenizers})
+    settings = [_settings(one) for one in tokenizers]
+    loaded, number = len(sys.modules), seed_anew()
     value = answer(*arguments, **named)
-    same_state = random_state() == before
+    same_state = untouched_since(number)
     if (
         not same_state and len(sys.modules) > loaded
     ):  # importing scikit-learn draws too: ask again, now that it is there
@@ -28,34 +33,66 @@ def call(answer: Callable[..., Any], *arguments: Any, **named: Any) -> dict[str,
     return {
         "value": plain(value),
         "type": type(value).__name__,
-        "arguments_kept": bool(_alike((arguments, named), given)),
+        "arguments_kept": _alike((arguments, named), given) and settings == [_settings(one) for one in tokenizers],
         "random_state_kept": same_state,
     }
 
 
+def _settings(tokenizer: Any) -> tuple[Any, ...]:
+    names = ("padding_side", "truncation_side", "model_max_length", "special_tokens_map", "pad_token_id")
+    return len(tokenizer), *(getattr(tokenizer, name, None) for name in names)
+
+
 def _keeps_random_state(answer: Callable[..., Any], given: tuple[tuple[Any, ...], dict[str, Any]]) -> bool:
     arguments, named = copy.deepcopy(given)
-    before = random_state()
+    number = seed_anew()
     answer(*arguments, **named)
-    return random_state() == before
+    return untouched_since(number)
 
 
-def random_state() -> tuple[Any, ...]:
-    """The global random states of Python, numpy and torch, to be compared."""
+_NUMBERS = itertools.count(1_618_033_988)  # seeds that nobody has
+
+
+def seed_anew() -> int:
+    """Give the global random generators a seed that no answer gives them, so that one that only seeds them shows too."""
     import torch
 
-    numpy_state = np.random.get_state()  # noqa: NPY002 (to see whether an answer used the global one)
-    return random.getstate(), _frozen(numpy_state), torch.get_rng_state().numpy().tobytes()
+    number = next(_NUMBERS)
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002 (the global one is meant)
+    torch.default_generator.manual_seed(number)
+    return number
 
 
-def _frozen(state: Any) -> tuple[Any, ...]:
-    return tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in state)
+def untouched_since(number: int) -> bool:
+    """Whether each global random generator draws next what one of its own kind draws first from this seed. Draws it."""
+    import torch
+
+    python, numpy, torchs = _twins()
+    python.seed(number)
+    numpy.seed(number)
+    torchs.manual_seed(number)
+    return (
+        random.random() == python.random()
+        and np.random.random_sample() == numpy.random_sample()  # noqa: NPY002
+        and torch.rand(()).item() == torch.rand((), generator=torchs).item()
+    )
+
+
+@cache
+def _twins() -> tuple[random.Random, Any, Any]:
+    """A generator of each kind, beside the global one."""
+    import torch
+
+    return random.Random(), np.random.RandomState(), torch.Generator()
 
 
 def _alike(one: Any, other: Any) -> bool:
     """Whether two arguments are still equal; things that cannot be compared by value are not looked into."""
     import torch
 
+    if type(one) is not type(other):
+        return False
     if isinstance(one, torch.Tensor):
         return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, np.ndarray):
@@ -63,5 +100,7 @@ def _alike(one: Any, other: Any) -> bool:
     if isinstance(one, Mapping):
         return list(one) == list(other) and all(_alike(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)):
+        if one and isinstance(one[0], (str, int)) and one == other:  # the quick way for long lists
+            return True
         return len(one) == len(other) and all(_alike(*pair) for pair in zip(one, other, strict=True))
     return bool(one == other) if isinstance(one, (int, float, str, bytes, set, frozenset, type(None))) else True

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from labkit.checks.observers import call, random_state
+from labkit.checks.observers import call, seed_anew, untouched_since
 from labkit.checks.wire import Plain, plain
 
 WORDS, WIDTH, CLASSES = 13, 6, 3
@@ -46,12 +46,14 @@ class Classifier(nn.Module):
     """Embedding, one layer, masked mean, LayerNorm, dropout, head; in float64, so that rounding never decides.
 
     extras: `unused` (a layer that is never called), `scale` (1-D), `temperature` (0-D), `tied` (an output layer that shares
-    the embedding's weight).
+    the embedding's weight). gain: of the logits, and so of all gradients.
     """
 
-    def __init__(self, dropout: bool, extras: Sequence[str] = (), norm_name: str = "LayerNorm") -> None:
+    def __init__(
+        self, dropout: bool, extras: Sequence[str] = (), norm_name: str = "LayerNorm", gain: float = 1.0
+    ) -> None:
         super().__init__()
-        self.norm_name = norm_name
+        self.norm_name, self.gain = norm_name, gain
         self.had_graph = False
         self.embedding = nn.Embedding(WORDS, WIDTH)
         self.mix = nn.Linear(WIDTH, WIDTH)
@@ -78,7 +80,7 @@ class Classifier(nn.Module):
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         hidden = torch.tanh(self.mix(self.embedding(input_ids))) * mask[..., None]
         mean = hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True)
-        logits = self.head(self.dropout(self.get_submodule(self.norm_name)(mean)))
+        logits = self.gain * self.head(self.dropout(self.get_submodule(self.norm_name)(mean)))
         self.had_graph |= logits.requires_grad
         return Output(None if labels is None else cross_entropy(logits, labels), logits)
 
@@ -86,16 +88,20 @@ class Classifier(nn.Module):
 def small_classifier(spec: Mapping[str, Plain]) -> Classifier:
     """The model of a case. Draws its weights from the seed alone.
 
-    spec: `seed`; optional `dropout`, `extras`, `norm_name`; `frozen`, names of parameters without gradient; `old_gradients`,
-    whether the others have one already; `evaluating`, names of the modules in evaluation mode ("" is the whole model).
+    spec: `seed`; optional `dropout`, `extras`, `norm_name`, `gain`; `frozen`, names of parameters without gradient;
+    `old_gradients`, whether the others have one already; `evaluating`, modules in evaluation mode ("" is the whole model).
     """
+    named = {name: spec[name] for name in ("extras", "norm_name", "gain") if name in spec}
     with torch.random.fork_rng(devices=[]):
-        named = {name: spec[name] for name in ("extras", "norm_name") if name in spec}
         model = Classifier(bool(spec.get("dropout")), **named).double()
-    generator = np.random.default_rng(spec["seed"])
-    for name, parameter in model.named_parameters():
-        drawn = torch.from_numpy(generator.normal(size=tuple(parameter.shape), scale=0.8) + np.zeros(parameter.shape))
-        parameter.data.copy_(drawn + float(f"{spec.get('norm_name', 'LayerNorm')}.weight" == name))
+    parameters = dict(model.named_parameters())
+    drawn = np.random.default_rng(spec["seed"]).normal(
+        scale=0.8, size=sum(each.numel() for each in parameters.values())
+    )
+    with torch.no_grad():
+        nn.utils.vector_to_parameters(torch.from_numpy(drawn), parameters.values())
+        parameters[f"{model.norm_name}.weight"].add_(1.0)
+    for name, parameter in parameters.items():
         parameter.requires_grad_(name not in spec.get("frozen", ()))
         if spec.get("old_gradients") and parameter.requires_grad:
             parameter.grad = torch.full_like(parameter, 0.7)
@@ -125,13 +131,14 @@ def warmup_linear(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> di
 
 
 def parameter_groups(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """3.2. Of a group's parameters the names are seen, "?" for what is no parameter of the model."""
+    """3.2. Of a group's parameters the names are seen; of what is no parameter of the model, only that it stands there."""
     model = small_classifier(inputs["_model"])
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     with _witnessed(model, []) as facts:
         found = answer(model, inputs["weight_decay"])
     is_groups = isinstance(found, (list, tuple)) and all(isinstance(group, Mapping) for group in found)
-    groups = [_named_group(group, names) for group in found] if is_groups else plain(found)
+    groups: Plain = [_named_group(group, names) for group in found] if is_groups else plain(found)
+    groups = tuple(groups) if isinstance(found, tuple) else groups
     facts["arguments_kept"] = all(kept for name, kept in facts.items() if name != "random_state_kept")
     return {"value": groups, "type": type(found).__name__, **facts}
 
@@ -142,7 +149,7 @@ def _named_group(group: Mapping[str, Any], names: Mapping[int, str]) -> dict[str
     # torch takes (name, parameter) pairs too
     members = [one[1] if isinstance(one, tuple) and len(one) == 2 else one for one in listed]
     return {
-        "params": [names.get(id(member), "?") for member in members],
+        "params": [names.get(id(member), "a text" if isinstance(member, str) else "?") for member in members],
         "weight_decay": plain(group.get("weight_decay")),
     }
 
@@ -161,6 +168,7 @@ def accumulate_gradients(answer: Callable[..., Any], inputs: Mapping[str, Plain]
         "weights_kept": facts.pop("weights_kept"),
         "modes_kept": facts.pop("modes_kept"),
     }
+    facts["arguments_kept"] &= facts["requires_grad_kept"] and facts["grad_mode_kept"]
     return {"value": value, "type": type(returned).__name__, **facts}
 
 
@@ -180,7 +188,7 @@ def train_epoch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict
     """3.4. With plain SGD; `_multipliers` are the learning rate's, one a step. What comes out are the weights."""
     model, batches = small_classifier(inputs["_model"]), tensors(inputs["_batches"])
     multipliers = inputs["_multipliers"]
-    optimizer = _RecordingSGD([each for each in model.parameters() if each.requires_grad], lr=inputs["learning_rate"])
+    optimizer = _RecordingSGD([each for each in model.parameters() if each.requires_grad], lr=inputs["_learning_rate"])
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: float(multipliers[min(step, len(multipliers) - 1)])
     )
@@ -193,6 +201,7 @@ def train_epoch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict
         "rates": plain(optimizer.rates),
         "scheduler_steps": plain(scheduler.last_epoch),
     }
+    facts["arguments_kept"] &= facts["requires_grad_kept"] and facts["grad_mode_kept"]
     return {"value": value, "type": type(returned).__name__, **facts}
 
 
@@ -212,10 +221,10 @@ def _witnessed(model: Classifier, batches: Batches) -> Iterator[dict[str, Any]]:
     """What the answer called inside left as it was; the facts are filled in at the end."""
     facts: dict[str, Any] = {}
     before, given = _state(model), [{name: tensor.clone() for name, tensor in batch.items()} for batch in batches]
-    generators = random_state()
+    number = seed_anew()
     yield facts
+    facts["random_state_kept"] = untouched_since(number)
     facts |= {f"{name}_kept": _equal(what, before[name]) for name, what in _state(model).items()}
-    facts["random_state_kept"] = random_state() == generators
     facts["arguments_kept"] = len(batches) == len(given) and all(map(_equal, batches, given))
 
 

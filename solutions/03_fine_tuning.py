@@ -1,0 +1,673 @@
+# ---
+# title: Fine-tuning
+# minutes: 45
+# ---
+
+# %% [markdown]
+# # 03 · Fine-tuning
+#
+# A model that has read a great deal of text needs only a little more to tell praise from blame. This lesson writes the
+# loop that teaches it, line by line. On the way a batch will not fit into memory, and you will get it in all the same.
+
+# %% [markdown]
+# **You will be able to**
+#
+# * say which part of a model is pretrained and which is new,
+# * write the training loop, with large batches made out of small ones,
+# * choose a precision, and get out of memory trouble in two ways,
+# * say what pretraining is worth, with intervals.
+
+# %% [markdown]
+# **You need** lesson 02: batches, padding, `micro-batch` is new. A little PyTorch helps: a module, `loss.backward()`.
+# **Time**: about 45 minutes.
+#
+# The *profile* says with which model and how many reviews you train.
+
+# %% name="start"
+from itertools import islice
+
+import torch
+from torch import nn
+
+import labkit
+from labkit.checks import check
+from labkit.lessons import open_lesson
+from labkit.widgets import expect_error, figure, live_training, outcome, predict, show_source
+
+lesson = open_lesson()
+lesson
+
+# %% [markdown]
+# ## Look before you change anything
+#
+# **Transfer learning**: take a model that has read much text, and teach it one thing more. Its *encoder* turns a review
+# into vectors. Its *head* turns one of them, that of `[CLS]`, into two numbers: the logits of negative and positive.
+
+# %%
+model = lesson.model(seed=0)
+model
+
+# %%
+from labkit.figures import part_sizes
+
+parts = [*model.base_model.named_children(), ("classifier", model.classifier)]
+sizes = {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in parts}
+figure(part_sizes(sizes, name=lesson.encoder))
+
+# %% [markdown]
+# Only the classifier at the bottom is new: random numbers, drawn a moment ago from the seed. All the rest was read from
+# a file.
+
+# %%
+shares = ["about half", "about three quarters", "nearly all"]
+predict("03-untrained", "Nothing has been trained yet. How many reviews does this model label rightly?", shares)
+
+# %%
+train, validation = lesson.batchers["train"], lesson.batchers["validation"]
+_, logits, labels = labkit.evaluate(model, validation, lesson.config)
+untrained = (logits.argmax(dim=1) == labels).float().mean().item()
+found = shares[int(untrained > 0.65) + int(untrained > 0.85)]
+why = "The vectors may be good, but a head of random numbers reads them at random."
+outcome("03-untrained", found, f"{untrained:.1%} of {len(labels)} validation reviews. {why}")
+
+# %% [markdown]
+# ## How a weight moves
+#
+# A gradient says in which direction the loss grows. The optimizer makes a step out of it. Ours is **AdamW**: it divides
+# each gradient by its own recent size before it steps. What follows from that?
+
+# %%
+factors = ["a million times as long", "a thousand times as long", "just as long"]
+predict("03-adamw", "A gradient is a million times as large as another. How long is AdamW's first step?", factors)
+
+# %%
+moves = []
+for gradient in (1.0, 1_000_000.0):
+    weight = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+    weight.grad = torch.full_like(weight, gradient)
+    torch.optim.AdamW([weight], lr=2e-5, weight_decay=0.0).step()
+    moves.append(1 - weight.item())
+
+# %%
+found = factors[int(moves[1] < 1e5 * moves[0]) + int(moves[1] < 10 * moves[0])]
+outcome("03-adamw", found, f"The weights moved by {moves[0]:.1e} and by {moves[1]:.1e}: the learning rate, both times.")
+
+# %% [markdown]
+# So the learning rate *is* the length of a first step, in every weight at once. Pretrained weights are good already, and
+# long steps would spoil them. BERT's authors fine-tuned at 2e-5 to 5e-5. (Devlin et al., 2019.)
+
+# %% [markdown]
+# The first steps are the least sure of their direction: the head is still random, and only a few reviews have been
+# seen. So the rate rises from 0 in a **warmup**, here over the first 10 % of the steps, and then falls in a line to 0.
+
+# %% [markdown]
+# ### Exercise 3.1
+#
+# The multiplier of the learning rate at each optimizer step. A scheduler of PyTorch asks for it before every step.
+
+
+# %% exercise="3.1"
+def warmup_linear(step, warmup_steps, total_steps):
+    """The learning rate's multiplier, a float in [0, 1].
+
+    During warmup step / warmup_steps; from there in a line from 1 down to 0 at total_steps; 0 beyond.
+    0 <= warmup_steps < total_steps. Without warmup (warmup_steps == 0) it starts at 1.
+    """
+    ### BEGIN SOLUTION
+    if step < warmup_steps:
+        return step / warmup_steps
+    remaining = total_steps - step
+    return max(0.0, remaining / (total_steps - warmup_steps))
+    ### END SOLUTION
+
+
+# %% check="3.1"
+result = check("3.1", warmup_linear)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Play with it
+#
+# These are the steps of the training below. What does a longer warmup do to the mean rate? What is the rate of the very
+# first step?
+
+# %%
+from labkit.widgets import learning_rate_explorer
+
+steps_per_epoch = -(-len(train) // lesson.config.batch_size)
+learning_rate_explorer(steps_per_epoch * lesson.config.epochs, lesson.config.warmup_ratio, peak=2e-5)
+
+# %% [markdown]
+# ### Two groups of parameters
+#
+# **Weight decay** pulls weights a little towards 0 in every step, a mild brake on overfitting. It is meant for the
+# matrices. Biases are left out, and so are LayerNorm's weights: they belong near 1, not near 0.
+
+# %% [markdown]
+# ### Exercise 3.2
+#
+# Sort the parameters. You need no names: biases and LayerNorm weights are the ones that have at most one dimension.
+
+
+# %% exercise="3.2"
+def parameter_groups(model, weight_decay):
+    """Two dicts for AdamW, each with "params" (a list) and "weight_decay".
+
+    Parameters of at most one dimension have decay 0.0, all others `weight_decay`. Each trainable
+    parameter stands in exactly one group; a frozen one (requires_grad is False) stands in none.
+    """
+    ### BEGIN SOLUTION
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trainable if parameter.dim() > 1]
+    others = [parameter for parameter in trainable if parameter.dim() <= 1]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    ### END SOLUTION
+
+
+# %% check="3.2"
+result = check("3.2", parameter_groups)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %%
+for group in labkit.parameter_groups(model, weight_decay=0.01):
+    numbers = sum(parameter.numel() for parameter in group["params"])
+    print(f"decay {group['weight_decay']:<4}: {len(group['params']):3} tensors, {numbers:>12,} numbers")
+
+# %% [markdown]
+# ## A large batch out of small ones
+#
+# A batch of 32 may not fit into memory; a batch of 8 takes rougher steps. **Gradient accumulation** has both: four
+# *micro-batches* of 8 add up their gradients, and only then the optimizer steps. That is worth something only if it is
+# the same step.
+
+# %% [markdown]
+# ### Exercise 3.3
+#
+# `backward()` *adds* to the gradients that are there. But each `loss` is the mean over its own micro-batch, and
+# micro-batches differ in size. Every review must weigh the same in the end.
+
+
+# %% exercise="3.3"
+def accumulate_gradients(model, micro_batches):
+    """Give every parameter the gradient of the mean loss over all examples; return that mean, a float.
+
+    micro_batches: any iterable of mappings that `model(**batch)` takes; they may differ in size and in
+    width. The output has `.loss`, the mean over the batch. Gradients that stood before are discarded.
+    No optimizer step.
+    """
+    ### BEGIN SOLUTION
+    batches = list(micro_batches)
+    examples = sum(len(batch["labels"]) for batch in batches)
+    model.zero_grad()
+    mean_loss = 0.0
+    for batch in batches:
+        share = len(batch["labels"]) / examples
+        loss = share * model(**batch).loss
+        loss.backward()
+        mean_loss += loss.item()
+    return mean_loss
+    ### END SOLUTION
+
+
+# %% check="3.3"
+result = check("3.3", accumulate_gradients)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### The proof
+#
+# First the yardstick: 32 reviews at once, in plain PyTorch. Dropout is off, or each pass would throw other dice. The
+# split gives the same reviews in four pieces, each padded to its own longest.
+
+# %%
+batch = train.batch(range(32))
+model.eval()
+model.zero_grad()
+model(**batch).loss.backward()
+whole = labkit.gradients_of(model)
+print([tuple(piece["input_ids"].shape) for piece in batch.split(8)])
+
+# %% [markdown]
+# Now the four pieces, by labkit's `accumulate_gradients`. The difference is the largest between any two numbers, as a
+# share of the largest number in the same tensor.
+
+# %%
+labkit.accumulate_gradients(model, batch.split(8))
+difference = labkit.gradient_difference(whole, labkit.gradients_of(model))
+print(f"4 x 8 against 32: {difference:.1e}")
+
+# %% [markdown]
+# Small, but not 0. Is that rounding, or a small mistake? A mistake stays where it is. Rounding shrinks when numbers get
+# more digits. So do it again with twice as many.
+
+# %%
+exact = lesson.model(seed=0).double().eval()
+exact(**batch).loss.backward()
+yardstick = labkit.gradients_of(exact)
+labkit.accumulate_gradients(exact, batch.split(8))
+difference = labkit.gradient_difference(yardstick, labkit.gradients_of(exact))
+print(f"4 x 8 against 32, in float64: {difference:.1e}")
+
+# %% [markdown]
+# That is the proof: what was left is rounding, padding to other widths included. 4 x 8 equals 32.
+
+# %% [markdown]
+# ### Break it
+#
+# There is a shorter way that many scripts take: divide each micro-batch's loss by the *number of micro-batches*. That
+# is the mean of their means.
+
+# %%
+cases = ["never", "only when micro-batches differ in size", "always"]
+predict("03-naive", "When does the mean of the means give a wrong gradient?", cases)
+
+# %%
+pieces = {
+    "4 x 8": batch.split(8),
+    "16, 8, 5, 3": [train.batch(range(*ends)) for ends in ((0, 16), (16, 24), (24, 29), (29, 32))],
+}
+differences = {}
+
+# %%
+from labkit.figures import gradient_differences
+
+for name, micro_batches in pieces.items():
+    labkit.accumulate_gradients(exact, micro_batches)
+    differences[f"by reviews, {name}"] = labkit.gradient_difference(yardstick, labkit.gradients_of(exact))
+    exact.zero_grad()
+    for piece in micro_batches:
+        (exact(**piece).loss / len(micro_batches)).backward()
+    differences[f"mean of means, {name}"] = labkit.gradient_difference(yardstick, labkit.gradients_of(exact))
+figure(gradient_differences(differences, against="one batch of 32", rounding=1e-10))
+
+# %%
+wrong = [differences[f"mean of means, {name}"] > 1e-10 for name in pieces]
+why = "In it a review among 3 weighs as much as five among 16. Sizes differ in the last batch of nearly every epoch."
+outcome("03-naive", cases[sum(wrong)], why)
+
+# %% [markdown]
+# ## The loop
+#
+# One epoch: for each group of batches the gradients as above, **clipped** (a gradient longer than `max_grad_norm` is
+# shortened to it), then one optimizer step and one scheduler step. The last group may be shorter. It counts all the same.
+
+# %% [markdown]
+# ### Exercise 3.4
+#
+# Use `labkit.accumulate_gradients` for each group; `islice` takes the next few of an iterator. What is returned is a
+# mean over *reviews*, not over groups.
+
+
+# %% exercise="3.4"
+def train_epoch(model, batches, optimizer, scheduler, accumulation_steps=1, max_grad_norm=1.0):
+    """Train on every batch once, in training mode; return the mean loss per example, a float.
+
+    batches: any iterable. Each group of `accumulation_steps` batches (the last may be shorter) gives one
+    optimizer step and then one scheduler step, its gradients clipped to max_grad_norm before. Nothing of
+    one group's gradients is left in the next.
+    """
+    ### BEGIN SOLUTION
+    model.train()
+    remaining = iter(batches)
+    total_loss, total_examples = 0.0, 0
+    while group := list(islice(remaining, accumulation_steps)):
+        loss = labkit.accumulate_gradients(model, group)
+        nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+        optimizer.step()
+        scheduler.step()
+        examples = sum(len(batch["labels"]) for batch in group)
+        total_loss += loss * examples
+        total_examples += examples
+    return total_loss / total_examples
+    ### END SOLUTION
+
+
+# %% check="3.4"
+result = check("3.4", train_epoch)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Looking without learning
+#
+# In training mode dropout throws dice, so the same reviews give another loss each time. A measurement must not depend on
+# dice:
+
+# %%
+for mode in (True, False):
+    model.train(mode)
+    losses = [model(**batch).loss.item() for _ in range(3)]
+    print("dropout on: " if mode else "dropout off:", "  ".join(f"{loss:.4f}" for loss in losses))
+
+# %% [markdown]
+# ### Exercise 3.5
+#
+# Evaluate without a trace: afterwards each module is in the mode in which you found it. They may differ: a frozen
+# encoder can be in evaluation mode while its head is training.
+
+
+# %% exercise="3.5"
+def eval_epoch(model, batches):
+    """Mean loss per example (a float), logits (n, classes) and labels (n,), in the order of the batches.
+
+    Without gradients and with dropout off. Afterwards every module is in the mode it was in before, also
+    where they were mixed; grad mode and requires_grad are as before.
+    """
+    ### BEGIN SOLUTION
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    total_loss, logits, labels = 0.0, [], []
+    with torch.no_grad():
+        for batch in batches:
+            output = model(**batch)
+            total_loss += output.loss.item() * len(batch["labels"])
+            logits.append(output.logits)
+            labels.append(batch["labels"])
+    for module, mode in modes.items():
+        module.training = mode
+    labels = torch.cat(labels)
+    return total_loss / len(labels), torch.cat(logits), labels
+    ### END SOLUTION
+
+
+# %% check="3.5"
+result = check("3.5", eval_epoch)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### The loop that runs
+#
+# This is labkit's own, no copy: the command line trains with it too. Each function opens once you have tried its
+# exercise. Compare: what does it have that yours has not? `autocast` and `scaler` come further below.
+
+# %%
+show_source(labkit.train_epoch, after="3.4")
+show_source(labkit.accumulate_gradients, after="3.3")
+show_source(labkit.eval_epoch, after="3.5")
+
+# %% [markdown]
+# ## Train
+#
+# Now the real thing: `fit` runs these functions epoch by epoch and keeps the weights of the best one. **Stop training**
+# stops after the step that is running and keeps the best; so does *Interrupt*. Nothing breaks.
+
+# %%
+ranges = ["below 65 %", "65 to 75 %", "75 to 85 %", "above 85 %"]
+predict("03-accuracy", f"Accuracy on new reviews after training on {len(train):,}?", ranges)
+
+# %%
+model = lesson.model(seed=0)
+seen = live_training(model, train, validation, lesson.config, lesson.learning_rate, name=lesson.encoder)
+
+# %%
+_, logits, labels = labkit.evaluate(model, validation, lesson.config)
+full = labkit.EvalResult.from_logits(labels, logits, "full fine-tuning")
+accuracy = full.correct.mean()
+found = ranges[sum(accuracy >= edge for edge in (0.65, 0.75, 0.85))]
+outcome("03-accuracy", found, f"{accuracy:.1%} of {len(full)} validation reviews; {untrained:.1%} before training.")
+
+# %% [markdown]
+# ### How long a step?
+#
+# The rate was not 2e-5. That suits BERT base; smaller models bear longer steps, and labkit's registry holds the rate that
+# measured well for each. What does the careful choice cost? Same seed, same order, one epoch.
+
+# %%
+careful = min(2e-5, lesson.learning_rate / 2)
+changes = ["lower", "about the same", "higher"]
+question = f"One epoch at {careful:g} in place of {lesson.learning_rate:g}: the training loss at its end is ..."
+predict("03-rate", question, changes)
+
+# %%
+small_steps = []
+other = lesson.model(seed=0)
+for _ in labkit.fit(other, train, validation, lesson.config, careful, progress=False, after_step=small_steps.append):
+    break  # one epoch is enough to see it
+
+# %%
+from labkit.figures import loss_by_step
+
+steps = min(len(small_steps), len(seen.steps))
+losses = {
+    f"{lesson.learning_rate:g}": [step.loss for step in seen.steps[:steps]],
+    f"{careful:g}": [step.loss for step in small_steps[:steps]],
+}
+figure(loss_by_step(losses))
+
+# %%
+usual, slow = (sum(run[-10:]) / len(run[-10:]) for run in losses.values())
+found = changes[int(slow > usual - 0.02) + int(slow > usual + 0.02)]
+outcome(
+    "03-rate", found, f"Mean of the last 10 steps: {slow:.3f} at {careful:g}, {usual:.3f} at {lesson.learning_rate:g}."
+)
+
+# %% [markdown]
+# ## Half precision
+#
+# A number of 16 bits in place of 32 takes half the memory, and some processors multiply such numbers much faster. There
+# are two ways to spend 16 bits:
+
+# %%
+for dtype in (torch.float32, torch.bfloat16, torch.float16):
+    about = torch.finfo(dtype)
+    print(f"{dtype!s:15} up to {about.max:.1e}, down to {about.tiny:.1e}; after 1 comes {1 + about.eps:.7f}")
+
+numbers = torch.tensor([70_000.0, 0.00000001])
+print("fp16:", numbers.half().tolist(), " bf16:", numbers.bfloat16().tolist())
+
+# %% [markdown]
+# **fp16** has more digits and a narrow range: a large number becomes infinite, a small one 0. **bf16** has the range of
+# fp32 and few digits. Gradients are small and can do with few digits, so bf16 is the easier one.
+
+# %% [markdown]
+# *Mixed* precision keeps weights, gradients and AdamW's sums in fp32; `autocast` runs the matrix products in 16 bits. For
+# fp16 something more is needed. Watch a gradient disappear, and come back:
+
+# %%
+for scale in (1.0, 2.0**16):
+    weight = nn.Parameter(torch.tensor(1.0))
+    loss = 1e-8 * weight.half().float()
+    (loss * scale).backward()
+    print(f"loss times {scale:6.0f}: the gradient, divided again, is {weight.grad.item() / scale:.2g}")
+
+# %% [markdown]
+# That is all that a `GradScaler` does: it multiplies the loss before `backward()` and divides the gradients before they
+# are clipped. Where a gradient became infinite it leaves the step out and takes a smaller factor.
+
+# %% [markdown]
+# And in your model? These are the numbers that flow back through its layers for one batch, with and without that factor,
+# over what fp16 can hold.
+
+# %%
+from labkit.figures import gradient_sizes_figure
+
+figure(gradient_sizes_figure(labkit.gradient_sizes(model, batch)))
+
+# %% [markdown]
+# ### Measured here
+#
+# Now the same batch, forward and backward, in each precision, on your device. Memory is what the forward pass keeps for
+# the backward pass.
+
+# %%
+shares = ["half", "less, but more than half", "no less"]
+predict("03-half", "In bf16, the memory that a training step keeps becomes ...", shares)
+
+# %%
+model.train()
+costs = labkit.step_costs(model, batch, ["fp32", "bf16"] + ["fp16"] * torch.cuda.is_available())
+costs
+
+# %%
+share = costs.named("bf16").kept_bytes / costs.named("fp32").kept_bytes
+why = "Matrix products go to 16 bits; much between them stays in fp32, and 16-bit copies of the weights come on top."
+outcome("03-half", shares[int(share > 0.55) + int(share > 0.98)], f"{share:.0%} of fp32's. {why}")
+
+# %% [markdown]
+# | device | precision |
+# |---|---|
+# | GPU from 2020 on | bf16 |
+# | older GPU with fp16 units | fp16 with a GradScaler |
+# | CPU with bf16 units (AMX) | bf16 |
+# | anything else | fp32 |
+#
+# labkit measures rather than guesses:
+
+# %%
+from labkit.precision import bf16_speedup
+
+device = labkit.choose_device()
+print(f"precision auto on this {device} is {labkit.choose_precision('auto', device).name}")
+print(f"bf16 multiplies matrices {bf16_speedup():.1f} times as fast as fp32 on this processor")
+
+# %% [markdown]
+# **What does a GPU give?** The authors of this lesson had none, so here stands no figure. The reasons to expect one: GPUs
+# have units for 16-bit matrix products, and half as many bytes travel. Run this notebook on one, and the table above
+# measures yours, fp16 included.
+
+# %% [markdown]
+# ## Out of memory
+#
+# Training holds more than weights. Gradients and AdamW's two moments are three more numbers for each weight. And all that
+# the forward pass keeps grows with the reviews, and faster than in proportion with their length.
+
+# %%
+from labkit.memory import OutOfMemory, activation_bytes, state_bytes
+
+mebibytes = {shape: activation_bytes(model, *shape) / 2**20 for shape in ((32, 32), (8, 128), (32, 128), (32, 512))}
+print(f"gradients and moments: about {state_bytes(model) / 2**20:,.0f} MiB")
+for (reviews, tokens), needed in mebibytes.items():
+    print(f"{reviews:2} reviews of {tokens:3} tokens: about {needed:6,.0f} MiB to keep")
+
+# %% [markdown]
+# ### Break it, safely
+#
+# `SmallRoom` starts a second Python process that may take only so much memory. Whatever happens there, your notebook goes
+# on. This room is enough for about 8 reviews of 128 tokens. We ask for 32.
+
+# %%
+room = labkit.SmallRoom(lesson.encoder, state_bytes(model) + activation_bytes(model, 8, 128), seconds=30)
+with expect_error(OutOfMemory):
+    room.step(reviews=32, max_length=128)
+
+# %% [markdown]
+# **The first way out** keeps the step: smaller micro-batches, accumulated as you have proved. labkit halves them until
+# they fit. **The second way** makes each review cheaper, and changes what is learned: cut reviews shorter, freeze the
+# encoder, compute in half precision.
+
+# %%
+ways = {
+    "smaller micro-batches": {"smaller": True},
+    "max_length 32": {"max_length": 32},
+    "a frozen encoder": {"freeze": "encoder"},
+    "half precision": {"precision": "bf16"},
+}
+predict("03-room", "Which of these alone does not get 32 reviews into the room?", [*ways, "none: each one does"])
+
+# %%
+tried = room.compare(ways)
+room.close()
+tried
+
+# %%
+failed = [name for name in ways if not tried[name].fits]
+why = "A batch that is far too large needs a way that saves in proportion; half precision saves a fixed share."
+outcome("03-room", ", ".join(failed) or "none: each one does", why)
+
+# %% [markdown]
+# `fit` takes the first way on its own: it starts with the whole batch, and says so when it has to halve it. The gradients
+# of the step that failed are dropped and the dice put back, so the same is learned.
+
+# %% [markdown]
+# ## What is pretraining worth?
+#
+# Three ways, the same reviews, seed and epochs. **Full** fine-tuning you have. **Frozen**: the encoder stays as it is and
+# only the head learns, with longer steps, for it starts from nothing. **From scratch**: the same model from random
+# weights.
+
+# %%
+answers = ["full is better", "no difference that luck could not make", "frozen is better"]
+predict("03-frozen", "Full fine-tuning against a frozen encoder, on the same validation reviews?", answers)
+
+# %%
+ways = {"frozen encoder": ({"freeze": "encoder"}, 3e-3), "from scratch": ({"pretrained": False}, lesson.learning_rate)}
+results = [full]
+for name, (settings, rate) in ways.items():
+    config = lesson.config.replaced(settings)
+    other = lesson.model(seed=0, pretrained=config.pretrained)
+    labkit.freeze(other, config.freeze)
+    for record in labkit.fit(other, train, validation, config, rate, progress=False):
+        print(f"{name}, {record}")
+    _, logits, labels = labkit.evaluate(other, validation, config)
+    results.append(labkit.EvalResult.from_logits(labels, logits, name))
+
+# %%
+from labkit.figures import accuracy_intervals
+
+share = full.labels.mean()
+figure(accuracy_intervals(results, chance=max(share, 1 - share)))
+
+# %% [markdown]
+# Intervals that overlap prove little, for all three answered the *same* reviews. **McNemar's test** looks only at those on
+# which two models disagree: would tossing a coin split them like this?
+
+# %%
+_, frozen, scratch = results
+compared = labkit.mcnemar(full.labels, full.predictions, frozen.predictions)
+found = answers[1] if compared.p_value >= 0.05 else answers[0] if compared.difference > 0 else answers[2]
+outcome("03-frozen", found, f"A is full, B is frozen: {compared}.")
+print(f"A full, B from scratch: {labkit.mcnemar(full.labels, full.predictions, scratch.predictions)}")
+
+# %% [markdown]
+# Read it with care. It is one seed. The best epoch was chosen on these same reviews, for all three alike, which flatters
+# all three. The test reviews stay unopened until lesson 04.
+
+# %% [markdown]
+# And "from scratch" had few reviews and few steps. With more it gets further. `scripts/score_tiny_bert.py` trained tiny
+# BERT and its twin with random weights on all reviews and on 1,000, seeds 0 to 4, and wrote `scores.json`:
+
+# %%
+import json
+
+from labkit.assets import TINY_BERT
+
+for row in json.loads((TINY_BERT / "scores.json").read_text())["summary"]:
+    reviews = row["train_examples"] or "all"
+    print(
+        f"{row['weights']:14} {reviews:>4} reviews: test accuracy {row['accuracy_mean']:.3f} ± {row['accuracy_sd']:.3f}"
+    )
+
+# %% [markdown]
+# ## Take with you
+#
+# * The encoder was pretrained, the head is new; few reviews are enough because the first knows much already.
+# * Accumulation is the same step only if every *review* weighs the same.
+# * Measure precision and memory on your own device.
+# * A difference needs an interval, and a test on the same reviews.
+
+# %%
+from labkit.widgets import reflection
+
+reflection("03-fine-tuning", "Which of your predictions was furthest off, and what do you think now?")
+
+# %% [markdown]
+# ## Next
+#
+# Lesson 04 asks what an accuracy hides. [The list of lessons](README.md) says whether it is there yet.
