@@ -79,7 +79,9 @@ class Work:
         )
         names = ("file", "entries", "what it keeps")
         head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in names)
-        return f"<table><caption>Your folder {FOLDER}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return (
+            f"<table><caption>Your folder {FOLDER}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )
 
     def _rows(self) -> list[tuple[str, int, str]]:
         return [(f"{kind}.json", len(self._read(kind)), about) for kind, about in KINDS.items()]

@@ -100,8 +100,9 @@ from sklearn.metrics import accuracy_score
 check("0.1", accuracy_score)
 
 # %% [markdown]
-# **Your turn.** Replace the line `raise NotImplementedError()`, run the cell, and run the check below it. Try as often
-# as you like. In no lesson does an open exercise stop you: what comes after it uses labkit's own version.
+# **Your turn.** Run the next two cells as they are: *not attempted*. Then put your lines in place of `raise
+# NotImplementedError()` and run both again, as often as you like. An open exercise never stops you: what comes after it
+# uses labkit's own version.
 
 
 # %% exercise="0.1"
@@ -186,9 +187,9 @@ predict("00-accuracy", "How many test reviews will it get right after fine-tunin
 # %%
 from labkit.widgets import live_training
 
-train, check_on = lesson.batchers["train"], lesson.batchers["validation"]
+learn_from, check_on = lesson.batchers["train"], lesson.batchers["validation"]
 rate = lesson.learning_rate
-seen = live_training(model, train, check_on, lesson.config, rate, name=lesson.encoder)
+seen = live_training(model, learn_from, check_on, lesson.config, rate, name=lesson.encoder)
 
 # %%
 after = score_table(classifier.evaluate(lesson.splits.test))
@@ -242,7 +243,7 @@ word_explorer(classifier, "The plot is silly, the jokes are old, and I loved eve
 
 # %% [markdown]
 # That was the whole way. Here it is in one picture, with what you saw at each station, and the lesson that goes through
-# it slowly.
+# it slowly. (Lessons after 03 are still to come.)
 
 # %%
 from labkit.figures import journey_figure

@@ -33,7 +33,7 @@ lesson
 # ## Words that nobody has seen before
 #
 # Why not give each word a number? Then a new word has none. Suppose that a model knows the words of all training
-# reviews. How many words in the validation reviews will be new to it?
+# reviews. How many words in the validation reviews will be new to it? (A comma counts as a word here.)
 
 # %%
 shares = ["fewer than 2 in 100", "2 to 5 in 100", "more than 5 in 100"]
@@ -49,7 +49,7 @@ print(f"{len(new):,} of {len(met):,} words are new, such as: {', '.join(new[:8])
 
 # %%
 share = len(new) / len(met)
-outcome("01-new-words", shares[int(share >= 0.02) + int(share > 0.05)], f"It is {share:.1%}.")
+outcome("01-new-words", shares[int(share >= 0.02) + int(share > 0.05)], f"It is {share:.1%} of them.")
 
 # %% [markdown]
 # Would more reading help? Look at the share of new words after 10, 100 and more reviews. The curve falls, but ever more
@@ -260,9 +260,8 @@ outcome("01-padding", actual, "The mask keeps every token from looking at paddin
 # %% [markdown]
 # ## Too long
 #
-# Break it first. We join review sentences until there are more tokens than the model has *positions*. Nothing is
-# truncated. What will the model do? (This runs on the CPU only: on a GPU the failure can spoil everything that runs
-# after it.)
+# Break it first. We join reviews until there are more tokens than the model has *positions*. Nothing is truncated. What
+# will the model do? (This runs on the CPU only: on a GPU the failure can spoil everything that runs after it.)
 
 # %%
 long_review = " ".join(lesson.reviews.texts[:60])
@@ -309,7 +308,7 @@ for truncation in ("head", "tail", "head+tail"):
 # %% [markdown]
 # ## How long is long enough?
 #
-# A `max_length` is a choice, and the data should make it. These reviews are single sentences. Guess first.
+# A `max_length` is a choice, and the data should make it. These reviews are short, a sentence or two. Guess first.
 
 # %%
 lengths = tokenize(lesson.reviews.texts, tokenizer, max_length=100_000).lengths
@@ -367,19 +366,18 @@ max_length_explorer(lengths, max_length=needed)
 from labkit.figures import length_costs_figure
 from labkit.tokens import length_costs
 
-figure(length_costs_figure(length_costs(lengths), name="single sentences"))
+figure(length_costs_figure(length_costs(lengths), name="short reviews"))
 
 # %% [markdown]
-# Whole reviews are longer than sentences. We have none here, so we join twenty sentences to one, and ask again. The
-# same `max_length` has quite another price.
+# Elsewhere reviews fill pages. We have none of those here, so we join twenty short ones to one, and ask again. The same
+# `max_length` has quite another price.
 
 # %%
-sentences = lesson.reviews.texts
-starts = range(0, len(sentences), 20)
-long_reviews = [" ".join(sentences[start : start + 20]) for start in starts]
+short = lesson.reviews.texts
+long_reviews = [" ".join(short[start : start + 20]) for start in range(0, len(short), 20)]
 long_lengths = tokenize(long_reviews, tokenizer, max_length=100_000).lengths
 print("half of them fit into", labkit_smallest(long_lengths, coverage=0.5), "tokens")
-figure(length_costs_figure(length_costs(long_lengths), name="joined reviews"))
+figure(length_costs_figure(length_costs(long_lengths), name="long reviews"))
 
 # %% [markdown]
 # ### What does it cost in time?
@@ -395,7 +393,7 @@ predict("01-time", "How much longer does the model read at max_length 256 than a
 from functools import partial
 from timeit import repeat
 
-some, seconds = sentences[:32], {}
+some, seconds = short[:32], {}
 with torch.inference_mode():
     for max_length in (32, 64, 128, 256):
         read = partial(model, **labkit_encode(some, tokenizer, max_length))

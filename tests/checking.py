@@ -1,15 +1,12 @@
 """What the tests of all lessons' checks share: an answer judged in this process, and the laws that hold for every exercise."""
 
-import contextlib
 import dataclasses
 import inspect
-import random
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
 
 from labkit.checks import Case, CheckResult, Exercise, Failure, Observation
 from labkit.checks.child import Observations, observe_one
@@ -70,25 +67,6 @@ def _cases_of(exercise: Exercise, seed: int) -> list[Case]:
             old if old.inputs == new.inputs else new for old, new in zip(first, made, strict=True)
         ]
     return _CASES[exercise.id, seed]
-
-
-@contextlib.contextmanager
-def kernel_left_alone() -> Iterator[None]:
-    """What is judged within, known wrong answers included, leaves the global random states and the grad mode as they were."""
-    before = (
-        random.getstate(),
-        np.random.get_state()[1].tolist(),
-        torch.get_rng_state().tolist(),
-        torch.is_grad_enabled(),
-    )
-    yield
-    after = (
-        random.getstate(),
-        np.random.get_state()[1].tolist(),
-        torch.get_rng_state().tolist(),
-        torch.is_grad_enabled(),
-    )
-    assert before == after
 
 
 def hints(exercise: Exercise) -> Iterator[str]:

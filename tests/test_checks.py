@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import labkit
 from labkit import checks
-from labkit.checks import check, child, exercise, progress, wire
+from labkit.checks import check, check_only, child, exercise, progress, wire
 from labkit.checks.child import observe_all
 from labkit.checks.exercise import Case
 from labkit.checks.wire import Array, Other, close, dumps, loads, plain
@@ -208,17 +208,30 @@ def test_an_answer_that_was_left_behind_gives_standard_output_back(
     assert capsys.readouterr().out == "still here\n"
 
 
-def test_a_check_leaves_the_kernel_as_it_was(anywhere: str) -> None:
+def state_of_the_kernel() -> list[Any]:
+    numpys = np.random.get_state()[1].tolist()
+    return [torch.get_num_threads(), torch.is_grad_enabled(), torch.get_rng_state().tolist(), numpys, random.getstate()]
+
+
+def test_an_answer_that_draws_leaves_the_kernel_as_it_was(anywhere: str) -> None:
     def draws(lengths: list[int], coverage: float) -> int:
         np.random.rand()
         torch.rand(1)
         random.random()
         return 0
 
-    before = torch.get_num_threads(), torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    before = state_of_the_kernel()
     check("1.3", draws)
-    after = torch.get_num_threads(), torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
-    assert torch.equal(before[1], after[1]) and before[0] == after[0] and before[2:] == after[2:]
+    assert state_of_the_kernel() == before
+
+
+@pytest.mark.parametrize("one", checks.exercises().values(), ids=lambda one: one.id)
+def test_known_wrong_answers_that_are_compared_with_leave_the_kernel_as_it_was(one: checks.Exercise) -> None:
+    check_only(one, lambda *arguments, **named: None)  # what is imported and made once, is
+    before = state_of_the_kernel()
+    for known in one.misconceptions[-3:]:
+        check_only(one, known.answer)
+    assert state_of_the_kernel() == before
 
 
 def test_seeding_shows_also_where_the_kernel_was_seeded_with_the_same_number(anywhere: str) -> None:
@@ -348,6 +361,49 @@ def test_cases_reach_the_answer_in_order_and_what_was_not_reached_is_missing() -
     observed = observe_all(observe, None, [Case({"n": n}) for n in range(4)], timeout=0.5)
     assert [one.value for one in observed.each] == [0, 1, None, None]
     assert [one.missing for one in observed.each] == [False, False, True, True]
+
+
+# labkit's own versions
+
+CONTRACTS = {
+    "1.1": (labkit.wordpiece, "word vocab unk prefix"),
+    "1.2": (labkit.encode, "texts tokenizer max_length"),
+    "1.3": (labkit.smallest_max_length, "lengths coverage"),
+    "2.1": (labkit.rating_to_label, "rating neutral_band"),
+    "2.2": (labkit.stratified_split, "texts labels fractions seed"),
+    "2.3": (labkit.ReviewDataset, "texts labels tokenizer max_length"),
+    "2.4": (labkit.pad_batch, "features pad_token_id"),
+    "2.5": (labkit.length_bucketed_batches, "lengths batch_size seed"),
+    "3.1": (labkit.warmup_linear, "step warmup_steps total_steps"),
+    "3.2": (labkit.parameter_groups, "model weight_decay"),
+    "3.3": (labkit.accumulate_gradients, "model micro_batches"),
+    "3.4": (labkit.train_epoch, "model batches optimizer scheduler accumulation_steps max_grad_norm"),
+    "3.5": (labkit.eval_epoch, "model batches"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_labkits_own_version_takes_the_contracts_arguments_first_and_passes_its_check(name: str) -> None:
+    own, wanted = CONTRACTS[name]
+    assert exercise(name).name == own.__name__
+    assert list(inspect.signature(own).parameters)[: len(wanted.split())] == wanted.split()
+    check_only(exercise(name), own)  # imports, and what is made once
+    started = time.monotonic()
+    assert check_only(exercise(name), own).passed
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_also_the_check_of_a_wrong_answer_takes_under_two_seconds(name: str) -> None:
+    one = exercise(name)
+    for known in one.misconceptions[:2]:
+        started = time.monotonic()
+        assert not check_only(one, known.answer).passed
+        assert time.monotonic() - started < 2
+
+
+def test_every_exercise_has_a_version_of_labkits_own() -> None:
+    assert list(CONTRACTS) == list(checks.exercises())
 
 
 # Results

@@ -16,7 +16,6 @@ from checking import (
     assert_hints_are_hints,
     hint_of,
     judged,
-    kernel_left_alone,
     lazy_answers,
     unfinished,
     verdicts,
@@ -577,8 +576,7 @@ def test_a_known_wrong_answer_gets_its_own_hint_and_the_same_points_whatever_the
 ) -> None:
     one = exercise(name)
     answer = next(known.answer for known in one.misconceptions if known.name == misconception)
-    with kernel_left_alone():
-        assert judged(one, answer).hint == hint_of(one, misconception)
+    assert judged(one, answer).hint == hint_of(one, misconception)
     ((status, points),) = verdicts(one, answer)
     assert status == "failed" and points < 10
 

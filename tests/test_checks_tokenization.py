@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checking import assert_hints_are_hints, hint_of, judged, kernel_left_alone, lazy_answers, unfinished, verdicts
+from checking import assert_hints_are_hints, hint_of, judged, lazy_answers, unfinished, verdicts
 
 import labkit
 from labkit.checks import exercise
@@ -139,8 +139,7 @@ def test_a_known_wrong_answer_gets_its_own_hint_and_the_same_points_whatever_the
 ) -> None:
     one = exercise(name)
     answer = next(known.answer for known in one.misconceptions if known.name == misconception)
-    with kernel_left_alone():
-        assert judged(one, answer).hint == hint_of(one, misconception)
+    assert judged(one, answer).hint == hint_of(one, misconception)
     ((status, points),) = verdicts(one, answer)
     assert status == "failed" and points < 10
 

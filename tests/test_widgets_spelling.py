@@ -112,6 +112,7 @@ def test_the_word_explorer_shows_the_effects_that_the_classifier_measures(classi
     assert f"good {effects.effects[1]:+.2f}" in asked.picture.words
     asked.controls["text"].value = "film"
     assert "wanted two" in asked.picture.words
+    assert not asked.controls["text"].continuous_update  # the model runs at Enter, not at each letter
 
 
 def test_the_max_length_explorer_says_what_the_costs_are() -> None:

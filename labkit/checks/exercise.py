@@ -18,9 +18,12 @@ OTHER_FORM = "What your answer gives back is of another kind than the exercise a
 Observe = Callable[[Any, Mapping[str, Plain]], Mapping[str, Plain]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
-    """Inputs as plain data. label: what is special about it, for the judge; fixed cases come before random ones."""
+    """Inputs as plain data. label: what is special about it, for the judge; fixed cases come before random ones.
+
+    A case equals only itself, so that what is right for it, or what a known wrong answer gives, can be kept by it.
+    """
 
     inputs: Mapping[str, Plain]
     label: str = ""

@@ -6,10 +6,11 @@ Knows nothing of single exercises (one module each) and runs no answer (child.py
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from labkit.checks.child import NOTHING_TO_CALL, Observations, observe_one
-from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation
+from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Observe
 from labkit.checks.wire import Plain, shown
 
 MIME = "application/vnd.labkit.check+json"
@@ -215,12 +216,12 @@ def _agreement(
     """On how many cases a misconception gives what the answer gave; 0 unless on the case shown and most that failed."""
 
     def agrees(place: int) -> bool:
-        return _alike(exercise, observed[place], observe_one(exercise.observe, known.answer, cases[place].inputs))
+        return _alike(exercise, observed[place], _known_to_give(exercise.observe, known.answer, cases[place]))
 
     if observed[first.case].missing or observed[first.case].unfinished:
         return 0
     shown_case = cases[first.case]
-    other = observe_one(exercise.observe, known.answer, shown_case.inputs)
+    other = _known_to_give(exercise.observe, known.answer, shown_case)
     if not _alike(exercise, observed[first.case], other):
         return 0
     if not exercise.judge(shown_case, other).get(first.name):
@@ -229,6 +230,11 @@ def _agreement(
     if 2 * of_failed <= len(failed):
         return 0
     return of_failed + sum(agrees(place) for place in range(len(cases)) if place not in failed)
+
+
+@lru_cache(2048)  # fixed cases come again with each check
+def _known_to_give(observe: Observe, answer: Any, case: Case) -> Observation:
+    return observe_one(observe, answer, case.inputs)
 
 
 def _alike(exercise: Exercise, one: Observation, other: Observation) -> bool:

@@ -5,7 +5,6 @@ trusted is asked elsewhere (checking.py).
 """
 
 import asyncio
-import atexit
 import contextlib
 import copy
 import json
@@ -13,8 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,38 +49,45 @@ def run_notebook(
         kernel_name="python3",  # this Python, whatever kernel the notebook was written with
         allow_errors=True,
         resources={"metadata": {"path": str(folder)}},
-        on_notebook_start=_with_handlers_of_now(),
     )
     trouble = ""
     try:
-        # What a cell prints comes by messages; on its standard error a kernel only talks of itself.
-        client.execute(env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL)
+        with _interruptible(client):
+            # What a cell prints comes by messages; on its standard error a kernel only talks of itself.
+            client.execute(env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL)
     except errors.DeadKernelError:
         trouble = f"{_last_cell(executed)}: the kernel died (out of memory, or a crash in a library)"
     except errors.CellTimeoutError:
         trouble = f"{_last_cell(executed)}: took longer than {cell_seconds} s and was stopped"
     except RuntimeError as why:  # the kernel did not come up
         trouble = f"the kernel did not start: {why}"
-    except BaseException:  # Ctrl-C
-        client._cleanup_kernel()
-        atexit.unregister(client._cleanup_kernel)
-        raise
     return Run(_plain(executed), trouble or _first_error(executed))
 
 
-def _with_handlers_of_now() -> Callable[..., None]:
-    """What gives Ctrl-C and SIGTERM back to those who have them now: nbclient's own handlers end in a traceback."""
-    if threading.current_thread() is not threading.main_thread():
-        return lambda **_: None
+@contextlib.contextmanager
+def _interruptible(client: Any) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the kernel, and then do here what they do elsewhere; nbclient's own answer is a traceback."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard: list[signal.Signals] = []
 
-    def restore(**_: Any) -> None:
+    def end(number: signal.Signals) -> None:
+        heard.append(number)
+        client.ending = asyncio.ensure_future(client.km.signal_kernel(signal.SIGKILL))
+
+    def listen(**_: Any) -> None:
+        for number in handlers:
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
+                asyncio.get_running_loop().add_signal_handler(number, end, number)
+
+    client.on_notebook_start = listen
+    try:
+        yield
+    finally:
         for number, handler in handlers.items():
-            with contextlib.suppress(NotImplementedError):  # Windows, where nbclient sets none
-                asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, handler)
-
-    return restore
+            with contextlib.suppress(ValueError):  # not the main thread
+                signal.signal(number, handler)
+        if heard:
+            signal.raise_signal(heard[0])
 
 
 def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
@@ -92,9 +97,8 @@ def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
     """
     if find_spec("jupyterlab") is None:
         raise UsageError("opening the course needs JupyterLab: pip install labkit[lab]")
-    programs = os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-    )  # labkit, for its terminals
+    # Its terminals are to find labkit.
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = [sys.executable, "-m", "jupyterlab", str(folder), *arguments]
     with subprocess.Popen(command, env={**os.environ, "PATH": programs}) as process:
         while True:

@@ -55,13 +55,10 @@ def _fixed() -> tuple[Case, ...]:
 
 
 def _cases(generator: np.random.Generator) -> list[Case]:
-    cases = list(_fixed())
-    for _ in range(2):
-        batch_size = int(generator.integers(4, 9))
-        count = batch_size * int(generator.integers(28, 40)) + int(generator.integers(batch_size))
-        seed = int(generator.integers(1000))
-        cases.append(_case("skewed", _skewed(count, generator), batch_size, seed=seed))
-    return cases
+    batch_size = int(generator.integers(4, 9))
+    count = batch_size * int(generator.integers(28, 40)) + int(generator.integers(batch_size))
+    lengths, seed = _skewed(count, generator), int(generator.integers(1000))
+    return [*_fixed(), _case("skewed", lengths, batch_size, seed=seed)]
 
 
 def _batches(value: Plain) -> list[list[Any]]:

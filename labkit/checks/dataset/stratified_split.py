@@ -88,7 +88,7 @@ def _fixed() -> tuple[Case, ...]:
 
 
 def _cases(generator: np.random.Generator) -> list[Case]:
-    count = int(generator.integers(500, 600))
+    count = int(generator.integers(320, 400))
     labels = np.zeros(count, dtype=int)
     labels[: int(count * generator.uniform(0.35, 0.65))] = 1
     generator.shuffle(labels)
