@@ -126,8 +126,9 @@ def _in_child(observe: Observe, answer: Any, cases: Sequence[Case], timeout: flo
     import torch  # noqa: F401 (here, so that no child spends its time on it)
 
     reading, writing = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError, OSError):  # closed by somebody: nothing can be written twice then
+            stream.flush()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, for a fork beside threads
         child = os.fork()
