@@ -84,7 +84,7 @@ def _interruptible(client: Any) -> Iterator[None]:
         yield
     finally:
         for number, handler in handlers.items():
-            with contextlib.suppress(ValueError):  # not the main thread
+            with contextlib.suppress(ValueError, TypeError):  # not the main thread; not set by Python
                 signal.signal(number, handler)
         if heard:
             signal.raise_signal(heard[0])
