@@ -101,7 +101,7 @@ def test_ctrl_c_ends_the_kernel_and_the_program_without_a_traceback(tmp_path: Pa
             assert process.poll() is None
             time.sleep(0.1)
         process.send_signal(number)
-        said, complained = process.communicate(timeout=60)
+        said, complained = process.communicate(timeout=300)
     assert (process.returncode, said) == (code, "")
     assert "Error" not in complained and len(complained.splitlines()) <= 1
     with pytest.raises(ProcessLookupError):

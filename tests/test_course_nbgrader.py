@@ -27,7 +27,7 @@ PART = (
     "    return float(sorted(lengths)[max(1, __import__('math').ceil(coverage * len(lengths) - 1e-9)) - 1])"  # no int
 )
 WRONG = "    return max(lengths)"
-CONFIG = "c = get_config()\nc.Execute.timeout = 120\nc.OverwriteCells.add_missing_cells = True\n"
+CONFIG = "c = get_config()\nc.Execute.timeout = 600\nc.OverwriteCells.add_missing_cells = True\n"
 
 
 def master() -> str:

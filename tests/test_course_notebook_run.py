@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -29,7 +28,7 @@ def run(root: Path, *arguments: str) -> tuple[int, str]:
     """Exit code and words of the run over the notebooks of this folder, in a process of its own."""
     code = "import pathlib, sys; from scripts.run_notebooks import main;"
     code += f"sys.exit(main({list(arguments)!r}, pathlib.Path({str(root)!r})))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -70,12 +69,10 @@ def test_a_dead_kernel_fails_its_cell_at_once_says_so_and_the_other_notebooks_ar
         "except OSError as why:\n    reached = isinstance(why, TimeoutError)\n"
         "pathlib.Path('../../reached').write_text('yes')\nassert not reached",
     )
-    begun = time.monotonic()
-    code, said = run(tmp_path, "-n0")
+    code, said = run(tmp_path, "-n0", "--nbval-cell-timeout=100000")  # which nobody waits for: see run's own limit
     assert code == 1
     assert "The kernel died in this cell: out of memory, or a crash in a library." in said
     assert "ZeroDivisionError" in said and "cell cell-2: shows a picture without a text alternative" in said
-    assert time.monotonic() - begun < 90, "the time of a cell is 120 s"
     if "without a network" in said.splitlines()[0]:
         assert "3 failed, 4 passed, 2 xfailed" in said.splitlines()[-1], said
 

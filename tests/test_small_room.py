@@ -205,7 +205,8 @@ def test_where_no_limit_holds_the_estimate_answers_and_nothing_is_run(tiny_folde
     assert (refused.fits, refused.estimated) == (False, True)
     assert refused.said == f"64 reviews at once do not fit; {at_once} would"
     assert room.step(reviews=1, max_length=8) == StepTried(True, 1, 0.0, estimated=True)
-    assert room.step(reviews=8, max_length=64, freeze="encoder").fits
+    assert not room.step(reviews=64, max_length=64).fits
+    assert room.step(reviews=64, max_length=64, freeze="encoder").fits
     room.room_bytes = 1
     assert room.step(**LARGE, smaller=True) == StepTried(False, 0, 0.0, "not even one review fits", estimated=True)
 
