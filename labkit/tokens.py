@@ -4,6 +4,8 @@ Does not choose which texts share a batch (batching.py). Special tokens are put 
 truncation share one path: `[CLS]`, then the kept pieces, then `[SEP]`.
 """
 
+from __future__ import annotations  # numpy is imported where it is used: the command line starts without it
+
 import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -11,11 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from labkit.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from transformers import PreTrainedTokenizerBase
 
@@ -43,6 +44,8 @@ class Tokenized:
     @cached_property
     def lengths(self) -> np.ndarray:
         """(n,) int64, tokens in each text, special tokens counted."""
+        import numpy as np
+
         return np.array([len(ids) for ids in self.input_ids], dtype=np.int64)
 
 
@@ -69,7 +72,7 @@ def wordpiece(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str 
     return pieces
 
 
-def words_of(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+def words_of(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """The words that WordPiece gets, of all texts in order: lower-cased, without accents, split at spaces and punctuation."""
     backend: Any = getattr(tokenizer, "backend_tokenizer")  # noqa: B009 (a tokenizer in plain Python has none)
     normalized = map(backend.normalizer.normalize_str, texts)
@@ -77,7 +80,7 @@ def words_of(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list
 
 
 def new_word_shares(
-    read: Sequence[str], new: Sequence[str], counts: Sequence[int], tokenizer: "PreTrainedTokenizerBase"
+    read: Sequence[str], new: Sequence[str], counts: Sequence[int], tokenizer: PreTrainedTokenizerBase
 ) -> list[float]:
     """The share of the words in the texts `new` that are in none of the first texts of `read`, for each of these counts."""
     met = words_of(new, tokenizer)
@@ -88,7 +91,7 @@ def new_word_shares(
     return shares
 
 
-def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model's folder, without the truncation and padding that its file may have baked in."""
     from transformers import AutoTokenizer
 
@@ -101,12 +104,14 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 
 
 def tokenize(
-    texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int = 128, truncation: str = "head"
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int = 128, truncation: str = "head"
 ) -> Tokenized:
     """Input ids of each text, at most `max_length` of them with the special tokens; the final `[SEP]` is always kept.
 
     truncation: which part of a text that is too long is kept: its head, its tail, or half from each (Sun et al. 2019).
     """
+    import numpy as np
+
     prefix, suffix = special_ids(tokenizer)
     room = max_length - len(prefix) - len(suffix)
     if room < 1:
@@ -125,7 +130,7 @@ def tokenize(
     )
 
 
-def special_ids(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[int]]:
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """The ids that this tokenizer puts before and after a text: `[CLS]` and `[SEP]` for the BERT family."""
     alone = list(tokenizer("", return_attention_mask=False)["input_ids"])
     return alone[:1], alone[1:]
@@ -138,13 +143,12 @@ def _cut(ids: list[int], room: int, truncation: str) -> list[int]:
     return ids[: room - tail] + ids[len(ids) - tail :]
 
 
-def pad(
-    rows: Sequence[np.ndarray], pad_token_id: int, width: int | None = None
-) -> tuple["torch.Tensor", "torch.Tensor"]:
+def pad(rows: Sequence[np.ndarray], pad_token_id: int, width: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of their own lengths as one rectangle, filled up on the right, with the mask that says what is real.
 
     width: of the rectangle; the longest row's where None. Returns input ids and attention mask, int64 (rows, width).
     """
+    import numpy as np
     import torch
 
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
@@ -154,7 +158,7 @@ def pad(
     return torch.from_numpy(input_ids), torch.from_numpy(mask.astype(np.int64))
 
 
-def encode(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> dict[str, "torch.Tensor"]:
+def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, torch.Tensor]:
     """Texts as the original lab fed them: every row padded to `max_length`, whatever its length.
 
     Returns `input_ids`, `attention_mask` and `token_type_ids`, each int64 of shape (len(texts), max_length).
@@ -176,6 +180,8 @@ def smallest_max_length(lengths: Sequence[int] | np.ndarray, coverage: float) ->
     >>> smallest_max_length([12, 30, 8, 100], coverage=0.75)
     30
     """
+    import numpy as np
+
     if not len(lengths) or not 0 < coverage <= 1:
         raise ValueError(
             f"{len(lengths)} lengths and a coverage of {coverage}; wanted some, and one above 0 and up to 1"
@@ -205,6 +211,8 @@ def length_costs(
     >>> length_costs([10, 30], [20]).cut_tokens.tolist(), length_costs([10, 30], [20]).padding.tolist()
     ([0.25], [0.25])
     """
+    import numpy as np
+
     tokens, limits = np.asarray(lengths)[:, None], np.asarray(max_lengths)
     kept = np.minimum(tokens, limits)
     return LengthCosts(
