@@ -245,8 +245,8 @@ whole = labkit.gradients_of(model)
 print([tuple(piece["input_ids"].shape) for piece in batch.split(8)])
 
 # %% [markdown]
-# Now the four pieces, by labkit's `accumulate_gradients`. The difference is the largest between any two numbers, as a
-# share of the largest number in the same tensor.
+# Now the four pieces, by labkit's `accumulate_gradients`. Printed is the largest difference between a number and its
+# twin, as a share of the largest number in the same tensor.
 
 # %%
 labkit.accumulate_gradients(model, batch.split(8))
@@ -425,8 +425,11 @@ rate, name = lesson.learning_rate, lesson.encoder
 seen = live_training(model, train, validation, lesson.config, rate, name=name)
 
 # %%
-_, logits, labels = labkit.evaluate(model, validation, lesson.config)
+precision = labkit.choose_precision("auto", labkit.choose_device())  # as `fit` does; see below
+_, logits, labels = labkit.evaluate(model, validation, lesson.config, precision)
 full = labkit.EvalResult.from_logits(labels, logits, "full fine-tuning")
+
+# %%
 accuracy = full.correct.mean()
 found = ranges[sum(accuracy >= edge for edge in (0.65, 0.75, 0.85))]
 why = f"{accuracy:.1%} of {len(full)} validation reviews; {untrained:.1%} before training."
@@ -540,13 +543,12 @@ outcome("03-half", found, f"{share:.0%} of fp32's. {why}")
 # | CPU with bf16 units (AMX) | bf16 |
 # | anything else | fp32 |
 #
-# labkit measures rather than guesses:
+# On a CPU labkit measures which is faster:
 
 # %%
 from labkit.precision import bf16_speedup
 
-device = labkit.choose_device()
-print(f"precision auto on this {device} is {labkit.choose_precision('auto', device).name}")
+print(f"precision auto on this {precision.device} is {precision.name}")
 print(f"this processor multiplies matrices {bf16_speedup():.1f} times as fast in bf16 as in fp32")
 
 # %% [markdown]
@@ -572,11 +574,12 @@ for reviews, tokens in ((32, 32), (8, 128), (32, 128), (32, 512)):
 # ### Break it, safely
 #
 # `SmallRoom` starts a second Python process that may take only so much memory. Whatever happens there, your notebook goes
-# on. By the estimate above, this room is enough for about 8 reviews of 128 tokens. We ask for 32.
+# on. By the estimate above, this room is enough for about 8 reviews of 128 tokens. We ask for 32. (On macOS and Windows,
+# where nothing can hold a process to so little, the estimate answers.)
 
 # %%
 enough_for_8 = state_bytes(model) + activation_bytes(model, 8, 128)
-room = labkit.SmallRoom(lesson.encoder, enough_for_8, seconds=30)
+room = labkit.SmallRoom(lesson.encoder, enough_for_8)
 with expect_error(OutOfMemory):
     room.step(reviews=32, max_length=128)
 
@@ -607,14 +610,13 @@ outcome("03-room", ", ".join(failed) or "each one does", why)
 
 # %% [markdown]
 # `fit` takes the first way on its own: it starts with the whole batch, and says so when it has to halve it. The gradients
-# of the step that failed are dropped and the dice put back, so the same is learned.
+# of the step that failed are dropped, the dice are put back, and the step is taken again.
 
 # %% [markdown]
 # ## What is pretraining worth?
 #
 # Three ways, the same reviews, seed and epochs. **Full** fine-tuning you have. **Frozen**: the encoder stays as it is and
-# only the head learns, with longer steps, for it starts from nothing. **From scratch**: the same model from random
-# weights.
+# only the head learns (pooler and classifier), in longer steps. **From scratch**: the same model from random weights.
 
 # %%
 answers = ["full is better", "no difference that luck could not make", "frozen is better"]
@@ -634,7 +636,7 @@ for name, settings in ways.items():
     labkit.freeze(other, config.freeze)
     for epoch in labkit.fit(other, train, validation, config, config.learning_rate, progress=False):
         print(f"{name}: accuracy {epoch.validation_accuracy:.3f} after epoch {epoch.epoch}")
-    _, logits, labels = labkit.evaluate(other, validation, config)
+    _, logits, labels = labkit.evaluate(other, validation, config, precision)
     results.append(labkit.EvalResult.from_logits(labels, logits, name))
 
 # %%
