@@ -106,6 +106,7 @@ class SmallRoom:
 
     encoder: a name or a folder, as `load_encoder` takes it. seconds: after which a step is given up and the process ended;
     the next step starts another. Whatever happens there, the process that asks goes on. Close it, or use it in a `with`.
+    It gets ready while the one that asks goes on; the first step waits for it.
     """
 
     def __init__(self, encoder: str, room_bytes: int, device: str = "auto", seconds: float = 60.0) -> None:
@@ -114,7 +115,7 @@ class SmallRoom:
         self.room_bytes = int(room_bytes)
         self.seconds = seconds
         self._arguments = (encoder, str(self.room_bytes), device)
-        self._worker: _Worker | None = None
+        self._worker: _Worker | None = _Worker(self._arguments)
 
     def __enter__(self) -> "SmallRoom":
         return self
@@ -155,7 +156,7 @@ class SmallRoom:
         try:
             if self._worker is None:
                 self._worker = _Worker(self._arguments)
-                self._worker.answer(SECONDS_TO_START)
+            self._worker.wait_until_ready()
             answer = self._worker.ask(settings, self.seconds)
             if answer.pop("last"):
                 self.close()
@@ -181,6 +182,7 @@ class _Worker:
             env=os.environ | SMALL_BLOCKS,
             start_new_session=True,  # an Interrupt is the notebook's, which then ends this process
         )
+        self._is_ready = False
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True).start()
 
@@ -189,6 +191,12 @@ class _Worker:
             for line in lines:
                 self._lines.put(line)
         self._lines.put("")
+
+    def wait_until_ready(self) -> None:
+        """Hear its first line, once. Raises as `answer` does."""
+        if not self._is_ready:
+            self.answer(SECONDS_TO_START)
+            self._is_ready = True
 
     def ask(self, question: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """One question, one answer."""

@@ -570,16 +570,17 @@ for reviews, tokens in ((32, 32), (8, 128), (32, 128), (32, 512)):
     needed = activation_bytes(model, reviews, tokens) / 2**20
     print(f"{reviews:2} reviews of {tokens:3} tokens: about {needed:6,.0f} MiB to keep")
 
+enough_for_8 = state_bytes(model) + activation_bytes(model, 8, 128)
+room = labkit.SmallRoom(lesson.encoder, enough_for_8)  # gets ready while you read on
+
 # %% [markdown]
 # ### Break it, safely
 #
-# `SmallRoom` starts a second Python process that may take only so much memory. Whatever happens there, your notebook goes
+# `SmallRoom` is a second Python process that may take only so much memory. Whatever happens there, your notebook goes
 # on. By the estimate above, this room is enough for about 8 reviews of 128 tokens. We ask for 32. (On macOS and Windows,
 # where nothing can hold a process to so little, the estimate answers.)
 
 # %%
-enough_for_8 = state_bytes(model) + activation_bytes(model, 8, 128)
-room = labkit.SmallRoom(lesson.encoder, enough_for_8)
 with expect_error(OutOfMemory):
     room.step(reviews=32, max_length=128)
 
