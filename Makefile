@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 SETUP := $(PYTHON) scripts/setup.py $(if $(strip $(TORCH)),--torch $(strip $(TORCH)))
 
-.PHONY: help setup lab jupyter test lint clean
+.PHONY: help setup lab jupyter pages notebooks test lint clean
 
 help: ## show these lines
 	@echo 'make TARGET [TORCH=cpu] [PYTHON=python3.13] [ARGS="..."]'
@@ -23,10 +23,18 @@ lab: setup ## the main job: fetch weights, fine-tune on the movie reviews, print
 	@$(BIN)/python -m labkit lab $(ARGS)
 	@echo 'The course: make jupyter'
 
-jupyter: setup ## open the course in JupyterLab
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab notebooks $(ARGS)
+jupyter: setup ## open your own copy of the course, my-course, in JupyterLab
+	@$(BIN)/python -m labkit course open my-course $(ARGS)
 
-test: ## what CI runs: style, types, doctests, tests
+pages: ## run the solutions and publish them as web pages, build/pages
+	@$(SETUP) instructor
+	@$(BIN)/python -m labkit course pages build/pages $(ARGS)
+
+notebooks: ## build the notebooks from their masters, solutions/NN_name.py
+	@$(SETUP) instructor
+	@$(BIN)/python -m labkit course build $(ARGS)
+
+test: ## what CI runs: style, types, every notebook, doctests, tests
 	@$(SETUP) test instructor
 	@$(BIN)/python scripts/check.py $(ARGS)
 

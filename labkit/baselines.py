@@ -1,7 +1,8 @@
 """Baselines that every fine-tuned model must beat: the majority class, and TF-IDF with logistic regression.
 
-Both train on `train`, predict on `test`, and return what a model returns, an `EvalResult`, so that every metric,
-interval and figure is the same. Nothing is chosen by a look at `test`. scikit-learn is imported when it is needed.
+Beside them nearest neighbour, which is memory and nothing else: it shows what copies in a test split do to a score. All
+train on `train`, predict on `test`, and return what a model returns, an `EvalResult`, so that every metric, interval and
+figure is the same. Nothing is chosen by a look at `test`. scikit-learn is imported when it is needed.
 """
 
 from collections.abc import Sequence
@@ -69,6 +70,28 @@ def tfidf(train: LabelledTexts, test: LabelledTexts, seed: int = 0) -> EvalResul
         raise ValueError(f"test has label {test_labels.max()}; the training labels are 0..{len(counts) - 1}")
     model = _fitted(train.texts, train_labels, seed)
     return EvalResult.from_logits(test_labels, model.predict_log_proba(test.texts), name="TF-IDF")
+
+
+def nearest_neighbour(train: LabelledTexts, test: LabelledTexts) -> EvalResult:
+    """The label of the most similar training text, by the cosine of their TF-IDF weights of words: pure memory.
+
+    Its shares are (votes + 1) / (1 + classes) of one vote; a text without a known word gets the first training text's label.
+    Raises ValueError for an empty set, and for training texts without any word.
+
+    >>> from types import SimpleNamespace as Texts
+    >>> train = Texts(texts=["a fine film", "a dull film"], labels=[1, 0])
+    >>> nearest_neighbour(train, Texts(texts=["A FINE FILM", "dull"], labels=[1, 0])).predictions.tolist()
+    [1, 0]
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.neighbors import KNeighborsClassifier
+
+    train_labels, test_labels = (_checked_labels(train, "train"), _checked_labels(test, "test"))
+    num_classes = max(2, train_labels.max() + 1, test_labels.max() + 1)
+    words = TfidfVectorizer(sublinear_tf=True).fit(train.texts)
+    memory = KNeighborsClassifier(1, metric="cosine").fit(words.transform(train.texts), train_labels)
+    votes = np.eye(num_classes)[memory.predict(words.transform(test.texts))]
+    return EvalResult.from_logits(test_labels, np.log((votes + 1) / (1 + num_classes)), name="nearest neighbour")
 
 
 def _fitted(texts: Sequence[str], labels: IntArray, seed: int) -> "Pipeline":

@@ -4,15 +4,16 @@ A plan says which reviews share an optimizer step; a batch holds their tensors. 
 move anything to a device (training.py).
 """
 
+from __future__ import annotations  # numpy is imported where it is used: the command line starts without it
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from labkit.tokens import Tokenized, pad
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 BATCHINGS = ("fixed", "dynamic", "buckets", "packed")
@@ -44,8 +45,9 @@ class Batcher:
     def __len__(self) -> int:
         return len(self.tokenized)
 
-    def batch(self, indices: Sequence[int] | np.ndarray) -> "Batch":
+    def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """The reviews at these places as one batch, in this order."""
+        import numpy as np
         import torch
 
         rows = [self.tokenized.input_ids[index] for index in indices]
@@ -53,13 +55,13 @@ class Batcher:
         tensors["labels"] = torch.from_numpy(self.labels[np.asarray(indices)])
         return Batch(tensors, np.asarray(indices), self)
 
-    def _padded(self, rows: Sequence[np.ndarray]) -> dict[str, "torch.Tensor"]:
+    def _padded(self, rows: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
         longest = max(map(len, rows))
         width = self.width if self.batching == "fixed" else -(-longest // self.multiple) * self.multiple
         input_ids, attention_mask = pad(rows, self.tokenized.pad_token_id, width)
         return {"input_ids": input_ids, "attention_mask": attention_mask}
 
-    def epoch(self, batch_size: int, micro_batch_size: int, seed: int, skip_steps: int = 0) -> Iterator["Batch"]:
+    def epoch(self, batch_size: int, micro_batch_size: int, seed: int, skip_steps: int = 0) -> Iterator[Batch]:
         """The micro-batches of one epoch, ceil(batch_size / micro_batch_size) of them an optimizer step.
 
         skip_steps: steps at the beginning that a resumed run has done already.
@@ -68,8 +70,10 @@ class Batcher:
             for indices in chunks(step, micro_batch_size):
                 yield self.batch(indices)
 
-    def in_order_of_length(self, batch_size: int) -> Iterator["Batch"]:
+    def in_order_of_length(self, batch_size: int) -> Iterator[Batch]:
         """Every review once, the longest first, for evaluation; `Batch.indices` says which is which."""
+        import numpy as np
+
         for indices in chunks(np.argsort(-self.tokenized.lengths, kind="stable"), batch_size):
             yield self.batch(indices)
 
@@ -83,11 +87,11 @@ class Batch(Mapping[str, "torch.Tensor"]):
     `labels`, int64 (reviews,). indices: (reviews,), the places in the whole.
     """
 
-    tensors: Mapping[str, "torch.Tensor"]
+    tensors: Mapping[str, torch.Tensor]
     indices: np.ndarray
     batcher: Batcher = field(repr=False)
 
-    def __getitem__(self, name: str) -> "torch.Tensor":
+    def __getitem__(self, name: str) -> torch.Tensor:
         return self.tensors[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -96,14 +100,14 @@ class Batch(Mapping[str, "torch.Tensor"]):
     def __len__(self) -> int:
         return len(self.tensors)
 
-    def split(self, size: int) -> list["Batch"]:
+    def split(self, size: int) -> list[Batch]:
         """The same reviews in batches of at most `size`, each padded to its own longest row."""
         if len(self.indices) <= size:
             return [self]
         return [self.batcher.batch(indices) for indices in chunks(self.indices, size)]
 
 
-def pad_batch(features: Sequence[Mapping[str, "torch.Tensor"]], pad_token_id: int) -> dict[str, "torch.Tensor"]:
+def pad_batch(features: Sequence[Mapping[str, torch.Tensor]], pad_token_id: int) -> dict[str, torch.Tensor]:
     """Items of a `ReviewDataset` as one batch, padded on the right to its longest: what a DataLoader calls collate_fn.
 
     Returns `input_ids` and `attention_mask`, int64 (items, longest), and `labels`, int64 (items,).
@@ -128,6 +132,8 @@ def chunks(indices: np.ndarray, size: int) -> list[np.ndarray]:
 
 def plan_epoch(lengths: np.ndarray, batch_size: int, batching: str, seed: int) -> list[np.ndarray]:
     """Which reviews share each optimizer step of an epoch: in length buckets, or at random for every other way of batching."""
+    import numpy as np
+
     if batching == "buckets":
         return [np.array(bucket) for bucket in length_bucketed_batches(lengths, batch_size, seed)]
     return chunks(np.random.default_rng(seed).permutation(len(lengths)), batch_size)
@@ -139,6 +145,8 @@ def length_bucketed_batches(lengths: Sequence[int] | np.ndarray, batch_size: int
     Which of the reviews of one length meet is drawn anew by each seed. Which reviews make up the smaller batch is random,
     so that no length is always trained last.
     """
+    import numpy as np
+
     known = np.asarray(lengths)
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(known))
@@ -156,6 +164,7 @@ def padding_waste(
 ) -> float:
     """Padded places over all places when the batches of `plan` are padded in this way; 0 when packed.
 
+    >>> import numpy as np
     >>> padding_waste(np.array([4, 2]), [np.array([0, 1])], "dynamic")
     0.25
     """
@@ -166,7 +175,8 @@ def padding_waste(
     return 1 - float(sum(int(lengths[batch].sum()) for batch in plan)) / places
 
 
-def _packed(rows: Sequence[np.ndarray]) -> dict[str, "torch.Tensor"]:
+def _packed(rows: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+    import numpy as np
     import torch
 
     lengths = np.array([len(row) for row in rows])

@@ -105,7 +105,7 @@ _TYPES = get_type_hints(Config)
 NEVER_CHANGE_THE_RESULT = ("checkpoint_seconds",)
 
 PROFILES: dict[str, dict[str, Any]] = {
-    "tiny": {"model": "tiny", "train_examples": 1000, "validation_examples": 500},
+    "tiny": {"model": "tiny", "train_examples": 1000, "validation_examples": 500, "epochs": 2},
     # With a third epoch MiniLM's validation loss rises from the first on, and the best checkpoint is an unfinished one.
     "laptop": {"model": "minilm", "epochs": 2},
     "gpu": {"model": "bert-base-uncased"},

@@ -1,11 +1,12 @@
 """What this machine has for the course: each finding with a verdict and, where something is amiss, the remedy."""
 
+import html
 import importlib.util
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -32,8 +33,42 @@ class Finding:
         )
 
 
-def examine() -> Iterator[Finding]:
-    """Every finding, the quick ones first."""
+@dataclass(frozen=True)
+class Examination:
+    """All findings together; shows itself as a table in a notebook."""
+
+    findings: Sequence[Finding]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        counts = [sum(each.verdict == verdict for each in self.findings) for verdict in _MARKS]
+        said = "{} good, {} to know, {} to mend".format(*counts)
+        return f"<table><caption>{said}</caption><tbody>{''.join(map(_row, self.findings))}</tbody></table>"
+
+
+_MARKS = {"good": ("✓", "good"), "note": ("•", "to know"), "bad": ("✗", "to mend")}
+
+
+def _row(finding: Finding) -> str:
+    mark, name = _MARKS[finding.verdict]
+    remedy = f"<br><strong>{html.escape(finding.remedy)}</strong>" if finding.remedy else ""
+    left = 'style="text-align:left"'
+    subject = f'<th scope="row" {left}>{html.escape(finding.subject)}</th>'
+    verdict = f'<td style="text-align:left;white-space:nowrap">{mark} {name}</td>'
+    return f"<tr>{verdict}{subject}<td {left}>{html.escape(finding.found)}{remedy}</td></tr>"
+
+
+def examination(network: bool = True) -> Examination:
+    """What `examine` finds, as one value to look at."""
+    return Examination(tuple(examine(network)))
+
+
+def examine(network: bool = True) -> Iterator[Finding]:
+    """Every finding, the quick ones first. network: whether to ask the package index, which can take seconds."""
     yield _python()
     yield _packages()
     if importlib.util.find_spec("torch"):
@@ -41,7 +76,8 @@ def examine() -> Iterator[Finding]:
         yield _precision()
     yield _memory()
     yield _disk()
-    yield _network()
+    if network:
+        yield _network()
     yield from (_asset(name) for name in assets.ARCHIVES)
     yield _shipped()
     yield _jupyter()
@@ -75,7 +111,7 @@ def _device() -> Finding:
     if device.type == "cuda":
         size = torch.cuda.get_device_properties(device).total_memory / GIB
         return Finding("device", "good", f"{torch.cuda.get_device_name(device)}, {size:.0f} GiB")
-    threads = f"{torch.get_num_threads()} threads"
+    threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
     if device.type == "mps":
         return Finding("device", "good", f"Apple GPU (mps), {threads}")
     return Finding(

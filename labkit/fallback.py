@@ -8,15 +8,20 @@ import sys
 
 from labkit.assets import AssetMissing
 from labkit.encoders import encoder_folder
-from labkit.reviews import Reviews, movie_reviews, sample_reviews
+from labkit.reviews import Corpus, Reviews, label_corpus, load_corpus, sample_corpus
 
 
 def movie_reviews_or_sample(neutral_band: float = 0.5) -> Reviews:
-    """The real movie reviews, or under a banner the small sample written for this project."""
+    """The real movie reviews with labels, or under a banner the small sample written for this project."""
+    return label_corpus(movie_corpus_or_sample(), neutral_band)
+
+
+def movie_corpus_or_sample() -> Corpus:
+    """The real movie reviews with their ratings, or under a banner the small sample, which has mean ratings only."""
     try:
-        return movie_reviews(neutral_band)
+        return load_corpus("movies")
     except AssetMissing as why:
-        sample = sample_reviews(neutral_band)
+        sample = sample_corpus()
         banner(
             f"These are {len(sample)} reviews written for this course, not the real movie reviews: scores mean little.\n{why}"
         )

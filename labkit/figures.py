@@ -15,14 +15,14 @@ import math
 import re
 import textwrap
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from labkit.arrays import FloatArray, IntArray
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from labkit.agreement import Agreement
     from labkit.attention import AttentionWeights
     from labkit.behaviour import BehaviourReport
+    from labkit.ceiling import HumanCeiling, NoCeiling
     from labkit.explanations import Attribution
     from labkit.faithfulness import Faithfulness
     from labkit.false_alarms import FalseAlarms
     from labkit.folds import CrossValidation, SeedSpread
     from labkit.randomisation import Randomisation
-    from labkit.raters import HumanCeiling, NoCeiling
 
 # Okabe & Ito's palette, which colour-blind readers tell apart. The first of these words in a model's name decides.
 MODEL_COLOURS = {
@@ -74,6 +74,8 @@ OTHER_COLOURS = ("#332288", "#117733", "#aa4499", "#999933", "#661100")
 UNNAMED = "#333333"
 GREY = "#666666"
 WHOLE, CUT = "#8fa8c4", "#b2182b"
+NEGATIVE, NEUTRAL, POSITIVE = "#b2182b", "#bdbdbd", "#2166ac"  # of ratings
+WORD_FOR, WORD_AGAINST = "#2166ac", "#b2182b"  # what a word does for the verdict
 SIZE = (6.4, 4.4)  # inches
 ALT_TEXT = "labkit_alt_text"
 
@@ -95,6 +97,47 @@ class Epoch(Protocol):
 
     @property
     def is_best(self) -> bool: ...
+
+
+class Effects(Protocol):
+    """What `word_effects` reads: a verdict, and how far its probability falls without each word, (words,) in [-1, 1]."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def probability(self) -> float: ...
+
+    @property
+    def words(self) -> Sequence[str]: ...
+
+    @property
+    def effects(self) -> FloatArray: ...
+
+
+class Costs(Protocol):
+    """What `length_costs_figure` reads: shares in [0, 1] by max_length."""
+
+    @property
+    def max_lengths(self) -> Sequence[int]: ...
+
+    @property
+    def cut_texts(self) -> FloatArray: ...
+
+    @property
+    def cut_tokens(self) -> FloatArray: ...
+
+    @property
+    def padding(self) -> FloatArray: ...
+
+
+class Sizes(Protocol):
+    """What `gradient_sizes_figure` reads: magnitudes (n,), and the share that fp16 rounds to 0 once they are scaled."""
+
+    @property
+    def sizes(self) -> FloatArray: ...
+
+    def lost_in_fp16(self, scale: float = 1.0) -> float: ...
 
 
 # --- a figure's words, bytes and colours --------------------------------------------------------------------------
@@ -376,6 +419,229 @@ def review_lengths(lengths: ArrayLike, max_length: int, ax: Axes | None = None) 
         f"and are cut."
     )
     return _finished(ax, caption, "tokens of the review, special ones included", "reviews", words)
+
+
+def rating_histogram(ratings: ArrayLike, ax: Axes | None = None, *, neutral_band: float) -> Axes:
+    """How texts were rated in the mean: those that get the label negative, those in the neutral band, those that get positive.
+
+    ratings: (n,) in [-4, 4]. Raises ValueError when there are none.
+    """
+    means = np.asarray(ratings, dtype=np.float64)
+    if means.ndim != 1 or len(means) == 0:
+        raise ValueError(f"ratings must be (n,) with n >= 1; found shape {means.shape}")
+    ax = _axes(ax, (6.4, 3.8))
+    neutral = np.abs(means) < neutral_band
+    edges = np.linspace(-4, 4, 33)
+    away_from_0 = np.clip(means * (1 + 1e-9), -4, 4)  # a rating on an edge belongs to the bar beyond it, on either side
+    counts: dict[str, int] = {}
+    below = np.zeros(len(edges) - 1)
+    parts = {"negative": ~neutral & (means < 0), "neutral": neutral, "positive": ~neutral & (means > 0)}
+    for (name, part), colour in zip(parts.items(), (NEGATIVE, NEUTRAL, POSITIVE), strict=True):
+        heights = np.histogram(away_from_0[part], edges)[0]
+        ax.stairs(below + heights, edges, baseline=below, fill=True, color=colour, label=name)
+        below, counts[name] = below + heights, int(part.sum())
+    ax.legend(frameon=False)
+    shares = ", ".join(f"{count:,} {name} ({count / len(means):.1%})" for name, count in counts.items())
+    title = f"{len(means):,} mean ratings, neutral band {neutral_band:g}: {counts['neutral']:,} neutral"
+    words = f"Histogram of {len(means):,} mean ratings from -4 to 4, neutral band {neutral_band:g}: {shares}. {_hills(below)}"
+    return _finished(ax, title, "mean rating", "texts", words)
+
+
+def _hills(heights: FloatArray) -> str:
+    """A histogram over [-4, 4] in words: its highest bar on either side of 0, and the lowest between those two."""
+    middles = np.linspace(-4, 4, 2 * len(heights) + 1)[1::2]
+    half = len(heights) // 2
+    left, right = int(np.argmax(heights[:half])), half + int(np.argmax(heights[half:]))
+    valley = left + int(np.argmin(heights[left : right + 1]))
+    return (
+        f"The highest bars are at {middles[left]:+.1f} ({heights[left]:,.0f} texts) and {middles[right]:+.1f} "
+        f"({heights[right]:,.0f}); between them the lowest is at {middles[valley]:+.1f} ({heights[valley]:,.0f})."
+    )
+
+
+def rater_votes(ratings: Sequence[int], ax: Axes | None = None, *, text: str) -> Axes:
+    """How the people voted who rated one text: single ratings, whole numbers from -4 to 4, and their mean."""
+    if len(ratings) == 0:
+        raise ValueError("nobody rated this text; wanted at least one rating")
+    ax = _axes(ax, (6.4, 2.6))
+    votes = np.arange(-4, 5)
+    people = np.bincount(np.asarray(ratings) + 4, minlength=9)
+    colours = [NEGATIVE if vote < 0 else POSITIVE if vote > 0 else NEUTRAL for vote in votes]
+    ax.bar(votes, people, color=colours)
+    mean = float(np.mean(ratings))
+    ax.axvline(mean, linestyle="--", color="black", label=f"mean {mean:+.2f}")
+    ax.set_xticks(votes, [f"{vote:+d}" if vote else "0" for vote in votes])
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(frameon=False)
+    said = ", ".join(f"{count} gave {vote:+d}" for vote, count in zip(votes, people, strict=True) if count)
+    words = f"Of {len(ratings)} people {said}; mean {mean:+.2f}. The text: {text}"
+    return _finished(ax, textwrap.shorten(text, 150, placeholder=" …"), "rating", "people", words)
+
+
+def rater_agreement_figure(
+    ratings: ArrayLike, agreement: ArrayLike, ax: Axes | None = None, *, neutral_band: float
+) -> Axes:
+    """What share of the people stand on the side of the mean, by the mean: texts grouped by mean rating, half a point each.
+
+    ratings: (n,) in [-4, 4]. agreement: (n,) in [0, 1]. The dashed lines are the edges of the neutral band.
+    """
+    means, shares = np.asarray(ratings, dtype=np.float64), np.asarray(agreement, dtype=np.float64)
+    ax = _axes(ax, (6.4, 3.6))
+    groups = np.clip(np.floor(means * 2).astype(int), -8, 7)
+    points = [(group / 2 + 0.25, float(shares[groups == group].mean())) for group in np.unique(groups)]
+    ax.axvspan(-neutral_band, neutral_band, color=NEUTRAL, alpha=0.35, label=f"neutral band {neutral_band:g}")
+    ax.plot(*zip(*points, strict=True), "-o", color=MODEL_COLOURS["minilm"], label="people on the side of the mean")
+    ax.set_xlim(-4, 4)
+    ax.set_ylim(0, 1.05)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(frameon=False, loc="lower left")
+    inside = np.abs(means) < neutral_band
+    said = [
+        f"{part} {shares[chosen].mean():.0%}"
+        for part, chosen in (("inside the band", inside), ("outside", ~inside))
+        if chosen.any()
+    ]
+    title = f"On the side of the mean: {', '.join(said)}"
+    rows = ", ".join(f"{share:.0%} near {middle:+.2f}" for middle, share in points)
+    return _finished(ax, title, "mean rating", "share of the people", f"{title}. By mean rating: {rows}.")
+
+
+def padding_waste_figure(waste: Mapping[str, float], ax: Axes | None = None) -> Axes:
+    """Of the places that a model computes, which hold tokens and which padding. waste: share in [0, 1] by way of batching."""
+    ax = _axes(ax, (6.4, 1.5 + 0.4 * len(waste)))
+    ways, shares = list(waste), np.array(list(waste.values()))
+    padding: dict[str, Any] = {"facecolor": "white", "edgecolor": GREY, "hatch": "////", "linewidth": 0.4}
+    ax.barh(ways, 1 - shares, color=WHOLE, label="tokens")
+    bars = ax.barh(ways, shares, left=1 - shares, label="padding", **padding)
+    ax.bar_label(bars, [f"{share:.1%}" for share in shares], padding=4)
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlim(0, 1.14)
+    ax.set_xticks(np.linspace(0, 1, 5))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(1, 0))
+    rows = ", ".join(f"{way} {share:.1%}" for way, share in waste.items())
+    words = f"Share of all places that padding fills: {rows}."
+    return _finished(ax, "What padding fills, by way of batching", "share of all places", "", words)
+
+
+def batching_costs_figure(
+    places: Mapping[str, int], seconds: Mapping[str, float], ax: Axes | None = None, *, name: str
+) -> Axes:
+    """Places computed and seconds taken for the same reviews, by way of batching; each as a share of the first way's.
+
+    name: of the model. Raises ValueError where places and seconds name different ways.
+    """
+    if list(places) != list(seconds):
+        raise ValueError(f"places of {', '.join(places)} and seconds of {', '.join(seconds)}; wanted the same ways")
+    ax = _axes(ax, (6.4, 1.3 + 0.7 * len(places)))
+    ways = list(places)
+    counted, timed = [f"{many:,} places" for many in places.values()], [f"{long:.2f} s" for long in seconds.values()]
+    for offset, costs, said, colour in ((-0.2, places, counted, WHOLE), (0.2, seconds, timed, MODEL_COLOURS["bert"])):
+        shares = np.array(list(costs.values())) / costs[ways[0]]
+        ax.bar_label(ax.barh(np.arange(len(ways)) + offset, shares, 0.38, color=colour), said, padding=3, fontsize=9)
+    ax.set_yticks(np.arange(len(ways)), ways)
+    ax.tick_params(axis="y", length=0)
+    ax.invert_yaxis()
+    ax.margins(x=0.25)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    fewer, faster = (costs[ways[0]] / costs[ways[-1]] for costs in (places, seconds))
+    title = (
+        f"{name}: {ways[0]} computes {fewer:.1f} times the places of {ways[-1]} and takes {faster:.1f} times as long"
+    )
+    rows = "; ".join(f"{way} {many}, {long}" for way, many, long in zip(ways, counted, timed, strict=True))
+    return _finished(ax, title, f"share of what {ways[0]} costs", "", f"{title}. {rows}.")
+
+
+def length_costs_figure(costs: Costs, ax: Axes | None = None, *, name: str = "reviews") -> Axes:
+    """What a `max_length` costs, for a range of them: the tokens that it cuts away, and the places that padding fills."""
+    ax = _axes(ax, (6.4, 3.6))
+    ax.plot(costs.max_lengths, costs.padding, "-s", color=WHOLE, label="places that are padding")
+    ax.plot(costs.max_lengths, costs.cut_tokens, "-o", color=CUT, label="tokens that are cut away")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(costs.max_lengths, [f"{length}" for length in costs.max_lengths])
+    ax.set_ylim(-0.03, 1.03)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(frameon=False)
+    rows = (
+        f"at {length} {cut:.1%} of the tokens are cut and {padding:.1%} of the places are padding"
+        for length, cut, padding in zip(costs.max_lengths, costs.cut_tokens, costs.padding, strict=True)
+    )
+    words = f"What max_length costs on {name}: {'; '.join(rows)}."
+    return _finished(ax, f"What max_length costs on {name}", "max_length", "share", words)
+
+
+def reading_time_figure(seconds: Mapping[int, float], ax: Axes | None = None, *, texts: int) -> Axes:
+    """How long the model takes to read the same texts padded to each `max_length`. seconds: by max_length."""
+    ax = _axes(ax, (6.4, 3.2))
+    bars = ax.bar([f"{length}" for length in seconds], list(seconds.values()), color=WHOLE)
+    ax.bar_label(bars, [f"{value:.2g} s" for value in seconds.values()], padding=2)
+    ax.margins(y=0.15)
+    first, last = min(seconds), max(seconds)
+    title = f"{texts} texts: {seconds[last] / seconds[first]:.1f} times as long at {last} as at {first}"
+    rows = ", ".join(f"{value:.2g} seconds at {length}" for length, value in seconds.items())
+    return _finished(ax, title, "max_length", "seconds to read them all", f"{title}. {rows}.")
+
+
+def new_words_figure(reviews_read: Sequence[int], new_words: ArrayLike, ax: Axes | None = None) -> Axes:
+    """The share of the words in new reviews that were in none of the reviews read so far, (n,) by how many were read."""
+    shares = np.asarray(new_words, dtype=np.float64)
+    ax = _axes(ax, (6.4, 3.4))
+    ax.plot(reviews_read, shares, "-o", color=CUT, markersize=4)
+    ax.set_ylim(0, max(0.05, float(shares.max()) * 1.1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    title = f"After {reviews_read[-1]:,} reviews {shares[-1]:.1%} of the words are still new"
+    rows = "; ".join(f"{share:.1%} after {count:,}" for count, share in zip(reviews_read, shares, strict=True))
+    words = f"{title}. Share of new words in new reviews: {rows}."
+    return _finished(ax, title, "reviews read", "new words in new reviews", words)
+
+
+def word_effects(effects: Effects, ax: Axes | None = None, *, most: int = 30) -> Axes:
+    """Each word as a bar: how far the verdict's probability falls when it is left out; to the left, how far it rises.
+
+    The scale is the same for every text. most: words drawn; of more the strongest, in their order.
+    """
+    values = np.asarray(effects.effects, dtype=np.float64)
+    shown = np.sort(np.argsort(-np.abs(values), kind="stable")[:most])
+    ax = _axes(ax, (6.4, 1.3 + 0.27 * len(shown)))
+    colours = [WORD_FOR if value >= 0 else WORD_AGAINST for value in values[shown]]
+    bars = ax.barh(np.arange(len(shown)), values[shown], color=colours, height=0.75)
+    ax.bar_label(bars, [f"{value:+.2f}" for value in values[shown]], padding=3, fontsize=9)
+    ax.set_yticks(np.arange(len(shown)), [_plain(_cut_word(effects.words[place])) for place in shown])
+    ax.tick_params(axis="y", length=0)
+    ax.invert_yaxis()
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_xlim(-1.12, 1.12)
+    left_out = f" (the strongest {most} of {len(values)} words)" if len(shown) < len(values) else ""
+    title = f"{effects.label}, probability {effects.probability:.2f}{left_out}"
+    rows = ", ".join(f"{effects.words[place]} {values[place]:+.2f}" for place in shown)
+    said = f"{title}. How far the probability falls when a word is left out: {rows}."
+    return _finished(ax, title, "left out, the verdict loses (right) or gains (left)", "word", said)
+
+
+def journey_figure(stations: Sequence[tuple[str, str, str]], ax: Axes | None = None) -> Axes:
+    """The stations of a review's way, one below the other: of each its name, what was seen there, and where it is taught."""
+    ax = _axes(ax, (6.8, 0.5 + 0.62 * len(stations)))
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.set_xlim(0, 10)
+    ax.set_ylim(len(stations) - 0.45, -0.5)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    box = {"boxstyle": "round,pad=0.35", "facecolor": WHOLE, "edgecolor": "none"}
+    for place, (name, seen, lesson) in enumerate(stations):
+        ax.text(0.95, place, _plain(name), ha="center", va="center", fontweight="bold", bbox=box)
+        ax.text(2.15, place, _plain(_cut_word(seen, 62)), va="center", fontsize=9)
+        ax.text(10, place, _plain(lesson), ha="right", va="center", fontsize=9, color=GREY)
+    for place in range(len(stations) - 1):
+        ax.annotate("", (0.95, place + 0.74), (0.95, place + 0.26), arrowprops={"arrowstyle": "->", "color": GREY})
+    rows = (f"{number}. {name}: {seen} ({lesson})" for number, (name, seen, lesson) in enumerate(stations, start=1))
+    return _finished(
+        ax, "From a review to an explained prediction", "", "", f"The stations of a review. {'; '.join(rows)}."
+    )
+
+
+def _cut_word(word: str, longest: int = 24) -> str:
+    return word if len(word) <= longest else f"{word[: longest - 1]}…"
 
 
 def _length_edges(longest: int, max_length: int) -> FloatArray:
@@ -801,3 +1067,126 @@ def agreement_figure(found: "Agreement", ax: Axes | None = None) -> Axes:
         for row in found.rows
     )
     return _finished(ax, caption, "method", "method", f"{caption}, with 95% intervals: {said}.")
+
+
+# --- training, step by step ---------------------------------------------------------------------------------------
+
+
+def part_sizes(sizes: Mapping[str, int], ax: Axes | None = None, *, name: str) -> Axes:
+    """How many parameters each part of a model has, in the order in which a review passes them. name: the model's."""
+    ax = _axes(ax, (6.4, 1.2 + 0.42 * len(sizes)))
+    total = sum(sizes.values())
+    bars = ax.barh(list(sizes), list(sizes.values()), color=model_colours([name])[0], alpha=0.75)
+    said = [f"{size:,} ({size / total:.1%})" for size in sizes.values()]
+    ax.bar_label(bars, said, padding=4)
+    _rows_from_top(ax)
+    ax.margins(x=0.32)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count / 1e6:g} M" if count else "0"))
+    rows = ", ".join(f"{part} {size}" for part, size in zip(sizes, said, strict=True))
+    title = f"{name}: {total:,} parameters"
+    return _finished(ax, title, "parameters", "", f"{title}, by part: {rows}.")
+
+
+def _rows_from_top(ax: Axes) -> None:
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)
+
+
+def loss_by_step(losses: Mapping[str, Sequence[float]], ax: Axes | None = None, *, window: int = 10) -> Axes:
+    """Training loss by optimizer step, one line a run: at each step the mean of the last `window`. losses: by the run's name.
+
+    Raises ValueError for a run without a step.
+    """
+    if not losses or not all(map(len, losses.values())):
+        raise ValueError(f"wanted at least one step of each run; found {[len(run) for run in losses.values()]}")
+    ax = _axes(ax, (6.4, 3.6))
+    rows = []
+    for (name, run), colour in zip(losses.items(), model_colours(losses), strict=True):
+        means = [math.fsum(run[max(0, end - window) : end]) / min(window, end) for end in range(1, len(run) + 1)]
+        ax.plot(np.arange(1, len(run) + 1), means, "--", color=colour, label=_plain(name))
+        rows.append(f"{name} goes from {means[0]:.3f} to {means[-1]:.3f} in {len(run)} steps")
+    ax.legend(frameon=False)
+    title = f"Training loss, mean of the last {window} steps"
+    return _finished(ax, title, "optimizer step", "loss per example", f"{title}: {'; '.join(rows)}.")
+
+
+def gradient_differences(
+    differences: Mapping[str, float], ax: Axes | None = None, *, rounding: float = 1e-5, against: str
+) -> Axes:
+    """How far gradients computed in other ways lie from those of `against`, on a logarithmic scale.
+
+    differences: as `gradient_difference` measures them, by way. rounding: what lies below counts as rounding. A difference
+    of 0 is drawn at the left edge.
+    """
+    ax = _axes(ax, (6.4, 1.2 + 0.42 * len(differences)))
+    values = np.array(list(differences.values()))
+    left = min(1e-8, *(value / 10 for value in values[values > 0]))
+    colours = [CUT if value > rounding else WHOLE for value in values]
+    bars = ax.barh(list(differences), np.maximum(values, left), color=colours)
+    ax.bar_label(bars, [f"{value:.1e}" for value in values], padding=4)
+    ax.axvline(rounding, linestyle="--", color="black", label="below this line it is rounding")
+    ax.set_xscale("log")
+    ax.set_xlim(left, max(10.0, float(values.max()) * 30))
+    _rows_from_top(ax)
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.28))
+    rows = ", ".join(f"{way} {value:.1e}" for way, value in differences.items())
+    title = f"How far the gradients lie from those of {against}"
+    words = f"{title}: {rows}. Below {rounding:.0e} it is rounding."
+    return _finished(ax, title, "largest difference, relative to the tensor's largest number", "", words)
+
+
+def gradient_sizes_figure(gradients: Sizes, ax: Axes | None = None, *, scale: float = 2.0**16) -> Axes:
+    """How large the numbers are that flow back through a model, as they are and times `scale`, over what fp16 can hold.
+
+    Raises ValueError when there are none.
+    """
+    if not len(gradients.sizes):
+        raise ValueError("nothing flows back: wanted at least one number that is not zero")
+    ax = _axes(ax, (6.4, 3.8))
+    exponents = np.log2(gradients.sizes)
+    low, high = math.floor(exponents.min()), math.ceil(exponents.max() + math.log2(scale)) + 1
+    edges = np.arange(low, high + 1)
+    ax.axvspan(-25, 16, color=WHOLE, alpha=0.3, label="what fp16 can hold")
+    rows = []
+    for factor, name, line in ((1.0, "as they are", "--"), (scale, f"times {scale:,.0f}", "-")):
+        counts = np.histogram(exponents + math.log2(factor), edges)[0] / len(exponents)
+        lost = gradients.lost_in_fp16(factor)
+        rows.append(f"{name}, {lost:.2%} of them become 0 in fp16")
+        ax.stairs(counts, edges, color=UNNAMED, linestyle=line, label=f"{name}: {lost:.2%} become 0")
+    ax.set_xlim(max(low, -60), max(high, 20))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda exponent, _: f"$2^{{{exponent:.0f}}}$"))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.18))
+    middle = 2.0 ** float(np.median(exponents))
+    title = f"{len(exponents):,} numbers that flow back, the middle one {middle:.0e}"
+    words = f"Histogram of {title}, over the range of fp16, 2^-25 to 2^16: {'; '.join(rows)}."
+    return _finished(ax, title, "magnitude", "share of the numbers", words)
+
+
+def accuracy_intervals(results: Sequence[EvalResult], ax: Axes | None = None, *, chance: float | None = None) -> Axes:
+    """Accuracy of several models on the same examples, each with Wilson's 95% interval. chance: of the majority class.
+
+    Raises ValueError without results, and where they are of different examples.
+    """
+    if not results or any(not np.array_equal(result.labels, results[0].labels) for result in results):
+        raise ValueError("wanted at least one result, all of the same examples")
+    ax = _axes(ax, (6.4, 1.4 + 0.5 * len(results)))
+    rows = []
+    for place, (result, colour) in enumerate(
+        zip(results, model_colours(result.name for result in results), strict=True)
+    ):
+        accuracy = proportion_interval(int(result.correct.sum()), len(result))
+        bounds = [[accuracy.value - accuracy.low], [accuracy.high - accuracy.value]]
+        ax.errorbar(accuracy.value, place, xerr=bounds, fmt="o", color=colour, markersize=7, capsize=4)
+        ax.annotate(f"{accuracy.value:.3f}", (accuracy.value, place), (0, 8), textcoords="offset points", ha="center")
+        rows.append(f"{result.name} {accuracy}")
+    if chance is not None:
+        ax.axvline(chance, linestyle=":", color=GREY, label=f"always the same label: {chance:.3f}")
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.25))
+    ax.set_yticks(np.arange(len(results)), [_plain(result.name) for result in results])
+    ax.set_ylim(-0.6, len(results) - 0.4)
+    _rows_from_top(ax)
+    title = f"Accuracy with 95% intervals, n = {len(results[0]):,}"
+    above = "" if chance is None else f" Always the same label gives {chance:.3f}."
+    return _finished(ax, title, "accuracy", "", f"{title}: {'; '.join(rows)}.{above}")

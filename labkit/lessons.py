@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from labkit.batching import Batcher
 from labkit.config import PROFILES, Config, profile_settings
 from labkit.encoders import encoder_folder, load_encoder, registry_entry
-from labkit.fallback import encoder_or_tiny, movie_reviews_or_sample
-from labkit.reviews import Reviews, Splits, split_reviews
+from labkit.fallback import encoder_or_tiny, movie_corpus_or_sample
+from labkit.reviews import Corpus, Reviews, Splits, label_corpus, split_reviews
 from labkit.runs import make_batchers
 from labkit.tokens import load_tokenizer
 from labkit.work import Work
@@ -89,9 +89,14 @@ class Lesson:
         return load_encoder(self.encoder, seed, **options)[0]
 
     @cached_property
+    def corpus(self) -> Corpus:
+        """The movie reviews as people rated them, or under a banner the sample written for the course."""
+        return movie_corpus_or_sample()
+
+    @cached_property
     def reviews(self) -> Reviews:
-        """The movie reviews with labels, or under a banner the sample written for the course."""
-        return movie_reviews_or_sample(self.config.neutral_band)
+        """The same with labels, neutral ones left out."""
+        return label_corpus(self.corpus, self.config.neutral_band)
 
     @cached_property
     def splits(self) -> Splits:

@@ -10,7 +10,7 @@ import json
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -90,7 +90,8 @@ class Splits:
 class Corpus:
     """Snippets with the ratings of many people, before anyone has decided what counts as positive.
 
-    ratings: (n,) mean rating in [-4, 4]. rater_ratings: every single rating of each snippet, in no order of people.
+    ratings: (n,) mean rating in [-4, 4]. rater_ratings: every single rating of each snippet, in no order of people; empty
+    where there is only the mean.
     """
 
     name: str
@@ -101,6 +102,11 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __repr__(self) -> str:
+        counts = [len(ratings) for ratings in self.rater_ratings]
+        people = f"each rated by {min(counts)} to {max(counts)} people" if counts else "mean ratings only"
+        return f"Corpus({self.name}: {len(self):,} texts, {people})"
 
 
 def normalise(text: str) -> str:
@@ -204,10 +210,15 @@ def label_corpus(corpus: Corpus, neutral_band: float = 0.5) -> Reviews:
 
 def sample_reviews(neutral_band: float = 0.5) -> Reviews:
     """The small sample written for this project: for notebooks in a room where nothing could be fetched."""
+    return label_corpus(sample_corpus(), neutral_band)
+
+
+def sample_corpus() -> Corpus:
+    """The same before anyone has decided what counts as positive; nobody but its authors rated it, so no single ratings."""
     rows = read_rows(assets.SAMPLE_REVIEWS)
     ratings = np.array([float(str(row.values["rating"])) for row in rows])
     ids, texts = ([str(row.values["id"]) for row in rows], [str(row.values["text"]) for row in rows])
-    return label_corpus(Corpus("written sample", ids, texts, ratings, rater_ratings=()), neutral_band)
+    return Corpus("written sample", ids, texts, ratings, rater_ratings=())
 
 
 def read_reviews(path: Path, text_column: str = "text", label_column: str = "label", id_column: str = "id") -> Reviews:
@@ -387,6 +398,26 @@ def _fixed_part(reviews: Reviews, count: int | None) -> Reviews:
         return reviews
     order = sorted(range(len(reviews)), key=lambda i: hashlib.sha256(f"part {reviews.texts[i]}".encode()).digest())
     return reviews.select(sorted(order[:count]))
+
+
+def plant_copies(reviews: Reviews, share: float, seed: int = 0) -> Reviews:
+    """The reviews and behind them copies of a random `share` of them, as a careless collection has them.
+
+    Some copies are exact, some differ in letter case or outer white space; each has the label of its original.
+    """
+    generator = np.random.default_rng(seed)
+    chosen = generator.choice(len(reviews), size=round(share * len(reviews)), replace=False)
+    spellings: list[Callable[[str], str]] = [str, str.upper, str.title, "  {} ".format]
+    copies = [_spelled(reviews.texts[i], spellings[place % len(spellings)]) for place, i in enumerate(chosen)]
+    ids = [f"{reviews.ids[i]}-copy" for i in chosen]
+    labels = np.concatenate([reviews.labels, reviews.labels[chosen]])
+    return Reviews(f"{reviews.name} with copies", [*reviews.ids, *ids], [*reviews.texts, *copies], labels)
+
+
+def _spelled(text: str, spelling: Callable[[str], str]) -> str:
+    """The text spelled otherwise, or as it is where that would make another text of it (ß in capitals is SS)."""
+    copy = spelling(text)
+    return copy if normalise(copy) == normalise(text) else text
 
 
 def leaks(splits: Splits) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A saved model, loaded and asked: probabilities for texts, why it gives them, and its result on labelled reviews."""
+"""A saved model, loaded and asked: probabilities for texts, why, which words it needs, and its result on labelled reviews."""
 
 import json
 from collections.abc import Sequence
@@ -37,6 +37,32 @@ class Prediction:
     def __str__(self) -> str:
         cut = " (truncated)" if self.truncated else ""
         return f"{self.label:<8}  {self.probability:.3f}{cut}  {self.text if len(self.text) <= 100 else self.text[:99] + '…'}"
+
+
+@dataclass(frozen=True)
+class WordEffects:
+    """What each word does for the model's verdict on a text: how far its probability falls when the word is left out.
+
+    label, probability: the verdict on the whole text. effects: (words,) in [-1, 1]; below 0 the word spoke against it.
+    """
+
+    label: str
+    probability: float
+    words: Sequence[str]
+    effects: np.ndarray
+
+    @property
+    def strongest(self) -> str:
+        """The word that the verdict hangs on most: without it the probability falls furthest."""
+        return self.words[int(self.effects.argmax())]
+
+    def __str__(self) -> str:
+        pairs = ", ".join(f"{word} {effect:+.2f}" for word, effect in zip(self.words, self.effects, strict=True))
+        return (
+            f"{self.label} with probability {self.probability:.2f}; by the word left out, how far that falls: {pairs}"
+        )
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True)
@@ -89,6 +115,19 @@ class Classifier:
         return np.array([[each.probabilities[name] for name in CLASS_NAMES] for each in self.predict(texts)]).reshape(
             -1, 2
         )
+
+    def leave_words_out(self, text: str) -> WordEffects:
+        """The text once more without each of its words in turn. Raises UsageError for fewer than two words.
+
+        Words are what stands between spaces. Says which words the verdict needs, and nothing of how they work together.
+        """
+        words = clean(text).split()
+        if len(words) < 2:
+            raise UsageError(f"{text!r} has {len(words)} words; wanted two, so that one can be left out")
+        shorter = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
+        whole, *rest = self.predict([" ".join(words), *shorter])
+        without = np.array([each.probabilities[whole.label] for each in rest])
+        return WordEffects(whole.label, whole.probability, words, whole.probability - without)
 
     def evaluate(self, reviews: Reviews) -> EvalResult:
         """The model's result on labelled reviews, in their order."""

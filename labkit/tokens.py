@@ -1,22 +1,24 @@
-"""Tokens: from texts to input ids, and what is cut when a text is too long for the model.
+"""Tokens: from words to pieces, from texts to input ids, and what is cut when a text is too long for the model.
 
 Does not choose which texts share a batch (batching.py). Special tokens are put on here, so that all three ways of
 truncation share one path: `[CLS]`, then the kept pieces, then `[SEP]`. From tokens back to words one goes by characters.
 """
 
+from __future__ import annotations  # numpy is imported where it is used: the command line starts without it
+
+import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from labkit.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from transformers import PreTrainedTokenizerBase
 
@@ -44,10 +46,54 @@ class Tokenized:
     @cached_property
     def lengths(self) -> np.ndarray:
         """(n,) int64, tokens in each text, special tokens counted."""
+        import numpy as np
+
         return np.array([len(ids) for ids in self.input_ids], dtype=np.int64)
 
 
-def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+def wordpiece(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str = "##") -> list[str]:
+    """A word's pieces, the longest that fits first, from the left (Wu et al. 2016); `[unk]` where a remainder fits nothing.
+
+    vocab: the pieces; those that go on inside a word carry the prefix. What the tokenizers library does, spelled out.
+
+    >>> wordpiece("playing", {"play", "p", "##ing", "##in", "##g"})
+    ['play', '##ing']
+    >>> wordpiece("played", {"play", "##ing"})
+    ['[UNK]']
+    """
+    pieces: list[str] = []
+    start = 0
+    while start < len(word):
+        mark = prefix if start else ""
+        ends = range(len(word), start, -1)
+        end = next((end for end in ends if mark + word[start:end] in vocab), None)
+        if end is None:
+            return [unk]
+        pieces.append(mark + word[start:end])
+        start = end
+    return pieces
+
+
+def words_of(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The words that WordPiece gets, of all texts in order: lower-cased, without accents, split at spaces and punctuation."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer")  # noqa: B009 (a tokenizer in plain Python has none)
+    normalized = map(backend.normalizer.normalize_str, texts)
+    return [word for text in normalized for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+
+
+def new_word_shares(
+    read: Sequence[str], new: Sequence[str], counts: Sequence[int], tokenizer: PreTrainedTokenizerBase
+) -> list[float]:
+    """The share of the words in the texts `new` that are in none of the first texts of `read`, for each of these counts."""
+    met = words_of(new, tokenizer)
+    shares = []
+    for count in counts:
+        known = set(words_of(read[:count], tokenizer))
+        shares.append(sum(word not in known for word in met) / len(met))
+    return shares
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model's folder, without the truncation and padding that its file may have baked in."""
     from transformers import AutoTokenizer
 
@@ -60,12 +106,14 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 
 
 def tokenize(
-    texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int = 128, truncation: str = "head"
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int = 128, truncation: str = "head"
 ) -> Tokenized:
     """Input ids of each text, at most `max_length` of them with the special tokens; the final `[SEP]` is always kept.
 
     truncation: which part of a text that is too long is kept: its head, its tail, or half from each (Sun et al. 2019).
     """
+    import numpy as np
+
     prefix, suffix = special_ids(tokenizer)
     room = max_length - len(prefix) - len(suffix)
     if room < 1:
@@ -84,7 +132,7 @@ def tokenize(
     )
 
 
-def special_ids(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[int]]:
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """The ids that this tokenizer puts before and after a text: `[CLS]` and `[SEP]` for the BERT family."""
     alone = list(tokenizer("", return_attention_mask=False)["input_ids"])
     return alone[:1], alone[1:]
@@ -97,13 +145,12 @@ def _cut(ids: list[int], room: int, truncation: str) -> list[int]:
     return ids[: room - tail] + ids[len(ids) - tail :]
 
 
-def pad(
-    rows: Sequence[np.ndarray], pad_token_id: int, width: int | None = None
-) -> tuple["torch.Tensor", "torch.Tensor"]:
+def pad(rows: Sequence[np.ndarray], pad_token_id: int, width: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of their own lengths as one rectangle, filled up on the right, with the mask that says what is real.
 
     width: of the rectangle; the longest row's where None. Returns input ids and attention mask, int64 (rows, width).
     """
+    import numpy as np
     import torch
 
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
@@ -113,7 +160,7 @@ def pad(
     return torch.from_numpy(input_ids), torch.from_numpy(mask.astype(np.int64))
 
 
-def encode(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> dict[str, "torch.Tensor"]:
+def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, torch.Tensor]:
     """Texts as the original lab fed them: every row padded to `max_length`, whatever its length.
 
     Returns `input_ids`, `attention_mask` and `token_type_ids`, each int64 of shape (len(texts), max_length).
@@ -167,7 +214,7 @@ class Reading:
 
 
 def read_texts(
-    texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int = 128, truncation: str = "head"
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int = 128, truncation: str = "head"
 ) -> list[Reading]:
     """Each text with its tokens, those of `tokenize`, and its words. Raises UsageError as `tokenize` does."""
     tokenized = tokenize(texts, tokenizer, max_length, truncation)
@@ -183,7 +230,7 @@ def read_texts(
 
 
 def _spans(
-    texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int, truncation: str
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int, truncation: str
 ) -> list[np.ndarray]:
     """Where each token of `tokenize` stands in its text: start and end in characters, (0, 0) for special tokens."""
     prefix, suffix = special_ids(tokenizer)
@@ -239,3 +286,54 @@ def _words(text: str, spans: np.ndarray, is_special: np.ndarray) -> tuple[Word, 
             groups.append((first, last, [token]))
     words = ((edges[first][0], edges[last][1], tokens) for first, last, tokens in groups)
     return tuple(Word(text[start:end], start, end, tuple(tokens)) for start, end, tokens in words)
+
+
+def smallest_max_length(lengths: Sequence[int] | np.ndarray, coverage: float) -> int:
+    """The smallest `max_length` by which at least the share `coverage` of the texts keep all of their tokens.
+
+    lengths: tokens in each text. Raises ValueError without lengths, or for a coverage outside (0, 1].
+
+    >>> smallest_max_length([12, 30, 8, 100], coverage=0.75)
+    30
+    """
+    import numpy as np
+
+    if not len(lengths) or not 0 < coverage <= 1:
+        raise ValueError(
+            f"{len(lengths)} lengths and a coverage of {coverage}; wanted some, and one above 0 and up to 1"
+        )
+    enough = math.ceil(round(coverage * len(lengths), 9))  # 0.55 * 100 is a hair above 55
+    return int(np.sort(lengths)[max(enough, 1) - 1])
+
+
+@dataclass(frozen=True)
+class LengthCosts:
+    """What each of several `max_length` costs on the same texts, every row padded to it; shares in [0, 1].
+
+    cut_texts: of the texts that are cut. cut_tokens: of the tokens that are lost. padding: of the places that are empty.
+    """
+
+    max_lengths: Sequence[int]
+    cut_texts: np.ndarray
+    cut_tokens: np.ndarray
+    padding: np.ndarray
+
+
+def length_costs(
+    lengths: Sequence[int] | np.ndarray, max_lengths: Sequence[int] = (8, 16, 32, 64, 128, 256, 512)
+) -> LengthCosts:
+    """What each `max_length` cuts away, and how much it pads. lengths: (n,) tokens in each text before it is cut.
+
+    >>> length_costs([10, 30], [20]).cut_tokens.tolist(), length_costs([10, 30], [20]).padding.tolist()
+    ([0.25], [0.25])
+    """
+    import numpy as np
+
+    tokens, limits = np.asarray(lengths)[:, None], np.asarray(max_lengths)
+    kept = np.minimum(tokens, limits)
+    return LengthCosts(
+        max_lengths,
+        cut_texts=(tokens > limits).mean(axis=0),
+        cut_tokens=1 - kept.sum(axis=0) / tokens.sum(),
+        padding=1 - kept.mean(axis=0) / limits,
+    )

@@ -4,6 +4,7 @@ Knows what is kept, not what it means: widgets ask, checks judge, the lab report
 aside under a new name and never overwritten.
 """
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,12 @@ from labkit.errors import did_you_mean
 from labkit.files import write_atomically
 
 FOLDER = ".labkit"
-KINDS = ("predictions", "reflections", "checks", "settings")
+KINDS = {
+    "predictions": "what you predicted, and what came out",
+    "reflections": "what you wrote at the end of the lessons",
+    "checks": "the last result of each exercise",
+    "settings": "what you chose for all lessons, such as the profile",
+}
 LOCK_SECONDS = 10.0
 
 Entries = dict[str, dict[str, Any]]
@@ -59,6 +65,26 @@ class Work:
     def settings(self) -> Entries:
         """By name what was chosen for all lessons: `profile`, with choice."""
         return self._read("settings")
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<16} {count:>3}  {about}" for name, count, about in self._rows())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align:left">{name}</th><td>{count}</td>'
+            f'<td style="text-align:left">{html.escape(about)}</td></tr>'
+            for name, count, about in self._rows()
+        )
+        names = ("file", "entries", "what it keeps")
+        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in names)
+        return (
+            f"<table><caption>Your folder {FOLDER}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+    def _rows(self) -> list[tuple[str, int, str]]:
+        return [(f"{kind}.json", len(self._read(kind)), about) for kind, about in KINDS.items()]
 
     def save(self, kind: str, key: str, value: dict[str, Any]) -> None:
         """Keep one entry, in place of an earlier one of that key; all other entries stay, also those written meanwhile.

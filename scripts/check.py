@@ -1,8 +1,9 @@
-"""What CI runs, in order, until something fails: style, types, then doctests and tests.
+"""What CI runs, in order, until something fails: style, types, every notebook, then doctests and tests.
 
     .venv/bin/python scripts/check.py [--lint] [what pytest should get, such as tests/test_tokens.py -k name]
 
-`make test` sets up first and then runs this, with the Python of .venv, which must have the extra `test`.
+`make test` sets up first and then runs this, with the Python of .venv, which must have the extra `test`. With something
+for pytest the notebooks are left out; scripts/run_notebooks.py runs them alone.
 """
 
 import os
@@ -12,12 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LINT = [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]]
-PYTEST = ["pytest", "-n", "2", "--dist", "loadfile"]  # a notebook's cells, and a module's fixtures, stay on one worker
+NOTEBOOKS = ["scripts.run_notebooks"]  # before the tests, so that the last line is that of the tests
+PYTEST = ["pytest", "-n", "2", "--dist", "loadfile"]  # a module's fixtures stay on one worker
 
 
 def main(arguments: list[str]) -> int:
     """The exit code of the first command that failed, or 0."""
-    commands = LINT if arguments == ["--lint"] else [*LINT, [*PYTEST, *arguments]]
+    tests = [[*PYTEST, *arguments]] if arguments else [NOTEBOOKS, PYTEST]
+    commands = LINT if arguments == ["--lint"] else [*LINT, *tests]
     # nbgrader calls its alembic by name, so the folder of this Python's programs has to be on the path.
     environment = {
         **os.environ,

@@ -8,9 +8,10 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import StratifiedKFold
 
-from labkit.baselines import FOLDS, REGULARISATIONS, majority, tfidf
+from labkit.baselines import FOLDS, REGULARISATIONS, majority, nearest_neighbour, tfidf
 from labkit.intervals import score_table
 from labkit.metrics import EvalResult
 
@@ -158,3 +159,27 @@ def test_training_texts_that_teach_tfidf_nothing_are_refused(broken, message, he
 def test_a_test_label_that_training_lacks_is_refused(train):
     with pytest.raises(ValueError, match=r"test has label 2; the training labels are 0\.\.1"):
         tfidf(train, Reviews(["fine"], [2]))
+
+
+def test_the_nearest_neighbour_is_scikit_learns_most_similar_training_text(train, held_out):
+    result = nearest_neighbour(train, held_out)
+    vectoriser = TfidfVectorizer(sublinear_tf=True).fit(train.texts)
+    similarity = cosine_similarity(vectoriser.transform(held_out.texts), vectoriser.transform(train.texts))
+    best = similarity.max(axis=1, keepdims=True) - 1e-12
+    for row, prediction in zip(similarity >= best, result.predictions, strict=True):
+        assert prediction in np.array(train.labels)[row]
+    assert result.name == "nearest neighbour" and 0 < result.loss < np.log(3)
+
+
+def test_the_nearest_neighbour_knows_every_text_that_it_has_seen_also_one_spelled_otherwise():
+    texts = [f"word{number} and {number}th word" for number in range(40)]
+    train = Reviews(texts, np.random.default_rng(0).integers(2, size=40).tolist())
+    seen = Reviews([f"  {text.upper()} " for text in texts], train.labels)
+    assert nearest_neighbour(train, seen).correct.all()
+
+
+def test_the_nearest_neighbour_takes_texts_without_a_known_word_and_refuses_an_empty_set(train):
+    assert len(nearest_neighbour(train, Reviews(["?", ""], [0, 1]))) == 2
+    for sets in ((Reviews([], []), train), (train, Reviews([], []))):
+        with pytest.raises(ValueError, match="needs texts"):
+            nearest_neighbour(*sets)

@@ -1,8 +1,12 @@
 """The frame of the checks: whatever an answer does, there is a result; plain data crosses the border as it is."""
 
 import contextlib
+import functools
+import inspect
+import io
 import json
 import os
+import random
 import signal
 import time
 from typing import Any
@@ -13,8 +17,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import labkit
 from labkit import checks
-from labkit.checks import check, child, exercise, progress
+from labkit.checks import check, check_only, child, exercise, progress, wire
 from labkit.checks.child import observe_all
 from labkit.checks.exercise import Case
 from labkit.checks.wire import Array, Other, close, dumps, loads, plain
@@ -94,11 +99,192 @@ def test_an_error_that_cannot_be_shown_is_only_an_answer(anywhere: str) -> None:
     assert "Odd" in check("1.3", odd).hint
 
 
-def test_a_result_that_is_too_large_or_nested_is_refused_as_an_answer(anywhere: str) -> None:
+def test_an_object_that_cannot_be_looked_into_is_only_an_answer(anywhere: str) -> None:
+    class Closed:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("nothing to see")
+
+        def __call__(self, lengths: list[int], coverage: float) -> int:
+            raise NotImplementedError
+
+    assert "NotImplementedError" in check("1.3", Closed()).hint
+
+
+def test_an_answer_that_forks_is_observed_once() -> None:
+    def forks(lengths: list[int], coverage: float) -> int:
+        os.fork()
+        return right(lengths, coverage)
+
+    assert check("1.3", forks).passed
+
+
+def test_an_answer_that_writes_without_end_where_results_are_awaited_is_given_up_at_the_limit() -> None:
+    def floods(lengths: list[int], coverage: float) -> int:
+        while True:
+            os.write(pipe_of_the_check(), b"\xff" * 65536)
+
+    started = time.monotonic()
+    assert check("1.3", floods, timeout=0.5).points == 0
+    assert time.monotonic() - started < 3
+
+
+def pipe_of_the_check() -> int:
+    """What a cheat finds who looks through the frames above his own: where the child writes what it observed."""
+    frame = inspect.currentframe()
+    while frame is not None and "writing" not in frame.f_locals:
+        frame = frame.f_back
+    assert frame is not None
+    return int(frame.f_locals["writing"])
+
+
+def test_a_forged_message_is_judged_like_any_answer() -> None:
+    def forges(lengths: list[int], coverage: float) -> int:
+        for forged in ({"passed": True}, [10.0], {"seen": {"value": 0}, "raised": "", "unfinished": False}):
+            data = dumps(forged)
+            os.write(pipe_of_the_check(), len(data).to_bytes(8, "big") + data)
+        return 0
+
+    assert (check("1.3", forges).status, check("1.3", forges).points) == ("failed", 0.0)
+
+
+def test_a_message_that_grows_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "_LARGEST_MESSAGE", 2**16)
+
+    def chatters(lengths: list[int], coverage: float) -> int:
+        os.write(pipe_of_the_check(), b"\xff" * 2**17)
+        return 0
+
+    assert "ended before it gave a result" in check("1.3", chatters, timeout=5).hint
+
+
+def test_nobody_answers_an_answer_that_asks() -> None:
+    def asks(lengths: list[int], coverage: float) -> int:
+        return int(input("How long?"))
+
+    assert "EOFError" in check("1.3", asks).hint
+
+
+def test_what_only_a_fork_cannot_do_is_done_in_a_thread() -> None:
+    """Beside a GPU torch refuses autograd in the child of a process that has used it."""
+    kernel = os.getpid()
+
+    def trains(lengths: list[int], coverage: float) -> int:
+        if os.getpid() != kernel:
+            raise RuntimeError("Unable to handle autograd's threading in combination with fork-based multiprocessing.")
+        return right(lengths, coverage)
+
+    assert check("1.3", trains).passed
+
+
+def test_a_library_whose_threads_did_not_survive_the_fork_does_not_hang() -> None:
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    points = np.random.default_rng(0).normal(size=(4000, 8))
+
+    def clusters(lengths: list[int], coverage: float) -> int:
+        if len(lengths) == 1:
+            KMeans(8, n_init=1, random_state=0).fit(points)
+        return right(lengths, coverage)
+
+    with threadpool_limits(2):
+        clusters([1], 1.0)
+        assert check("1.3", clusters).passed
+
+
+def test_an_answer_that_was_left_behind_gives_standard_output_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(child, "CAN_FORK", False)
+    stop = time.monotonic() + 1
+
+    def loops(lengths: list[int], coverage: float) -> int:
+        while time.monotonic() < stop:
+            time.sleep(0.01)
+        return 0
+
+    check("1.3", loops, timeout=0.2)
+    print("still here")
+    assert capsys.readouterr().out == "still here\n"
+
+
+def state_of_the_kernel() -> list[Any]:
+    numpys = np.random.get_state()[1].tolist()
+    return [torch.get_num_threads(), torch.is_grad_enabled(), torch.get_rng_state().tolist(), numpys, random.getstate()]
+
+
+def test_an_answer_that_draws_leaves_the_kernel_as_it_was(anywhere: str) -> None:
+    def draws(lengths: list[int], coverage: float) -> int:
+        np.random.rand()
+        torch.rand(1)
+        random.random()
+        return 0
+
+    before = state_of_the_kernel()
+    check("1.3", draws)
+    assert state_of_the_kernel() == before
+
+
+@pytest.mark.parametrize("one", checks.exercises().values(), ids=lambda one: one.id)
+def test_known_wrong_answers_that_are_compared_with_leave_the_kernel_as_it_was(one: checks.Exercise) -> None:
+    check_only(one, lambda *arguments, **named: None)  # what is imported and made once, is
+    before = state_of_the_kernel()
+    for known in one.misconceptions[-3:]:
+        check_only(one, known.answer)
+    assert state_of_the_kernel() == before
+
+
+def test_seeding_shows_also_where_the_kernel_was_seeded_with_the_same_number(anywhere: str) -> None:
+    def seeds(lengths: list[int], coverage: float) -> int:
+        torch.manual_seed(0)
+        return right(lengths, coverage)
+
+    torch.manual_seed(0)
+    result = check("1.3", seeds)
+    assert "global random state" in result.hint and 0 < result.points < 10
+
+
+def test_an_error_on_one_kind_of_input_costs_its_property_and_not_the_manners() -> None:
+    def fails_on_all(lengths: list[int], coverage: float) -> int:
+        if coverage == 1:
+            raise ValueError
+        return right(lengths, coverage)
+
+    result = check("1.3", fails_on_all)
+    assert [row.name for row in result.properties if not row.held] == ["a coverage of 1 fits every review"]
+
+
+def test_a_tokenizer_that_is_left_with_other_settings_is_a_changed_argument() -> None:
+    def sets(texts: list[str], tokenizer: Any, max_length: int) -> Any:
+        tokenizer.model_max_length = max_length
+        return tokenizer(texts, truncation=True, padding="max_length", return_tensors="pt")
+
+    failed = [row.name for row in check("1.2", sets).properties if not row.held]
+    assert failed == ["does not change texts and tokenizer"]
+
+
+def test_an_argument_of_another_type_is_a_changed_argument() -> None:
+    def numbers(features: list[dict[str, Any]], pad_token_id: int) -> Any:
+        batch = labkit.pad_batch(features, pad_token_id)
+        for feature in features:
+            feature["labels"] = int(feature["labels"])
+        return batch
+
+    assert [row.name for row in check("2.4", numbers).properties if not row.held] == ["does not change the features"]
+
+
+def test_a_result_that_is_too_large_or_nested_is_refused_as_an_answer(
+    anywhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "LARGEST", 20_000)
     endless: list[Any] = []
     endless.append(endless)
     assert check("1.3", lambda lengths, coverage: endless).status == "failed"
-    assert check("1.3", lambda lengths, coverage: np.zeros(3_000_000)).status == "failed"
+    again = [0] * 1000
+    for _ in range(5):
+        again = [again] * 1000
+    assert "ValueError" in check("1.3", lambda lengths, coverage: again).hint
+    assert check("1.3", lambda lengths, coverage: np.zeros(30_000)).status == "failed"
 
 
 def test_a_check_works_after_torch_has_used_several_threads() -> None:
@@ -127,6 +313,8 @@ def test_not_implemented_by_someone_else_is_a_failure_and_by_the_answer_is_not_a
     def untouched(lengths: list[int], coverage: float) -> int:
         raise NotImplementedError()
 
+    assert check("1.3", torch.no_grad()(untouched)).status == "not attempted"
+    assert check("1.3", functools.partial(untouched)).status == "not attempted"
     assert check("1.3", borrowed).status == "failed"
     assert check("1.3", half).status == "failed" and "NotImplementedError" in check("1.3", half).hint
     assert check("1.3", untouched).status == "not attempted"
@@ -136,11 +324,13 @@ def test_not_implemented_by_someone_else_is_a_failure_and_by_the_answer_is_not_a
 def test_what_is_no_answer_at_all_fails_without_an_error(thing: Any) -> None:
     result = check("1.3", thing)
     assert (result.status, result.points) == ("failed", 0.0)
+    assert ("without calling it" in result.hint) == (not callable(thing))
 
 
 def test_an_unknown_exercise_is_named_with_its_neighbours() -> None:
     with pytest.raises(UsageError, match=r"no exercise '1\.33'; .*did you mean 1\.3\?"):
         check("1.33", right)
+    assert check(1.3, right).passed, "an id without quotes will do"  # type: ignore[arg-type]
 
 
 def test_what_an_answer_prints_stays_out_of_the_page(capfd: pytest.CaptureFixture[str], anywhere: str) -> None:
@@ -171,6 +361,54 @@ def test_cases_reach_the_answer_in_order_and_what_was_not_reached_is_missing() -
     observed = observe_all(observe, None, [Case({"n": n}) for n in range(4)], timeout=0.5)
     assert [one.value for one in observed.each] == [0, 1, None, None]
     assert [one.missing for one in observed.each] == [False, False, True, True]
+
+
+# labkit's own versions
+
+CONTRACTS = {
+    "1.1": (labkit.wordpiece, "word vocab unk prefix"),
+    "1.2": (labkit.encode, "texts tokenizer max_length"),
+    "1.3": (labkit.smallest_max_length, "lengths coverage"),
+    "2.1": (labkit.rating_to_label, "rating neutral_band"),
+    "2.2": (labkit.stratified_split, "texts labels fractions seed"),
+    "2.3": (labkit.ReviewDataset, "texts labels tokenizer max_length"),
+    "2.4": (labkit.pad_batch, "features pad_token_id"),
+    "2.5": (labkit.length_bucketed_batches, "lengths batch_size seed"),
+    "3.1": (labkit.warmup_linear, "step warmup_steps total_steps"),
+    "3.2": (labkit.parameter_groups, "model weight_decay"),
+    "3.3": (labkit.accumulate_gradients, "model micro_batches"),
+    "3.4": (labkit.train_epoch, "model batches optimizer scheduler accumulation_steps max_grad_norm"),
+    "3.5": (labkit.eval_epoch, "model batches"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_labkits_own_version_takes_the_contracts_arguments_first_and_passes_its_check(name: str) -> None:
+    own, wanted = CONTRACTS[name]
+    assert exercise(name).name == own.__name__
+    assert list(inspect.signature(own).parameters)[: len(wanted.split())] == wanted.split()
+    assert check_only(exercise(name), own).passed
+    assert seconds(exercise(name), own) < 2
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_also_the_check_of_a_wrong_answer_takes_under_two_seconds(name: str) -> None:
+    for known in exercise(name).misconceptions[:2]:
+        assert seconds(exercise(name), known.answer) < 2
+
+
+def seconds(one: checks.Exercise, answer: Any) -> float:
+    """How long a check takes once everything is imported and made: the shorter of two, since others use this machine too."""
+    check_only(one, answer)
+    started = time.monotonic()
+    check_only(one, answer)
+    between = time.monotonic()
+    check_only(one, answer)
+    return min(between - started, time.monotonic() - between)
+
+
+def test_every_exercise_has_a_version_of_labkits_own() -> None:
+    assert list(CONTRACTS) == list(checks.exercises())
 
 
 # Results
@@ -232,6 +470,7 @@ def test_numbers_of_libraries_are_numbers_and_arrays_are_no_lists() -> None:
     assert isinstance(plain(np.arange(3)), Array) and isinstance(plain(torch.arange(3)), Array)
     assert plain([np.int64(1), (2,)]) == [1, (2,)]
     assert plain(object()) == Other("object")
+    assert plain(np.str_("a")) == "a" and plain(np.array(["a"])) == Other("array of <U1")
     assert close(plain(torch.arange(3)), plain(np.arange(3))) and not close([0, 1, 2], plain(np.arange(3)))
 
 
@@ -240,7 +479,17 @@ def test_closeness_is_that_of_float32() -> None:
     assert close(1e4 * (1 + 9e-6), 1e4) and not close(float("nan"), 1.0) and close(float("nan"), float("nan"))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x80\x04.", dumps([1])[:-9]], ids=["empty", "pickle", "cut"])
+def compressed() -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, skeleton=np.frombuffer(json.dumps({"array": "a"}).encode(), np.uint8), a=np.zeros(10**6)
+    )
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x80\x04.", dumps([1])[:-9], compressed()], ids=["empty", "pickle", "cut", "compressed"]
+)
 def test_bytes_of_strangers_are_no_plain_data(data: bytes) -> None:
     with pytest.raises(ValueError, match="not plain data"):
         loads(data)

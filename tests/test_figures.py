@@ -16,18 +16,30 @@ from labkit.figures import (
     OTHER_COLOURS,
     _course,
     alt_text,
+    batching_costs_figure,
     confusion_matrix_figure,
+    journey_figure,
     learning_curves,
+    length_costs_figure,
     model_colours,
+    new_words_figure,
+    padding_waste_figure,
+    rater_agreement_figure,
+    rater_votes,
+    rating_histogram,
+    reading_time_figure,
     reliability_diagram,
     review_lengths,
     roc_curve_figure,
     to_html,
     to_png_bytes,
     to_svg,
+    word_effects,
 )
 from labkit.intervals import proportion_interval, score_table
 from labkit.metrics import EvalResult
+from labkit.serving import WordEffects
+from labkit.tokens import length_costs
 
 
 @dataclass(frozen=True)
@@ -54,11 +66,28 @@ def make_result(n: int = 80, name: str = "MiniLM", seed: int = 0) -> EvalResult:
     return EvalResult.from_logits(labels, np.stack([-evidence, evidence], axis=1), name)
 
 
+def make_effects(words: str = "this film is not good", effects: tuple[float, ...] = ()) -> WordEffects:
+    values = np.array(effects or (0.01, -0.02, 0.0, 0.79, -0.3))
+    return WordEffects("negative", 0.9, words.split(), values)
+
+
+STATIONS = [("review", "a slow film " * 9, "lesson 02"), ("tokens", "a slow $film$", "lesson 01"), ("verdict", "", "")]
+COSTS = {"fixed": 6.0, "buckets": 2.0}
 FIGURES = {
     "learning_curves": lambda ax=None: learning_curves(make_history(), ax),
     "confusion_matrix": lambda ax=None: confusion_matrix_figure(make_result(), ax),
     "reliability": lambda ax=None: reliability_diagram(make_result(), ax),
+    "ratings": lambda ax=None: rating_histogram([-2, -1.9, 0.1, 2.1], ax, neutral_band=0.5),
+    "votes": lambda ax=None: rater_votes([-3, 1, 1, 4], ax, text="It costs $5 and $6. " * 12),
+    "agreement": lambda ax=None: rater_agreement_figure([-3.9, 0.2, 1.2], [1, 0.4, 0.9], ax, neutral_band=0.5),
+    "padding waste": lambda ax=None: padding_waste_figure({"fixed": 0.8, "dynamic": 0.5, "packed": 0.0}, ax),
+    "batching costs": lambda ax=None: batching_costs_figure({"fixed": 800, "buckets": 200}, COSTS, ax, name="MiniLM"),
     "lengths": lambda ax=None: review_lengths([3, 9, 40, 200], 128, ax),
+    "length_costs": lambda ax=None: length_costs_figure(length_costs([3, 9, 40, 200]), ax, name="long reviews"),
+    "reading_time": lambda ax=None: reading_time_figure({32: 0.1, 64: 0.21, 256: 1.3}, ax, texts=32),
+    "new_words": lambda ax=None: new_words_figure([10, 100, 1000], [0.5, 0.3, 0.12], ax),
+    "word_effects": lambda ax=None: word_effects(make_effects(), ax),
+    "journey": lambda ax=None: journey_figure(STATIONS, ax),
     "roc": lambda ax=None: roc_curve_figure([make_result(), make_result(name="TF-IDF", seed=1)], ax),
 }
 every_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES.keys())
@@ -142,7 +171,7 @@ def test_nothing_that_is_written_overlaps_or_leaves_the_figure(draw, gallery):
         if min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
     ]
     written = [ax._left_title, ax.xaxis.label, ax.yaxis.label, *ticks]
-    boxes = [text.get_window_extent() for text in written]
+    boxes = [text.get_window_extent() for text in written if text.get_text()]
     for index, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[index + 1 :])
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
@@ -336,3 +365,117 @@ def test_the_words_of_the_lengths_give_median_longest_and_share():
 def test_no_lengths_are_refused(lengths):
     with pytest.raises(ValueError, match="n >= 1"):
         review_lengths(lengths, 128)
+
+
+# --- lessons 00 and 01 --------------------------------------------------------------------------------------------
+
+
+def test_every_word_has_a_bar_as_long_as_its_effect_on_one_scale_for_all_texts():
+    effects = make_effects()
+    ax = word_effects(effects)
+    assert [bar.get_width() for bar in ax.patches] == effects.effects.tolist()
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(effects.words)
+    assert ax.get_xlim() == word_effects(make_effects(effects=(0.9, 0.1, 0.0, 0.0, 0.0))).get_xlim()
+    assert "not +0.79, good -0.30" in alt_text(ax)
+    assert len({bar.get_facecolor() for bar in ax.patches}) == 2
+
+
+def test_of_too_many_words_the_strongest_are_drawn_in_their_order():
+    ax = word_effects(make_effects("a b c d e", (0.1, -0.9, 0.2, 0.5, 0.0)), most=3)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "c", "d"]
+    assert "the strongest 3 of 5 words" in title(ax)
+
+
+def test_a_word_of_a_hundred_letters_leaves_room_for_the_bars():
+    ax = word_effects(make_effects("w" * 100 + " b", (0.1, -0.9)))
+    assert ax.get_yticklabels()[0].get_text() == "w" * 23 + "…" and ax.get_position().width > 0.4
+
+
+def test_the_lines_of_the_length_costs_are_the_costs():
+    costs = length_costs([3, 9, 40, 200], [8, 64, 512])
+    ax = length_costs_figure(costs, name="films")
+    drawn = {label: line.get_ydata().tolist() for label, line in lines(ax).items()}
+    assert drawn == {
+        "places that are padding": costs.padding.tolist(),
+        "tokens that are cut away": costs.cut_tokens.tolist(),
+    }
+    assert "on films" in title(ax) and f"at 8 {costs.cut_tokens[0]:.1%} of the tokens are cut" in alt_text(ax)
+
+
+def test_the_bars_of_the_reading_times_are_the_seconds_and_their_ratio():
+    ax = reading_time_figure({32: 0.1, 64: 0.2, 256: 1.5}, texts=32)
+    assert [bar.get_height() for bar in ax.patches] == [0.1, 0.2, 1.5]
+    assert title(ax) == "32 texts: 15.0 times as long at 256 as at 32"
+
+
+def test_the_line_of_the_new_words_is_the_shares_and_its_end_the_title():
+    ax = new_words_figure([10, 1000], [0.5, 0.12])
+    assert ax.get_lines()[0].get_ydata().tolist() == [0.5, 0.12]
+    assert title(ax) == "After 1,000 reviews 12.0% of the words are still new"
+    assert "50.0% after 10" in alt_text(ax)
+
+
+def test_the_journey_names_every_station_whole_in_words_and_shortened_in_the_picture():
+    ax = journey_figure(STATIONS)
+    drawn = [text.get_text() for text in ax.texts]
+    assert all(name in drawn and f"{name}: {seen} ({lesson})" in alt_text(ax) for name, seen, lesson in STATIONS)
+    assert "a slow film " * 5 + "a…" in drawn and r"a slow \$film\$" in drawn
+
+
+# --- ratings ------------------------------------------------------------------------------------------------------
+
+
+def test_every_rating_stands_once_in_the_histogram_in_the_colour_of_its_label():
+    ratings = np.random.default_rng(0).uniform(-4, 4, 300).round(1)  # 0.5 and -0.5 are among them
+    ax = rating_histogram([*ratings, 4.0, -4.0], neutral_band=0.5)
+    negative, neutral, positive = (part.get_data() for part in ax.patches)
+    assert positive.values.sum() - positive.baseline.sum() == np.sum(ratings >= 0.5) + 1
+    assert negative.values.sum() - negative.baseline.sum() == np.sum(ratings <= -0.5) + 1
+    middles = (neutral.edges[1:] + neutral.edges[:-1]) / 2
+    assert set(np.abs(middles[neutral.values > neutral.baseline])) <= {0.125, 0.375}
+    assert np.all(negative.values[middles > -0.5] == 0) and positive.values.sum() == 302
+    assert "302 mean ratings from -4 to 4" in alt_text(ax)
+    with pytest.raises(ValueError, match="n >= 1"):
+        rating_histogram([], neutral_band=0.5)
+
+
+def test_the_words_of_a_vote_count_its_people_and_say_the_whole_text():
+    text = "A film $100 long. " * 20
+    ax = rater_votes([-3, 1, 1, 4], text=text)
+    assert alt_text(ax) == f"Of 4 people 1 gave -3, 2 gave +1, 1 gave +4; mean +0.75. The text: {text}"
+    assert [bar.get_height() for bar in ax.patches] == [0, 1, 0, 0, 0, 2, 0, 0, 1]
+    assert "A film" in title(ax) and "$" not in title(ax).replace(r"\$", "")  # a pair would be read as a formula
+    assert lines(ax)["mean +0.75"].get_xdata() == [0.75, 0.75]
+    with pytest.raises(ValueError, match="nobody rated"):
+        rater_votes([], text="")
+
+
+def test_agreement_is_drawn_as_the_mean_of_each_half_point_and_said_inside_and_outside_the_band():
+    ax = rater_agreement_figure([-4, 0.1, 0.2, 0.6, 4], [1, 0.2, 0.4, 0.7, 0.9], neutral_band=0.5)
+    drawn = lines(ax)["people on the side of the mean"].get_xydata()
+    assert drawn == pytest.approx(np.array([[-3.75, 1], [0.25, 0.3], [0.75, 0.7], [3.75, 0.9]]))
+    assert "On the side of the mean: inside the band 30%, outside 87%. By mean" in alt_text(ax)
+    assert (
+        "inside" not in alt_text(rater_agreement_figure([2.0], [1.0], neutral_band=0.5)).split(". By mean")[0].lower()
+    )
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+
+def test_tokens_and_padding_fill_each_bar_to_the_whole():
+    ax = padding_waste_figure({"fixed": 0.8, "packed": 0.0})
+    tokens, padding = ax.containers[:2]
+    assert [bar.get_width() for bar in tokens] == pytest.approx([0.2, 1.0])
+    assert [bar.get_x() + bar.get_width() for bar in padding] == pytest.approx([1.0, 1.0])
+    assert alt_text(ax) == "Share of all places that padding fills: fixed 80.0%, packed 0.0%."
+
+
+def test_costs_of_batching_are_shares_of_the_first_way_s():
+    ax = batching_costs_figure({"fixed": 800, "buckets": 200}, COSTS, name="MiniLM")
+    places, seconds = ax.containers
+    assert [bar.get_width() for bar in places] == [1, 0.25]
+    assert [bar.get_width() for bar in seconds] == pytest.approx([1, 1 / 3])
+    assert "fixed computes 4.0 times the places of buckets and takes 3.0 times as long" in alt_text(ax)
+    with pytest.raises(ValueError, match="wanted the same ways"):
+        batching_costs_figure({"fixed": 1}, COSTS, name="MiniLM")

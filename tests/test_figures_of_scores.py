@@ -10,6 +10,7 @@ from predicting import make_result
 
 from labkit.behaviour import behaviour_tests, check_behaviour
 from labkit.calibration import abstention_curve
+from labkit.ceiling import NoCeiling, human_ceiling
 from labkit.false_alarms import false_alarm_rates
 from labkit.figures import (
     abstention_figure,
@@ -27,7 +28,6 @@ from labkit.figures import (
 from labkit.folds import CrossValidation, Repetition, SeedSpread
 from labkit.intervals import score_table
 from labkit.metrics import EvalResult, best_f1_threshold, precision_recall_f1
-from labkit.raters import NoCeiling, human_ceiling
 
 REPETITIONS = tuple(Repetition(f"fold {i}", make_result(n=50, seed=i), 200, 0, 1.0) for i in range(3))
 FOLDS = CrossValidation("MiniLM", "reviews", REPETITIONS)

@@ -31,8 +31,10 @@ from labkit.reviews import (
     leaks,
     load_corpus,
     normalise,
+    plant_copies,
     rating_to_label,
     read_reviews,
+    sample_corpus,
     sample_reviews,
     split_reviews,
     stratified_split,
@@ -590,6 +592,32 @@ def test_the_real_movie_reviews_are_balanced_and_split_without_leaks(movie_revie
     assert [len(part) / len(movie_reviews) for part in vars(splits).values()] == pytest.approx(
         [0.8, 0.1, 0.1], abs=0.01
     )
+
+
+@law
+@given(seeds, st.floats(0, 1))
+def test_planted_copies_are_copies_to_our_splits_and_no_new_texts(seed, share):
+    reviews = make_reviews(40, copies=0)
+    reviews = dataclasses.replace(reviews, texts=[f"{text} Straße" for text in reviews.texts])
+    planted = plant_copies(reviews, share, seed)
+    assert len(planted) == 40 + round(40 * share)
+    assert [*planted.texts[:40]] == [*reviews.texts] and len(set(planted.ids)) == len(planted)
+    labels = {normalise(text): label for text, label in zip(reviews.texts, reviews.labels, strict=True)}
+    copied = [(normalise(text), label) for text, label in zip(planted.texts[40:], planted.labels[40:], strict=True)]
+    assert all(labels[text] == label for text, label in copied) and len(set(copied)) == len(copied)
+
+
+def test_some_planted_copies_are_spelled_otherwise_and_a_seed_gives_them_again():
+    reviews = make_reviews(100, copies=0)
+    planted = plant_copies(reviews, 0.5, seed=3)
+    assert 0 < len(set(planted.texts[100:]) - set(reviews.texts)) < 50
+    assert planted.texts == plant_copies(reviews, 0.5, seed=3).texts != plant_copies(reviews, 0.5, seed=4).texts
+
+
+def test_a_corpus_shows_its_size_and_not_its_texts():
+    corpus = Corpus("made", ["a", "b"], ["fine", "dull"], np.array([2.0, -2.0]), [[1, 3], [-2, -2, -2]])
+    assert repr(corpus) == "Corpus(made: 2 texts, each rated by 2 to 3 people)"
+    assert repr(sample_corpus()).endswith("mean ratings only)")
 
 
 # The written sample

@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from labkit.errors import UsageError
-from labkit.tokens import TRUNCATIONS, TokenizerError, encode, load_tokenizer, pad, special_ids, tokenize
+from labkit.tokens import (
+    TRUNCATIONS,
+    TokenizerError,
+    encode,
+    length_costs,
+    load_tokenizer,
+    new_word_shares,
+    pad,
+    special_ids,
+    tokenize,
+    wordpiece,
+    words_of,
+)
 
 law = settings(max_examples=40, deadline=None)
 words = st.sampled_from(
@@ -188,3 +200,32 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(tiny_folder, tmp_path, conte
         load_tokenizer(tmp_path)
     assert str(refused.value).startswith(f"{tmp_path}: the tokenizer cannot be read (")
     assert str(refused.value).count("\n") == 0
+
+
+# Words, and what a max_length costs
+
+
+@law
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+def test_the_pieces_of_a_text_are_the_wordpieces_of_its_words(tiny_world, text):
+    vocab = tiny_world.tokenizer.get_vocab()
+    pieces = [piece for word in words_of([text], tiny_world.tokenizer) for piece in wordpiece(word, vocab)]
+    assert pieces == tiny_world.tokenizer.tokenize(text)
+
+
+def test_a_word_is_new_until_a_text_with_it_has_been_read(tiny_world):
+    read, new = ["a good film", "The dull STORY"], ["Good story!", "a story"]
+    assert new_word_shares(read, new, [0, 1, 2], tiny_world.tokenizer) == [1.0, 3 / 5, 1 / 5]
+
+
+@law
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=30))
+def test_what_a_max_length_costs_is_what_encoding_to_it_loses_and_fills_up(lengths):
+    limits = [3, 8, 100, 600]
+    costs = length_costs(lengths, limits)
+    for place, limit in enumerate(limits):
+        kept = sum(min(length, limit) for length in lengths)
+        assert costs.cut_texts[place] == pytest.approx(sum(length > limit for length in lengths) / len(lengths))
+        assert costs.cut_tokens[place] == pytest.approx(1 - kept / sum(lengths))
+        assert costs.padding[place] == pytest.approx(1 - kept / (limit * len(lengths)))
+    assert costs.cut_tokens[-1] == pytest.approx(0)

@@ -87,3 +87,12 @@ def test_a_value_that_json_cannot_hold_changes_nothing(tmp_path: Path, value: di
 def test_an_unknown_kind_is_named_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="did you mean checks"):
         Work(tmp_path).save("check", "1.1", {})
+
+
+def test_the_folder_shows_how_much_is_kept_in_each_file(tmp_path: Path) -> None:
+    Work(tmp_path).save("predictions", "a", {"choice": "<b>"})
+    Work(tmp_path).save("predictions", "b", {"choice": "c"})
+    rows = [line.split()[:2] for line in str(Work(tmp_path)).splitlines()]
+    assert rows == [["predictions.json", "2"], ["reflections.json", "0"], ["checks.json", "0"], ["settings.json", "0"]]
+    page = Work(tmp_path)._repr_html_()
+    assert "predictions.json</th><td>2</td>" in page and "<b>" not in page

@@ -62,10 +62,21 @@ def nothing_to_call(cases: Sequence[Case]) -> Observations:
 
 def observe_one(observe: Observe, answer: Any, inputs: Mapping[str, Any]) -> Observation:
     """Run the answer on one case, here; whatever it raises is part of what is observed."""
+    with _silence():
+        return _observed(observe, answer, inputs)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Neither prints nor warnings of an answer reach the page. They are put off for all threads."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _observed(observe: Observe, answer: Any, inputs: Mapping[str, Any]) -> Observation:
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Observation(observe(answer, inputs))
+        return Observation(observe(answer, inputs))
     except BaseException as error:
         return Observation({}, raised=_described(error), unfinished=_is_unfinished(error, answer))
 
@@ -126,8 +137,9 @@ def _in_child(observe: Observe, answer: Any, cases: Sequence[Case], timeout: flo
     import torch  # noqa: F401 (here, so that no child spends its time on it)
 
     reading, writing = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError, OSError):  # closed by somebody: nothing can be written twice then
+            stream.flush()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, for a fork beside threads
         child = os.fork()
@@ -262,14 +274,13 @@ def _in_thread(observe: Observe, answer: Any, cases: Sequence[Case], timeout: fl
 
     def work() -> None:
         for case in cases:
-            message = _packed(_as_plain(observe_one(observe, answer, case.inputs)))
+            message = _packed(_as_plain(_observed(observe, answer, case.inputs)))
             if enough.is_set():
                 return
             found.append(_observation(message))
 
     thread = threading.Thread(target=work, daemon=True)
-    # One that is left behind would keep standard output and the warnings to itself: here they are given back.
-    with contextlib.redirect_stdout(sys.stdout), warnings.catch_warnings():
+    with _silence():  # here and not in the thread, which may be left behind and never give standard output back
         thread.start()
         thread.join(timeout)
     enough.set()

@@ -5,13 +5,23 @@ it is no grading: a notebook may claim any points.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.course.notebooks import Notebook, NotebookError, exercise_of, read_notebook, without_hidden_tests
+from labkit.course.build import POINTS
+from labkit.course.copies import RECORD
+from labkit.course.notebooks import (
+    Notebook,
+    NotebookError,
+    answered_in,
+    exercise_of,
+    read_notebook,
+    without_hidden_tests,
+)
 from labkit.course.running import CELL_SECONDS, run_notebook
 from labkit.errors import UsageError
 from labkit.work import FOLDER, course_folder
@@ -73,14 +83,14 @@ def refuse_strangers(paths: Sequence[Path], trust: bool) -> None:
     if not paths:
         raise UsageError("nothing to check; wanted one notebook or more")
     own = course_folder().resolve()
-    is_own_folder = (own / FOLDER).is_dir()
+    is_own_folder = (own / FOLDER / RECORD).is_file()  # a .labkit alone may be what somebody's notebook left
     for path in paths:
         if not path.is_file() or path.suffix != ".ipynb":
             raise UsageError(f"{path}: no such notebook; wanted a file NAME.ipynb")
         if not trust and not (is_own_folder and path.resolve().is_relative_to(own)):
             raise UsageError(
-                f"{path} is not in your own course folder, and checking it runs its code with all your rights; "
-                "read it first, then add --trust"
+                f"{path} is not in the copy of the course in which you are, and checking it runs its code with all your "
+                "rights: go into your own copy first; or, for somebody else's, read it and add --trust"
             )
 
 
@@ -98,12 +108,15 @@ def check_notebook(path: Path, cell_seconds: int = CELL_SECONDS) -> Checked:
 
 
 def results(notebook: Notebook) -> Iterable[Row]:
-    """The results that an executed notebook shows, by exercise; the last of each counts, and a check without one is named."""
+    """The results that an executed notebook shows, by exercise; the last of each counts.
+
+    An exercise without one is named too, also where its check was removed.
+    """
     rows: dict[str, Row] = {}
     for cell in notebook["cells"]:
-        asked = exercise_of(cell)
+        asked = exercise_of(cell) or answered_in(cell)
         if asked:
-            rows.setdefault(asked, Row(asked, max_points=float(cell["metadata"]["nbgrader"].get("points", 0))))
+            rows.setdefault(asked, Row(asked, max_points=POINTS))
         for output in cell.get("outputs", ()):
             shown = output.get("data", {}).get(MIME)
             row = _row(shown)
@@ -121,4 +134,5 @@ def _row(shown: Any) -> Row | None:
         rows = tuple({"name": str(each["name"]), "held": bool(each["held"])} for each in facts["properties"])
     except (KeyError, TypeError, ValueError):
         return None
-    return Row(points=points, max_points=most, properties=rows, **text) if 0 <= points <= most else None
+    sane = 0 <= points <= most and math.isfinite(most)
+    return Row(points=points, max_points=most, properties=rows, **text) if sane else None

@@ -18,7 +18,7 @@ course = App(name="course", help="The notebooks: build, release and publish them
 Root = Annotated[Path | None, Parameter(help="a checkout of the course (default: the one labkit runs from)")]
 Source = Annotated[
     Path | None,
-    Parameter(name="--from", help="folder of a release (default: this one if it is a release, else the checkout)"),
+    Parameter(name="--from", help="folder of a release (default: the one in which you are, else the checkout)"),
 ]
 
 
@@ -69,8 +69,29 @@ def start(folder: Path = Path("my-course"), /, *, source: Source = None) -> int:
     from labkit.course.copies import start
 
     lessons = start(folder, source)
-    print(f"{folder}: {', '.join(lessons)}\nOpen it: jupyter lab {folder}")
+    print(f"{folder}: {', '.join(lessons)}\nOpen it: labkit course open {folder}")
     return 0
+
+
+@course.command(name="open")
+def open_copy(
+    folder: Path = Path("my-course"),
+    /,
+    *arguments: Annotated[str, Parameter(help="what JupyterLab should get", allow_leading_hyphen=True)],
+    source: Source = None,
+) -> int:
+    """Open your own copy in JupyterLab, made first where there is none."""
+    from labkit.course.copies import RECORD, is_behind, start
+    from labkit.course.running import jupyterlab
+    from labkit.work import FOLDER
+
+    if not (folder / FOLDER / RECORD).is_file():
+        print(f"your own copy: {folder}: {', '.join(start(folder, source))}", flush=True)
+    elif is_behind(folder, source):
+        print(
+            f"There is a newer release: labkit course update {folder} brings it in and keeps all your work.", flush=True
+        )
+    return jupyterlab(folder, arguments)
 
 
 @course.command

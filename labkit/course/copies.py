@@ -1,7 +1,7 @@
 """A student's own copy of the course: started from a release, updated to a newer one without losing a line.
 
-Beside the work itself (labkit.work) `.labkit/` holds course.json, the record of the release that each notebook began as,
-and backups/. How two notebooks become one is merge.py's.
+Beside the work itself (labkit.work) `.labkit/` holds course.json, the record of the release that each file began as, and
+backups/. How two notebooks become one is merge.py's.
 """
 
 import contextlib
@@ -17,13 +17,14 @@ from typing import Any
 from labkit import __version__
 from labkit.course.build import checkout
 from labkit.course.merge import merge, record
-from labkit.course.notebooks import Notebook, NotebookError, notebook_bytes, parse_notebook, read_notebook
+from labkit.course.notebooks import NotebookError, notebook_bytes, parse_notebook, read_notebook
 from labkit.errors import LabkitError, UsageError
 from labkit.files import whole_folder, write_atomically
 from labkit.work import FOLDER, KINDS
 
 RECORD = "course.json"
 MANIFEST = "release.json"
+PAGE = "README.md"  # the list of lessons, to which notebooks link
 BACKUPS = "backups"
 _FORMAT = 1
 
@@ -32,7 +33,7 @@ Records = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Updated:
-    """What an update did. changed: notebooks; notes: a sentence each; left: damaged notebooks, as they were, with why."""
+    """What an update did. changed: files; notes: a sentence each; left: damaged notebooks, as they were, with why."""
 
     changed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -46,64 +47,88 @@ class Updated:
         return "\n".join([*lines, f"backup: {self.backup}"] if self.backup else lines)
 
 
-def released_notebooks(source: Path | None) -> dict[str, bytes]:
-    """By file name, the students' notebooks of a release or a checkout.
+def released_files(source: Path | None) -> dict[str, bytes]:
+    """By name, what a copy gets of a release or a checkout: its notebooks, and the list of lessons where it has one.
 
-    source: its folder; where None the current folder if that is a release, else the checkout that labkit runs from. Raises
-    UsageError where there are none.
+    source: its folder; where None the release in which one stands, else the checkout that labkit runs from. Raises
+    UsageError where there are no notebooks, or where they are not as labkit built them.
     """
-    folder = source or (Path.cwd() if (Path.cwd() / MANIFEST).is_file() else checkout())
+    folder = source or _release_here() or checkout()
     if source is not None and not source.is_dir():
         raise UsageError(f"--from {source}: no such folder")
-    found = {path.name: path.read_bytes() for path in sorted((folder / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
-    if not found and source is None:
+    notebooks = sorted((folder / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not notebooks and source is None:
         raise UsageError(
             "this labkit was installed without notebooks; name the folder of the release with --from FOLDER"
         )
-    if not found:
+    if not notebooks:
         raise UsageError(f"--from {source}: it has no notebooks/NN_name.ipynb; wanted the folder of a release")
-    _refuse_damaged(folder, found)
-    return found
+    page = folder / "notebooks" / PAGE
+    files = {path.name: path.read_bytes() for path in [*notebooks, *([page] if page.is_file() else [])]}
+    _refuse_damaged(folder, files)
+    return files
 
 
-def _refuse_damaged(folder: Path, notebooks: Mapping[str, bytes]) -> None:
-    """Raise UsageError where a release's notebook is not the one that its manifest names; a checkout has none."""
-    if not (folder / MANIFEST).is_file():
-        return
+def _release_here() -> Path | None:
+    """The nearest folder from the current one upwards that is a release."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / MANIFEST).is_file()), None)
+
+
+def _refuse_damaged(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Raise UsageError where a file is not the one that the release's manifest names (a checkout has none), or a stranger's."""
+    if (folder / MANIFEST).is_file():
+        try:
+            listed = json.loads((folder / MANIFEST).read_bytes())["files"]
+            odd = [name for name, data in files.items() if listed.get(f"notebooks/{name}") != _hash(data)]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UsageError(
+                f"{folder / MANIFEST} is damaged; wanted the folder of a release as it was handed out"
+            ) from None
+        if odd:
+            raise UsageError(
+                f"{folder}: {', '.join(odd)} is not as it was released; wanted the folder as it was handed out"
+            )
+    for name in files:
+        if name != PAGE:
+            _refuse_without_ids(folder / "notebooks" / name, files[name])
+
+
+def _refuse_without_ids(path: Path, content: bytes) -> None:
     try:
-        listed = json.loads((folder / MANIFEST).read_bytes())["files"]
-        odd = [
-            name
-            for name, data in notebooks.items()
-            if listed.get(f"notebooks/{name}") != hashlib.sha256(data).hexdigest()
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(
-            f"{folder / MANIFEST} is damaged; wanted the folder of a release as it was handed out"
-        ) from None
-    if odd:
-        raise UsageError(
-            f"{folder}: {', '.join(odd)} is not as it was released; wanted the folder as it was handed out"
-        )
+        ids = [cell.get("id") for cell in parse_notebook(content, path)["cells"]]
+    except NotebookError as why:
+        raise UsageError(str(why)) from None
+    if not all(isinstance(name, str) for name in ids) or len(set(ids)) < len(ids):
+        raise UsageError(f"{path}: its cells have no ids of their own; wanted a notebook that labkit course build made")
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _record_of(name: str, content: bytes) -> dict[str, str]:
+    """What a later update compares with: by cell the hash of a notebook's, under the empty name that of a page."""
+    return {"": _hash(content)} if name == PAGE else record(parse_notebook(content, name))
 
 
 def start(folder: Path, source: Path | None = None) -> list[str]:
     """Make a student's own copy in a new folder; the names of its notebooks.
 
-    Raises UsageError where something is there already, or where `released_notebooks` finds none.
+    Raises UsageError where something is there already, or where `released_files` finds nothing good.
     """
     if (folder / FOLDER / RECORD).is_file():
         raise UsageError(f"{folder} is a copy of the course already; labkit course update brings it up to date")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; wanted a new folder")
-    notebooks = released_notebooks(source)
-    records = {name: record(parse_notebook(content, name)) for name, content in notebooks.items()}
+    files = released_files(source)
+    records = {name: _record_of(name, content) for name, content in files.items()}
     with contextlib.nullcontext(folder) if folder.is_dir() else whole_folder(folder.absolute()) as new:
-        for name, content in notebooks.items():
+        for name, content in files.items():
             write_atomically(new / name, content)
         (new / FOLDER).mkdir()
         _write_records(new, records)
-    return list(notebooks)
+    return [name for name in files if name != PAGE]
 
 
 def find_copy(folder: Path) -> Path:
@@ -115,6 +140,17 @@ def find_copy(folder: Path) -> Path:
     return found
 
 
+def is_behind(copy: Path, source: Path | None = None) -> bool:
+    """Whether a copy began as something else than what `released_files` gives now; never where that can give nothing."""
+    try:
+        records, released = _read_records(copy), released_files(source)
+    except UsageError:
+        if source is not None:
+            raise
+        return False
+    return any(records.get(name) != _record_of(name, content) for name, content in released.items())
+
+
 def update(folder: Path, source: Path | None = None) -> Updated:
     """Bring a newer release into a student's copy; a backup is made before anything is written.
 
@@ -124,7 +160,7 @@ def update(folder: Path, source: Path | None = None) -> Updated:
     copy = find_copy(folder)
     with _locked(copy):
         records = _read_records(copy)
-        plan, notes, left = _planned(copy, records, released_notebooks(source))
+        plan, notes, left = _planned(copy, records, released_files(source))
         changed = {name: content for name, (content, _) in plan.items() if _differs(copy / name, content)}
         newer = records | {name: recorded for name, (_, recorded) in plan.items()}
         backup = _back_up(copy) if changed or newer != records else None
@@ -138,29 +174,40 @@ def update(folder: Path, source: Path | None = None) -> Updated:
 def _planned(
     copy: Path, records: Records, released: Mapping[str, bytes]
 ) -> tuple[dict[str, tuple[bytes, dict[str, str]]], list[str], list[str]]:
-    """By notebook its new content and record; then notes, and the notebooks that cannot be read."""
+    """By file its new content and record; then notes, and the notebooks that cannot be read."""
     plan, notes, left = {}, [], []
     for name, content in released.items():
-        newer = parse_notebook(content, name)
+        merged_kind = _merged_page if name == PAGE else _merged_notebook
         try:
-            merged, said = _merged(copy / name, records.get(name, {}), newer, content)
+            merged, said = merged_kind(copy / name, records.get(name, {}), content)
         except NotebookError as why:
             left.append(str(why))
             continue
-        plan[name] = merged, record(newer)
+        plan[name] = merged, _record_of(name, content)
         notes += [f"{name}, {note}" for note in said]
     return plan, notes, left
 
 
-def _merged(path: Path, recorded: Mapping[str, str], newer: Notebook, content: bytes) -> tuple[bytes, tuple[str, ...]]:
+def _merged_notebook(path: Path, recorded: Mapping[str, str], content: bytes) -> tuple[bytes, tuple[str, ...]]:
     """What a notebook of the copy is to hold: byte for byte the release's where nothing in it is the student's."""
     if not path.exists():
         return content, ()
     mine = read_notebook(path)
-    merged = merge(mine, recorded, newer)
+    merged = merge(mine, recorded, parse_notebook(content, path))
     if merged.notebook == mine:
         return path.read_bytes(), merged.notes
     return notebook_bytes(merged.notebook), merged.notes
+
+
+def _merged_page(path: Path, recorded: Mapping[str, str], content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """The release's page, or the student's where they wrote in it."""
+    if not path.exists():
+        return content, ()
+    mine = path.read_bytes()
+    if _hash(mine) in (recorded.get(""), _hash(content)):
+        return content, ()
+    is_news = recorded.get("") != _hash(content)
+    return mine, ("which you changed: it stays yours, without the release's new text",) * is_news
 
 
 def _differs(path: Path, content: bytes) -> bool:
@@ -168,12 +215,17 @@ def _differs(path: Path, content: bytes) -> bool:
 
 
 def _back_up(copy: Path) -> Path:
-    """Every notebook and what is kept beside them, as they are now, in a folder named after the time."""
+    """Every notebook, the page and what is kept beside them, as they are now, in a folder named after the time."""
     stamp = time.strftime("%Y-%m-%d-%H%M%S")
     backups = copy / FOLDER / BACKUPS
     names = (f"{stamp}-{number}" if number else stamp for number in range(1000))
     target = next(backups / name for name in names if not (backups / name).exists())
-    kept = [*copy.glob("*.ipynb"), *((copy / FOLDER / f"{kind}.json") for kind in KINDS), copy / FOLDER / RECORD]
+    kept = [
+        *copy.glob("*.ipynb"),
+        copy / PAGE,
+        *((copy / FOLDER / f"{kind}.json") for kind in KINDS),
+        copy / FOLDER / RECORD,
+    ]
     with whole_folder(target) as new:
         for path in kept:
             if path.is_file():
@@ -199,7 +251,7 @@ def _read_records(copy: Path) -> Records:
         content: Any = json.loads(path.read_bytes())
         if content["format"] != _FORMAT:
             raise UsageError(f"{path} was written by labkit {content['labkit']}, which is newer; update labkit first")
-        return {str(name): {**cells} for name, cells in content["notebooks"].items()}
+        return {str(name): {**cells} for name, cells in content["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(
             f"{path} is damaged, so what is yours cannot be told from the release's; "
@@ -208,5 +260,5 @@ def _read_records(copy: Path) -> Records:
 
 
 def _write_records(copy: Path, records: Records) -> None:
-    content = {"format": _FORMAT, "labkit": __version__, "notebooks": records}
+    content = {"format": _FORMAT, "labkit": __version__, "files": records}
     write_atomically(copy / FOLDER / RECORD, json.dumps(content, indent=1, sort_keys=True) + "\n")

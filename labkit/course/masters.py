@@ -5,6 +5,7 @@ Makes no notebook (build.py). Needs jupytext, which the extra `instructor` bring
 
 import ast
 import hashlib
+import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -62,7 +63,10 @@ def read_master(path: Path, known: Collection[str]) -> Master:
     named = LESSON_NAME.fullmatch(path.stem)
     if not named:
         raise MasterError(f"{path}: a master is named NN_name.py, such as 01_tokenization.py")
-    text = path.read_text("utf-8").replace("\r\n", "\n")
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as why:
+        raise MasterError(f"{path}: not UTF-8 ({why.reason} at byte {why.start})") from None
     facts = _facts(path, text)
     cells = tuple(_cells(path, text, named[1]))
     _refuse_repeated_ids(path, cells)
@@ -88,7 +92,7 @@ def _facts(path: Path, text: str) -> dict[str, str]:
             _refuse(path, number, f"{line!r} is none of {', '.join(FACTS)}{did_you_mean(key.strip(), FACTS)}")
         facts[key.strip()] = value.strip()
     missing = [name for name in FACTS if not facts.get(name)]
-    if missing or not facts["minutes"].isdigit():
+    if missing or not facts["minutes"].isdecimal():
         _refuse(
             path, 1, f"wanted a title and minutes as a whole number; missing or odd: {', '.join(missing or FACTS[1:])}"
         )
@@ -111,27 +115,33 @@ def _cells(path: Path, text: str, lesson: str) -> Iterator[MasterCell]:
         yield MasterCell(cell_id, cell["cell_type"], source, line, exercise, check, tuple(options.get("tags", ())))
 
 
-def _parsed(path: Path, text: str) -> Iterable[tuple[Any, int]]:
+def _parsed(path: Path, text: str) -> Iterator[tuple[Any, int]]:
     """Jupytext's cells, each with the line of its `# %%`."""
-    lines = text.splitlines()
+    jupytext, invalid = _jupytext()
+    lines = text.split("\n")
     head = lines.index("# ---", 1)
-    starts = [number for number, line in enumerate(lines, start=1) if line.startswith("# %%")]
+    starts = [number for number, line in enumerate(lines, start=1) if re.match(r"#\s*%%", line)]
     for number, line in enumerate(lines[head + 1 : starts[0] - 1 if starts else None], start=head + 2):
         if line.strip():
             _refuse(path, number, "wanted # %% or # %% [markdown], which begin a cell")
-    body = "\n".join(lines[starts[0] - 1 :]) if starts else ""
-    cells = _jupytext().reads(body, fmt="py:percent").cells
-    if len(cells) != len(starts):
-        raise MasterError(f"{path}: {len(starts)} lines begin with # %%, but jupytext finds {len(cells)} cells")
-    return zip(cells, starts, strict=True)
+    for start, end in itertools.pairwise([*starts, len(lines) + 1]):
+        try:
+            cells = jupytext.reads("\n".join(lines[start - 1 : end - 1]), fmt="py:percent").cells
+        except invalid as why:
+            _refuse(path, start, f"{lines[start - 1]!r}: {why.message}")
+        if len(cells) != 1 or not lines[start - 1].startswith("# %%"):
+            _refuse(path, start, f"{lines[start - 1]!r}: wanted # %% and, after a space, what the cell is")
+        yield cells[0], start
 
 
-def _jupytext() -> Any:
+def _jupytext() -> tuple[Any, Any]:
+    """Jupytext, and what it raises for metadata that no cell may have."""
     try:
         import jupytext
+        from nbformat import ValidationError
     except ImportError:
         raise UsageError("building notebooks needs jupytext: pip install labkit[instructor]") from None
-    return jupytext
+    return jupytext, ValidationError
 
 
 def _cell_id(options: dict[str, Any], exercise: str, check: str) -> str:

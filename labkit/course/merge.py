@@ -6,15 +6,15 @@ student removed come back. What is unchanged is told by the hashes that were rec
 """
 
 import copy
+import hashlib
+import itertools
 import re
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.course.notebooks import Cell, Notebook, cell_hash, grader, is_check, is_solution
 
-NewId = Callable[[], str]
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what the notebook format takes for an id
 _RESULTS = ("outputs", "execution_count")  # of code alone
 _HEADING = "The release has a new text for the exercise above; your answer stayed as it was. The new text:\n\n"
@@ -41,10 +41,10 @@ def record(notebook: Notebook) -> dict[str, str]:
     return {cell["id"]: cell_hash(cell) for cell in notebook["cells"]}
 
 
-def merge(mine: Notebook, recorded: Mapping[str, str], newer: Notebook, new_id: NewId | None = None) -> Merged:
-    """The newer notebook with all that is the student's in it.
+def merge(mine: Notebook, recorded: Mapping[str, str], newer: Notebook) -> Merged:
+    """The newer notebook with all that is the student's in it; the same notebooks give the same.
 
-    mine: the student's notebook. recorded: `record` of the notebook that it began as. new_id: ids for cells that need one.
+    mine: the student's notebook. recorded: `record` of the notebook that it began as.
     """
     places = {cell["id"]: _Place(copy.deepcopy(cell)) for cell in newer["cells"]}
     opening = _Place({})  # for the student's cells above the first that is in the newer notebook
@@ -57,10 +57,10 @@ def merge(mine: Notebook, recorded: Mapping[str, str], newer: Notebook, new_id: 
             place.following += _meet(place, cell, recorded.get(known), has, notes)
         elif recorded.get(known) != cell_hash(cell):
             place.following.append(_own(cell))
-    new_ids = _new_ids(set(places), new_id or (lambda: uuid.uuid4().hex[:12]))
-    cells = [new_ids(cell) for cell in opening.following]
+    used = set(places)
+    cells = [_with_id(cell, used) for cell in opening.following]
     for place in places.values():
-        cells += [place.cell, *map(new_ids, place.following)]
+        cells += [place.cell, *(_with_id(cell, used) for cell in place.following)]
     return Merged({**newer, "cells": cells, **_kept_facts(mine, newer)}, tuple(notes))
 
 
@@ -74,7 +74,8 @@ def _kept_facts(mine: Notebook, newer: Notebook) -> dict[str, Any]:
 def _known_as(mine: Sequence[Cell], recorded: Mapping[str, str], places: Mapping[str, _Place]) -> list[str]:
     """The ids under which the course knows the student's cells; empty for a cell of the student's own.
 
-    A cell is known by its id; where a program wrote new ids, an answer by its exercise and others by what is in them.
+    A cell is known by its id; where a program wrote new ids, an answer by its exercise and others by what is in them. An
+    exercise that no record has is known too: an update that was cut off brought it, and it may have been answered since.
     """
     left = dict.fromkeys([*recorded, *places])
     known = [_claimed(left, cell.get("id"), cell, recorded, places) for cell in mine]
@@ -91,15 +92,16 @@ def _claimed(
     left: dict[str, None], name: Any, cell: Cell, recorded: Mapping[str, str], places: Mapping[str, _Place]
 ) -> str:
     """The name, taken out of those that are left, if it is one and means this cell; else the empty string."""
-    if not isinstance(name, str) or name not in left or not (name in recorded or _is_same(places, name, cell)):
+    if not isinstance(name, str) or name not in left or not (name in recorded or _is_there(places, name, cell)):
         return ""
     del left[name]
     return name
 
 
-def _is_same(places: Mapping[str, _Place], name: str, cell: Cell) -> bool:
-    """Whether this is the newer cell itself, which is there already where an earlier update was cut off."""
-    return name in places and cell_hash(places[name].cell) == cell_hash(cell)
+def _is_there(places: Mapping[str, _Place], name: str, cell: Cell) -> bool:
+    """Whether this is the newer cell itself, as it came or answered, where an earlier update was cut off."""
+    newer = places[name].cell if name in places else None
+    return newer is not None and (cell_hash(newer) == cell_hash(cell) or (is_solution(newer) and is_solution(cell)))
 
 
 def _meet(place: _Place, mine: Cell, recorded: str | None, has: set[str], notes: list[str]) -> Iterable[Cell]:
@@ -113,15 +115,15 @@ def _meet(place: _Place, mine: Cell, recorded: str | None, has: set[str], notes:
         return ()
     if cell_hash(mine) == recorded:
         return ()
-    untouched_by_release = recorded == cell_hash(newer)
-    if is_solution(newer):
+    untouched_by_release = recorded in (None, cell_hash(newer))
+    if is_solution(newer) and mine["cell_type"] == "code":
         place.cell = _answer(mine, newer)
         if untouched_by_release:
             return ()
         notes.append(f"{newer['id']}: your answer is kept; the release's new text for it stands below as plain text")
         text = _plain_text(newer)
         return () if cell_hash(text) in has else (text,)
-    if untouched_by_release and not is_check(newer):
+    if untouched_by_release and not (is_check(newer) or is_solution(newer)):
         place.cell = _own(mine) | {"id": newer["id"]}  # as the student left it, type included
         return ()
     notes.append(f"{newer['id']}: the release's cell is back or new; what you had made of it stands below")
@@ -151,14 +153,11 @@ def _plain_text(cell: Cell) -> Cell:
     return {"cell_type": "raw", "id": cell["id"], "metadata": {}, "source": _HEADING + cell["source"]}
 
 
-def _new_ids(used: set[str], new_id: NewId) -> Callable[[Cell], Cell]:
-    """What gives a cell an id that no cell before it has, its own where it can stay."""
-
-    def with_id(cell: Cell) -> Cell:
-        name = cell.get("id")
-        while not isinstance(name, str) or not _ID.fullmatch(name) or name in used:
-            name = new_id()
-        used.add(name)
-        return cell | {"id": name}
-
-    return with_id
+def _with_id(cell: Cell, used: set[str]) -> Cell:
+    """The cell with an id that no cell before it has: its own where it can stay, else one that hangs on its content."""
+    name: Any = cell.get("id")
+    numbers = itertools.count()
+    while not isinstance(name, str) or not _ID.fullmatch(name) or name in used:
+        name = hashlib.sha256(f"{cell_hash(cell)}\0{next(numbers)}".encode()).hexdigest()[:12]
+    used.add(name)
+    return cell | {"id": name}

@@ -49,6 +49,8 @@ def _oddity(notebook: Any) -> str:
         return "it has no list of cells"
     if notebook.get("nbformat") != FORMAT[0] or not isinstance(notebook.get("metadata"), dict):
         return f"nbformat is {notebook.get('nbformat')!r}; wanted {FORMAT[0]}, with metadata"
+    if not isinstance(notebook.get("nbformat_minor", 0), int):
+        return f"nbformat_minor is {notebook['nbformat_minor']!r}; wanted a whole number"
     for number, cell in enumerate(notebook["cells"], start=1):
         if not isinstance(cell, dict) or cell.get("cell_type") not in _CELL_TYPES:
             return f"cell {number} is none of {', '.join(_CELL_TYPES)}"
@@ -123,6 +125,17 @@ def exercise_of(cell: Cell) -> str:
     """
     grade_id = str(grader(cell).get("grade_id", ""))
     return grade_id.removeprefix("check-").replace("-", ".") if is_check(cell) else ""
+
+
+def answered_in(cell: Cell) -> str:
+    """The exercise that is answered in a cell; empty where none is, and for the warm-ups of lesson 00, which earn nothing.
+
+    >>> answered_in({"metadata": {"nbgrader": {"solution": True, "grade_id": "exercise-1-1"}}})
+    '1.1'
+    """
+    grade_id = str(grader(cell).get("grade_id", ""))
+    exercise = grade_id.removeprefix("exercise-").replace("-", ".") if is_solution(cell) else ""
+    return "" if exercise.startswith("0.") else exercise
 
 
 def region(source: str, kind: str) -> tuple[str, str, str]:

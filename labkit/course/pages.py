@@ -12,24 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from labkit.course.build import Course
+from labkit.course.copies import PAGE
 from labkit.course.lint import pictures_without_alt
 from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook, without_hidden_tests
 from labkit.course.running import run_notebook
 from labkit.errors import LabkitError, UsageError
 from labkit.files import whole_folder, write_atomically
 
-WIDGET = "application/vnd.jupyter.widget-view+json"
+GENERATOR = '<meta name="generator" content="labkit course pages">'
 CELL_SECONDS = 300
 _MARK_LINES = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION[^\n]*\n?", re.MULTILINE)
 _LESSON_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
+_PAGE_LINK = f"]({PAGE})"
 
 
 def publish(course: Course, folder: Path, profile: str = "tiny", tell: Callable[[str], None] = print) -> list[Path]:
     """Execute every solution notebook and write its page and an index; the paths.
 
-    Raises UsageError where there is no notebook or no nbconvert, LabkitError where a notebook fails or shows a picture that
-    has no text alternative. Pages that stood there stay until all new ones are made.
+    Raises UsageError where there is no notebook or no nbconvert, or where the folder holds anything but earlier pages,
+    LabkitError where a notebook fails or shows a picture that has no text alternative. Pages that stood there stay until all
+    new ones are made.
     """
+    _refuse_to_replace(folder)
     paths = [path for path in sorted(course.solutions.glob("*.ipynb")) if LESSON_NAME.fullmatch(path.stem)]
     if not paths:
         raise UsageError(f"{course.solutions} has no notebooks; labkit course build makes them")
@@ -40,6 +44,18 @@ def publish(course: Course, folder: Path, profile: str = "tiny", tell: Callable[
             write_atomically(new / f"{path.stem}.html", export(_executed(path, profile, paths)))
         write_atomically(new / "index.html", _index(paths, profile))
     return [folder / f"{path.stem}.html" for path in paths] + [folder / "index.html"]
+
+
+def _refuse_to_replace(folder: Path) -> None:
+    """Raise UsageError for a folder with anything in it that is not a page of an earlier call: the whole folder is replaced."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    index = folder / "index.html"
+    ours = index.is_file() and GENERATOR in index.read_text("utf-8", "replace")
+    if not ours or any(path.suffix != ".html" for path in folder.iterdir()):
+        raise UsageError(
+            f"{folder} holds something else than pages of the course; wanted a new folder, or that of earlier pages"
+        )
 
 
 def _executed(path: Path, profile: str, paths: list[Path]) -> Notebook:
@@ -62,14 +78,15 @@ def shown(notebook: Notebook, lessons: set[str]) -> Notebook:
     for cell in notebook["cells"]:
         cell["source"] = _MARK_LINES.sub("", cell["source"])
         if cell["cell_type"] == "markdown":
-            cell["source"] = _LESSON_LINK.sub(
-                lambda link: f"]({link[1]}.html)" if link[1] in lessons else link[0], cell["source"]
-            )
-        for output in cell.get("outputs", ()):
-            if "text/html" in output.get("data", {}):
-                output["data"].pop(WIDGET, None)
-    notebook["metadata"].pop("widgets", None)
+            cell["source"] = _linked(cell["source"], lessons)
+    notebook["metadata"].pop("widgets", None)  # without its state nbconvert shows what else a widget carries: the still
     return notebook
+
+
+def _linked(text: str, lessons: set[str]) -> str:
+    """Links to notebooks and to the list of lessons as links to their pages."""
+    pages = _LESSON_LINK.sub(lambda link: f"]({link[1]}.html)" if link[1] in lessons else link[0], text)
+    return pages.replace(_PAGE_LINK, "](index.html)")
 
 
 def _exporter() -> Callable[[Notebook], str]:
@@ -109,13 +126,14 @@ def _index(paths: list[Path], profile: str) -> str:
         minutes = notebook["metadata"].get("labkit", {}).get("minutes", "?")
         title = html.escape(_title(notebook))
         rows.append(f'<li><a href="{path.stem}.html">{title}</a>, {html.escape(str(minutes))} minutes</li>')
-    return _INDEX.format(profile=html.escape(profile), rows="\n".join(rows))
+    return _INDEX.format(generator=GENERATOR, profile=html.escape(profile), rows="\n".join(rows))
 
 
 _INDEX = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+{generator}
 <title>Fine-tuning BERT: the lessons</title>
 <style>body{{font:18px/1.5 system-ui,sans-serif;max-width:40em;margin:2em auto;padding:0 1em}}</style>
 <h1>Fine-tuning BERT: the lessons</h1>

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from labkit import __version__
 from labkit.course.build import Course, drift
-from labkit.course.copies import MANIFEST
+from labkit.course.copies import MANIFEST, PAGE
 from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook
 from labkit.errors import LabkitError, UsageError
 from labkit.files import sha256, whole_folder, write_atomically
@@ -36,8 +36,9 @@ def release(course: Course, folder: Path, wheel: Path | None = None) -> list[str
     notebooks = _checked_notebooks(course)
     with whole_folder(folder.absolute()) as new:
         (new / "notebooks").mkdir()
-        for path in notebooks:
-            shutil.copyfile(path, new / "notebooks" / path.name)
+        for path in [*notebooks, course.notebooks / PAGE]:
+            if path.is_file():
+                shutil.copyfile(path, new / "notebooks" / path.name)
         built = Path(shutil.copy(wheel, new)) if wheel else build_wheel(course.root, new)
         _write_environment(course.root, new, built.name)
         write_atomically(new / "README.md", _readme(built.name, notebooks))

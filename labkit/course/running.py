@@ -4,10 +4,17 @@ In memory: the file on disk stays as it is. Runs whatever the notebook says with
 trusted is asked elsewhere (checking.py).
 """
 
+import asyncio
+import contextlib
 import copy
+import json
 import os
-from collections.abc import Mapping
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +52,9 @@ def run_notebook(
     )
     trouble = ""
     try:
-        client.execute(env={**os.environ, **(environment or {})})
+        with _interruptible(client):
+            # What a cell prints comes by messages; on its standard error a kernel only talks of itself.
+            client.execute(env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL)
     except errors.DeadKernelError:
         trouble = f"{_last_cell(executed)}: the kernel died (out of memory, or a crash in a library)"
     except errors.CellTimeoutError:
@@ -53,6 +62,53 @@ def run_notebook(
     except RuntimeError as why:  # the kernel did not come up
         trouble = f"the kernel did not start: {why}"
     return Run(_plain(executed), trouble or _first_error(executed))
+
+
+@contextlib.contextmanager
+def _interruptible(client: Any) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the kernel, and then do here what they do elsewhere; nbclient's own answer is a traceback."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard: list[signal.Signals] = []
+
+    def end(number: signal.Signals) -> None:
+        heard.append(number)
+        client.ending = asyncio.ensure_future(client.km.signal_kernel(signal.SIGKILL))
+
+    def listen(**_: Any) -> None:
+        for number in handlers:
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
+                asyncio.get_running_loop().add_signal_handler(number, end, number)
+
+    client.on_notebook_start = listen
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            with contextlib.suppress(ValueError, TypeError):  # not the main thread; not set by Python
+                signal.signal(number, handler)
+        if heard:
+            signal.raise_signal(heard[0])
+
+
+def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
+    """Run JupyterLab of this Python in a folder until it ends; its exit code. Ctrl-C is JupyterLab's to answer.
+
+    Raises UsageError where it is absent.
+    """
+    if find_spec("jupyterlab") is None:
+        raise UsageError("opening the course needs JupyterLab: pip install labkit[lab]")
+    # Its terminals are to find labkit.
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    command = [sys.executable, "-m", "jupyterlab", str(folder), *arguments]
+    with subprocess.Popen(command, env={**os.environ, "PATH": programs}) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
+            except BaseException:
+                process.terminate()
+                raise
 
 
 def _nbclient() -> tuple[Any, Any]:
@@ -65,8 +121,6 @@ def _nbclient() -> tuple[Any, Any]:
 
 def _plain(notebook: Any) -> Notebook:
     """Nbformat's own kind of dictionaries as plain ones."""
-    import json
-
     return json.loads(json.dumps(notebook))
 
 

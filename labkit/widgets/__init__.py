@@ -15,33 +15,48 @@ if TYPE_CHECKING:
     from labkit.widgets.batches import batch_explorer
     from labkit.widgets.failing import expect_error
     from labkit.widgets.learning_rate import learning_rate_explorer
+    from labkit.widgets.lengths import max_length_explorer
     from labkit.widgets.live import live_training
+    from labkit.widgets.profile import choose_profile
     from labkit.widgets.showing import figure, show_source
+    from labkit.widgets.spelling import wordpiece_explorer
+    from labkit.widgets.tables import token_table
     from labkit.widgets.tokenizer import tokenizer_explorer
+    from labkit.widgets.words import word_explorer
 
 _MODULES = {
     "asking": ["predict", "outcome", "reflection"],
     "failing": ["expect_error"],
     "showing": ["figure", "show_source"],
+    "profile": ["choose_profile"],
+    "spelling": ["wordpiece_explorer"],
     "tokenizer": ["tokenizer_explorer"],
+    "tables": ["token_table"],
+    "lengths": ["max_length_explorer"],
     "batches": ["batch_explorer"],
     "learning_rate": ["learning_rate_explorer"],
     "live": ["live_training"],
+    "words": ["word_explorer"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _LAB = ("IPython", "ipywidgets", "pygments")
 
 __all__ = [
     "batch_explorer",
+    "choose_profile",
     "expect_error",
     "figure",
     "learning_rate_explorer",
     "live_training",
+    "max_length_explorer",
     "outcome",
     "predict",
     "reflection",
     "show_source",
+    "token_table",
     "tokenizer_explorer",
+    "word_explorer",
+    "wordpiece_explorer",
 ]
 
 

@@ -56,7 +56,8 @@ def highlighted(code: str) -> str:
     from pygments.lexers import PythonLexer
 
     formatter = HtmlFormatter(noclasses=True, style="xcode", nowrap=True)
-    style = "background:#fff;color:#000;padding:0.6em;overflow-x:auto;line-height:1.35"
+    style = "background:#fff;color:#000;padding:0.6em;overflow-x:auto;line-height:1.35;white-space:pre"
+    style += ";font-family:var(--jp-code-font-family,monospace)"
     return f'<pre tabindex="0" style="{style}">{highlight(code, PythonLexer(), formatter)}</pre>'
 
 

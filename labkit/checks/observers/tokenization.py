@@ -54,8 +54,5 @@ def encode(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str,
 
 
 def smallest_max_length(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """1.3. The lengths go in as a list, or as an array where the case says so."""
-    import numpy as np
-
-    lengths: Any = list(inputs["lengths"])
-    return call(answer, np.array(lengths) if inputs.get("_as_array") else lengths, inputs["coverage"])
+    """1.3."""
+    return call(answer, list(inputs["lengths"]), inputs["coverage"])

@@ -1,0 +1,1 @@
+"""Laws that need a browser."""

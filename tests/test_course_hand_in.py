@@ -1,0 +1,109 @@
+"""Laws of handing in: one zip with all that is to be read, the same work the same bytes."""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from courses import code, work_in, write_course
+
+from labkit.cli import main
+from labkit.course.build import build
+from labkit.course.copies import start
+from labkit.course.hand_in import hand_in
+from labkit.course.notebooks import NotebookError
+from labkit.errors import UsageError
+from labkit.work import Work
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy in which somebody has worked; read it only."""
+    root = tmp_path_factory.mktemp("course")
+    build(write_course(root / "course"))
+    start(root / "mine", root / "course")
+    Work(root / "mine").save("predictions", "01-longest", {"choice": "13"})
+    Work(root / "mine").save("checks", "1.3", {"status": "passed"})
+    return root / "mine"
+
+
+@pytest.fixture
+def mine(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "mine"))
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_zip_holds_the_notebook_the_predictions_the_reflections_and_a_manifest(mine: Path) -> None:
+    path = hand_in(mine, "01")
+    found = contents(path)
+    assert path == mine / "01_lengths-hand-in.zip"
+    assert set(found) == {"01_lengths.ipynb", "predictions.json", "reflections.json", "manifest.json"}
+    assert found["01_lengths.ipynb"] == (mine / "01_lengths.ipynb").read_bytes()
+    assert json.loads(found["predictions.json"]) == {"01-longest": {"choice": "13"}}
+    assert json.loads(found["reflections.json"]) == {}
+
+
+def test_the_manifest_names_every_other_file_with_size_and_hash(mine: Path) -> None:
+    found = contents(hand_in(mine, "01"))
+    manifest = json.loads(found.pop("manifest.json"))
+    assert (manifest["lesson"], manifest["notebook"]) == ("01", "01_lengths.ipynb")
+    assert manifest["files"] == {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in found.items()
+    }
+
+
+def test_the_same_work_gives_the_same_bytes_and_other_work_others(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = hand_in(mine, "01").read_bytes()
+    elsewhere = Path(shutil.copytree(mine, tmp_path / "elsewhere"))
+    for path in elsewhere.rglob("*"):
+        os.utime(path, (1, 1))
+    (elsewhere / "01_lengths.ipynb").chmod(0o600)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert hand_in(elsewhere, "1", tmp_path / "other name.zip").read_bytes() == first
+    with zipfile.ZipFile(hand_in(mine, "01")) as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    work_in(elsewhere / "01_lengths.ipynb", lambda notebook: notebook["cells"].append(code("more")))
+    assert hand_in(elsewhere, "01").read_bytes() != first
+
+
+def test_nothing_in_the_zip_says_whose_machine_it_was(mine: Path) -> None:
+    assert str(mine).encode() not in b"".join(contents(hand_in(mine, "01")).values())
+
+
+def test_a_lesson_that_is_not_there_is_named_with_those_that_are(mine: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no lesson '7'; there are 01_lengths, 02_labels"):
+        hand_in(mine, "7")
+    with pytest.raises(UsageError, match="wanted the folder with your notebooks"):
+        hand_in(tmp_path, "01")
+    shutil.copy(mine / "01_lengths.ipynb", mine / "01_copy.ipynb")
+    with pytest.raises(UsageError, match=r"more than one lesson 01: 01_copy\.ipynb, 01_lengths\.ipynb"):
+        hand_in(mine, "01")
+
+
+def test_a_damaged_notebook_and_a_missing_folder_are_said_before_anything_is_written(mine: Path) -> None:
+    (mine / "02_labels.ipynb").write_text("{")
+    with pytest.raises(NotebookError, match=r"02_labels\.ipynb is no notebook"):
+        hand_in(mine, "02")
+    with pytest.raises(UsageError, match="no such folder"):
+        hand_in(mine, "01", mine / "nowhere" / "x.zip")
+    assert not list(mine.rglob("*.zip"))
+
+
+def test_the_command_works_anywhere_below_the_copy(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mine / "figures").mkdir()
+    monkeypatch.chdir(mine / "figures")
+    with pytest.raises(SystemExit) as ended:
+        main(["course", "hand-in", "01"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"{mine / '01_lengths-hand-in.zip'}\n"
