@@ -15,7 +15,7 @@ import torch
 from labkit.encoders import quiet_transformers
 from labkit.explanations import AttributionError, cleaned
 from labkit.margins import as_function, batches, padded
-from labkit.tokens import Reading, read_texts
+from labkit.words import Reading, read_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

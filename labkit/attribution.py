@@ -21,7 +21,7 @@ from labkit.errors import did_you_mean
 from labkit.explanations import METHODS, TOLERANCE, Attribution, AttributionError, Explanations, cleaned
 from labkit.margins import TOKENS_AT_ONCE, as_function, batches, margin_of, margins, padded
 from labkit.reviews import CLASS_NAMES
-from labkit.tokens import Reading, read_texts
+from labkit.words import Reading, read_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -17,7 +17,7 @@ from labkit.arrays import FloatArray
 from labkit.errors import UsageError
 from labkit.margins import TARGET
 from labkit.reviews import CLASS_NAMES, clean
-from labkit.tokens import Reading, Word
+from labkit.words import Reading, Word
 
 TOLERANCE = 0.01  # how far the scores of integrated gradients may miss their sum, as a share of the change they explain
 TOP_WORDS = 5  # named in a line

@@ -17,7 +17,7 @@ from labkit.errors import did_you_mean
 from labkit.explanations import Attribution, AttributionError, aligned, table_html
 from labkit.intervals import Score, mean_interval
 from labkit.margins import margins
-from labkit.tokens import Reading
+from labkit.words import Reading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -19,7 +19,8 @@ from labkit.attention import attention_rollout, attention_weights
 from labkit.attribution import explain, integrated_gradients, merge_wordpieces
 from labkit.errors import UsageError
 from labkit.explanations import METHODS, TOLERANCE, Attribution, AttributionError, Explanations
-from labkit.tokens import TRUNCATIONS, read_texts, tokenize, word_spans
+from labkit.tokens import TRUNCATIONS, tokenize
+from labkit.words import read_texts, word_spans
 
 law = settings(max_examples=40, deadline=None)
 ROUGH = ["Films, slowly: not 'good'!", "naïve שָׁלוֹם 🎬❤️", "a[SEP]b", "<b>bad</b>", "हिन्दी x...y", "l'été", "\u200bgood"]

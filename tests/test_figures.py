@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 
 from labkit.figures import (
     MODEL_COLOURS,
-    OTHER_COLOURS,
-    _course,
     alt_text,
     batching_costs_figure,
     confusion_matrix_figure,
@@ -36,6 +34,8 @@ from labkit.figures import (
     to_svg,
     word_effects,
 )
+from labkit.figures.drawing import OTHER_COLOURS
+from labkit.figures.training import _course
 from labkit.intervals import proportion_interval, score_table
 from labkit.metrics import EvalResult
 from labkit.serving import WordEffects

@@ -14,7 +14,6 @@ from labkit.explanations import COLOURS, METHODS, Attribution, AttributionError,
 from labkit.faithfulness import Faithfulness, FaithfulnessRow
 from labkit.figures import (
     METHOD_COLOURS,
-    SHOWN_WORDS,
     agreement_figure,
     alt_text,
     attention_heatmap,
@@ -26,9 +25,10 @@ from labkit.figures import (
     to_html,
     to_svg,
 )
+from labkit.figures.explanations import SHOWN_WORDS
 from labkit.intervals import Score
 from labkit.randomisation import Randomisation, RandomisationRow
-from labkit.tokens import Reading, Word
+from labkit.words import Reading, Word
 
 
 def reading(*words: str) -> Reading:

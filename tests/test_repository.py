@@ -23,8 +23,8 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 # The way of a review through labkit: an import points from a later module to an earlier one.
 ORDER = """
-    errors files assets readers reviews raters tokens dataset batching encoders fallback packing precision memory config ranks
-    arrays metrics calibration intervals checkpoints training measuring small_room runs baselines comparison folds
+    errors files assets readers reviews raters tokens words dataset batching encoders fallback packing precision memory config
+    ranks arrays metrics calibration intervals checkpoints training measuring small_room runs baselines comparison folds
     false_alarms ceiling lab adaptation margins explanations attention attribution agreement faithfulness randomisation cues
     behaviour tagging figures work lessons report serving distributed doctor cli __main__
 """.split()  # noqa: SIM905 (a line a name would be longer than it is clear)
@@ -146,10 +146,11 @@ def test_every_module_has_its_place(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if name in ORDER])
+@pytest.mark.parametrize("name", [name for name in modules() if name.split(".")[0] in ORDER])
 def test_an_import_points_from_a_later_module_to_an_earlier_one(name: str) -> None:
+    own = name.split(".")[0]  # the modules of one folder may name each other
     imported = {target.split(".")[0] for target in imports_of(modules()[name].read_text("utf-8"), name)}
-    forward = sorted(imported - set(ORDER[: ORDER.index(name)]))
+    forward = sorted(imported - set(ORDER[: ORDER.index(own)]) - {own})
     assert not forward, f"labkit/{name}.py imports {', '.join(forward)}: not an earlier module of ORDER"
 
 

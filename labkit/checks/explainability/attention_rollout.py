@@ -51,7 +51,8 @@ def _cases(generator: np.random.Generator) -> list[Case]:
 
 def _drawn(generator: np.random.Generator) -> Case:
     layers = int(generator.integers(1, 6))
-    attentions = _attentions(generator, layers, *generator.integers(2, 5, size=1), int(generator.integers(3, 9)))
+    heads = int(generator.integers(2, 5))
+    attentions = _attentions(generator, layers, heads, int(generator.integers(3, 9)))
     return _case("several" if layers > 1 else "one", attentions)
 
 
@@ -73,7 +74,8 @@ def _sums_to_1(case: Case, observation: Observation) -> Failure | None:
 
 
 def _same(one: Plain, other: Plain) -> bool:
-    return close(*(Array(numbers(value), True, "float32") for value in (one, other)))
+    found, wanted = (Array(numbers(value), True, "float32") for value in (one, other))
+    return close(found, wanted)
 
 
 Matrix = Any  # a torch.Tensor; torch is imported where it is used

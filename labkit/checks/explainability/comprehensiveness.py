@@ -116,12 +116,14 @@ def _equals(case: Case, observation: Observation) -> Failure | None:
 Predict = Callable[[Sequence[str]], float]
 
 
+def _hidden(tokens: list[str], top: set[int], mask: str) -> list[str]:
+    return [mask if place in top else token for place, token in enumerate(tokens)]
+
+
 def _hiding(
     count: Callable[[float, int], int] = how_many,
     rank: Callable[[np.ndarray], np.ndarray] = lambda scores: -scores,
-    hide: Callable[[list[str], set[int], str], list[str]] = lambda tokens, top, mask: [
-        mask if place in top else token for place, token in enumerate(tokens)
-    ],
+    hide: Callable[[list[str], set[int], str], list[str]] = _hidden,
     change: Callable[[float, float], float] = lambda before, after: before - after,
     marks: Callable[[str], str] = lambda mask: mask,
     only: float | None = None,

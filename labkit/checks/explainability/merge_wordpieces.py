@@ -71,8 +71,8 @@ def _equals(case: Case, observation: Observation) -> Failure | None:
 
 
 def _same(one: Plain, other: Plain) -> bool:
-    pairs = [[list(pair) for pair in as_list(words)] for words in (one, other)]
-    return close(*pairs)
+    found, wanted = ([list(pair) for pair in as_list(words)] for words in (one, other))
+    return close(found, wanted)
 
 
 def _is_list_of_pairs(value: Plain) -> bool:

@@ -66,7 +66,8 @@ def _equals(case: Case, observation: Observation) -> Failure | None:
 
 
 def _same(one: Plain, other: Plain, tolerance: float = FINE) -> bool:
-    return close(*(Array(numbers(value), False, "float64") for value in (one, other)), tolerance)
+    found, wanted = (Array(numbers(value), False, "float64") for value in (one, other))
+    return close(found, wanted, tolerance)
 
 
 def _shares(values: np.ndarray, axis: int | None = -1, keepdims: bool = True) -> np.ndarray:

@@ -136,6 +136,7 @@ class _Stopping:
     """The right rule in small parts, each of which a wrong answer replaces."""
 
     first = 0
+    stopped = False
 
     def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
         self.patience, self.min_delta = patience, min_delta
@@ -188,7 +189,7 @@ def _says_once(self: _Stopping) -> bool:
 
 
 def _says_from_then_on(self: _Stopping) -> bool:
-    self.stopped = getattr(self, "stopped", False) or self.failures >= self.patience
+    self.stopped = self.stopped or self.failures >= self.patience
     return self.stopped
 
 

@@ -1,0 +1,269 @@
+"""Figures of explanations: what words count, what attention shows, and whether an explanation is faithful."""
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from labkit.arrays import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+
+    from labkit.agreement import Agreement
+    from labkit.attention import AttentionWeights
+    from labkit.explanations import Attribution
+    from labkit.faithfulness import Faithfulness
+    from labkit.randomisation import Randomisation
+
+from labkit.figures.drawing import GREY, axes_or_new, cut_word, finished, plain_text
+
+# One colour a method of explaining, throughout the course; the controls are grey.
+METHOD_COLOURS = {
+    "attention": "#cc79a7",
+    "rollout": "#882255",
+    "gradient-x-input": "#56b4e9",
+    "integrated-gradients": "#0072b2",
+    "occlusion": "#009e73",
+    "random": "#7f7f7f",
+}
+WORD_FOR, WORD_AGAINST = "#2166ac", "#b2182b"  # what a word does for the verdict
+
+
+class Effects(Protocol):
+    """What `word_effects` reads: a verdict, and how far its probability falls without each word, (words,) in [-1, 1]."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def probability(self) -> float: ...
+
+    @property
+    def words(self) -> Sequence[str]: ...
+
+    @property
+    def effects(self) -> FloatArray: ...
+
+
+def word_effects(effects: Effects, ax: Axes | None = None, *, most: int = 30) -> Axes:
+    """Each word as a bar: how far the verdict's probability falls when it is left out; to the left, how far it rises.
+
+    The scale is the same for every text. most: words drawn; of more the strongest, in their order.
+    """
+    values = np.asarray(effects.effects, dtype=np.float64)
+    shown = np.sort(np.argsort(-np.abs(values), kind="stable")[:most])
+    ax = axes_or_new(ax, (6.4, 1.3 + 0.27 * len(shown)))
+    colours = [WORD_FOR if value >= 0 else WORD_AGAINST for value in values[shown]]
+    bars = ax.barh(np.arange(len(shown)), values[shown], color=colours, height=0.75)
+    ax.bar_label(bars, [f"{value:+.2f}" for value in values[shown]], padding=3, fontsize=9)
+    ax.set_yticks(np.arange(len(shown)), [plain_text(cut_word(effects.words[place])) for place in shown])
+    ax.tick_params(axis="y", length=0)
+    ax.invert_yaxis()
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_xlim(-1.12, 1.12)
+    left_out = f" (the strongest {most} of {len(values)} words)" if len(shown) < len(values) else ""
+    title = f"{effects.label}, probability {effects.probability:.2f}{left_out}"
+    rows = ", ".join(f"{effects.words[place]} {values[place]:+.2f}" for place in shown)
+    said = f"{title}. How far the probability falls when a word is left out: {rows}."
+    return finished(ax, title, "left out, the verdict loses (right) or gains (left)", "word", said)
+
+
+SHOWN_WORDS = 24  # of a review, in a figure; the strongest are shown
+
+
+def attribution_bars(attribution: "Attribution", ax: Axes | None = None, *, scale: float | None = None) -> Axes:
+    """The words of a review from top to bottom, each with its score as a bar: orange below 0, blue above, 0 in the middle.
+
+    Of a long review the words of the largest magnitude, in their order. scale: the end of the axis on both sides, so that
+    several figures share one; the largest magnitude where None.
+    """
+    from labkit.explanations import METHODS
+
+    scores, places = attribution.word_scores, _strongest(attribution.word_scores)
+    ax = axes_or_new(ax, (6.4, 1.3 + 0.26 * max(1, len(places))))
+    end = scale or float(np.abs(scores).max(initial=0.0)) or 1.0
+    colours = _explaining_colours()
+    ax.barh(range(len(places)), scores[places], color=[colours(0.5 + scores[i] / end / 2) for i in places])
+    ax.barh(range(len(places)), scores[places], facecolor="none", edgecolor=GREY, linewidth=0.6)
+    ax.set_yticks(range(len(places)), [_word(attribution.words[i].text) for i in places])
+    ax.invert_yaxis()
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_xlim(-1.05 * end if attribution.is_signed else 0, 1.05 * end)
+    left_out = f", {len(scores) - len(places)} weaker words not shown" if len(places) < len(scores) else ""
+    caption = f"{attribution.caption}: {attribution.decision}"
+    words = f"{caption}. The strongest words: {attribution.in_words(8)}{left_out}."
+    unit = METHODS[attribution.method].unit
+    xlabel = f"{unit}: orange for negative, blue for positive" if attribution.is_signed else unit
+    return finished(ax, caption, xlabel, "words in their order", words)
+
+
+def _strongest(scores: FloatArray) -> list[int]:
+    """The places of the scores of the largest magnitude, in the order of the text."""
+    return sorted(np.argsort(-np.abs(scores), kind="stable")[:SHOWN_WORDS].tolist())
+
+
+def _word(text: str) -> str:
+    """A word as a label: whole, unless it is long, with a box for what the font cannot draw."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont("DejaVu Sans"))
+    shown = text if len(text) <= 20 else text[:19] + "…"
+    return plain_text("".join(character if font.get_char_index(ord(character)) else "□" for character in shown))
+
+
+def _explaining_colours() -> "Colormap":
+    """From the colour for negative over white at 0 to the colour for positive, the same as where the text is coloured."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    from labkit.explanations import COLOURS
+
+    below, above = ([channel / 255 for channel in COLOURS[sign]] for sign in (-1, 1))
+    return LinearSegmentedColormap.from_list("explaining", [below, (1.0, 1.0, 1.0), above])
+
+
+def attribution_grid(attributions: Sequence["Attribution"], ax: Axes | None = None) -> Axes:
+    """One review by several methods: a row a word, a column a method, each as a share of the method's largest score.
+
+    So all columns share the scale from -1 to 1, with 0 white. Raises ValueError without methods, or for more than one text.
+    """
+    if not attributions or len({one.text for one in attributions}) != 1:
+        raise ValueError(
+            f"wanted one text by one method or more; found {len({one.text for one in attributions})} texts"
+        )
+    largest = [float(np.abs(one.word_scores).max(initial=0.0)) or 1.0 for one in attributions]
+    shares = np.stack([one.word_scores / end for one, end in zip(attributions, largest, strict=True)], axis=1)
+    places = _strongest(np.asarray(np.abs(shares).sum(axis=1)))
+    ax = axes_or_new(ax, (1.8 + 0.95 * len(attributions), 2.0 + 0.26 * max(1, len(places))))
+    if places:
+        ax.pcolormesh(shares[places], cmap=_explaining_colours(), vmin=-1, vmax=1, edgecolors="white")
+    ax.invert_yaxis()
+    for row, column in np.ndindex(len(places), len(attributions)):
+        share = shares[places[row], column]
+        ax.text(column + 0.5, row + 0.5, f"{share:+.2f}", ha="center", va="center", fontsize=8)
+    first = attributions[0]
+    ax.set_yticks(np.arange(len(places)) + 0.5, [_word(first.words[i].text) for i in places])
+    names = [one.method for one in attributions]
+    ax.set_xticks(np.arange(len(names)) + 0.5, names, rotation=30, ha="right", fontsize=9)
+    caption = f"{first.decision}: share of each method's largest score"
+    said = "; ".join(f"{one.method}: {one.in_words(3)}" for one in attributions)
+    return finished(ax, caption, "method", "words in their order", f"{caption}. The strongest words of {said}.")
+
+
+def attention_heatmap(
+    attention: "AttentionWeights", layer: int = -1, head: int | None = None, ax: Axes | None = None
+) -> Axes:
+    """Who looks at whom in one layer: a row is a token that looks, a column one that is looked at; each row sums to 1.
+
+    head: one of them, or None for the mean over all. Raises AttributionError for a layer or head that is not there.
+    """
+    weights, tokens = attention.of(layer, head), attention.reading.tokens
+    side = 1.8 + 0.24 * len(tokens)
+    ax = axes_or_new(ax, (min(side + 0.8, 12.0), min(side, 11.2)))
+    largest = float(weights.max(initial=0.0))
+    ax.pcolormesh(weights, cmap="Blues", vmin=0, vmax=max(largest, 1e-9))
+    ax.invert_yaxis()
+    shown = [_word(token) for token in tokens]
+    ax.set_xticks(np.arange(len(tokens)) + 0.5, shown, rotation=90, fontsize=8)
+    ax.set_yticks(np.arange(len(tokens)) + 0.5, shown, fontsize=8)
+    special = float(weights[:, attention.reading.is_special].sum(axis=1).mean())
+    caption = f"attention, {attention.name(layer, head)}: {special:.0%} goes to special tokens"
+    strongest = np.argsort(-weights[0], kind="stable")[:5]
+    said = ", ".join(f"{tokens[place]} {weights[0, place]:.2f}" for place in strongest)
+    words = f"Heat map of {caption}, in the mean over the tokens. {tokens[0]} looks most at {said}."
+    return finished(ax, caption, f"is looked at (white 0, darkest {largest:.2f})", "looks", words)
+
+
+def attention_to_special_tokens(attention: "AttentionWeights", ax: Axes | None = None) -> Axes:
+    """How much of the attention of the words goes to `[CLS]` and `[SEP]`, by layer (row) and head (column)."""
+    special = attention.reading.is_special
+    shares = attention.weights[:, :, ~special][..., special].sum(axis=-1)
+    shares = shares.mean(axis=-1) if shares.shape[-1] else np.zeros(shares.shape[:2])
+    ax = axes_or_new(ax, (1.6 + 0.55 * attention.heads, 1.6 + 0.42 * attention.layers))
+    ax.pcolormesh(shares, cmap="Greys", vmin=0, vmax=1, edgecolors="white")
+    ax.invert_yaxis()
+    for layer, head in np.ndindex(shares.shape):
+        ink = "white" if shares[layer, head] > 0.55 else "black"
+        ax.text(head + 0.5, layer + 0.5, f"{shares[layer, head]:.0%}", ha="center", va="center", color=ink, fontsize=8)
+    ax.set_xticks(np.arange(attention.heads) + 0.5, [str(head) for head in range(attention.heads)])
+    ax.set_yticks(np.arange(attention.layers) + 0.5, [str(layer) for layer in range(attention.layers)])
+    caption = f"{shares.mean():.0%} of the words' attention goes to special tokens"
+    said = "; ".join(f"layer {layer} {row.mean():.0%}" for layer, row in enumerate(shares))
+    words = f"Heat map by layer and head: {caption}; in the mean over the heads, {said}."
+    return finished(ax, caption, "head", "layer", words)
+
+
+def faithfulness_curves(
+    found: "Faithfulness", measure: str = "comprehensiveness", replacement: str = "mask", ax: Axes | None = None
+) -> Axes:
+    """How far the probability falls by the share of the words taken: each method solid, reversed dotted, random grey.
+
+    Raises ValueError where nothing was measured under these names.
+    """
+    chosen = [row for row in found.rows if (row.measure, row.replacement) == (measure, replacement)]
+    if not chosen:
+        raise ValueError(f"no {measure} with {replacement} here")
+    ax = axes_or_new(ax)
+    rows = {method: [row for row in chosen if row.method == method and row.fraction] for method in found.methods}
+    fractions = [row.fraction or 0.0 for row in next(iter(rows.values()))]
+    for method, line in rows.items():
+        colour = METHOD_COLOURS[method]
+        ax.plot(fractions, [row.value for row in line], color=colour, marker="o", markersize=4, label=method)
+        ax.plot(fractions, [row.reversed for row in line], color=colour, linestyle=":", label=f"{method}, reversed")
+    control = [row.random for row in next(iter(rows.values()))]
+    ax.plot(fractions, control, color=GREY, linestyle="--", label="random order")
+    ax.legend(frameon=False, fontsize=8)
+    better = "more" if measure == "comprehensiveness" else "less"
+    caption = f"{measure} ({replacement}; {better} is better), n = {found.n:,}"
+    means = [row for row in chosen if row.fraction is None]
+    said = "; ".join(
+        f"{row.method} {row.value:.3f}, random order {row.random:.3f}, difference {row.over_random:+.3f}, reversed "
+        f"{row.reversed:.3f}"
+        for row in means
+    )
+    words = f"{caption}. Means over the shares, with 95% intervals: {said}."
+    return finished(ax, caption, "share of the words", "fall of the probability of the predicted class", words)
+
+
+def randomisation_curves(found: "Randomisation", ax: Axes | None = None) -> Axes:
+    """How like the explanations stay to those of the trained model as its weights are shuffled from the head down."""
+    ax = axes_or_new(ax)
+    stages = list(found.stages)
+    for place, method in enumerate(found.methods):
+        scores = [row.similarity for row in found.rows if row.method == method]
+        values = np.array([score.value for score in scores])
+        bounds = np.abs([[s.value - s.low for s in scores], [s.high - s.value for s in scores]])
+        shift = 0.06 * (place - (len(found.methods) - 1) / 2)  # so that intervals do not hide one another
+        at = np.arange(len(stages)) + shift
+        ax.errorbar(at, values, yerr=bounds, color=METHOD_COLOURS[method], marker="o", markersize=4, label=method)
+    ax.axhline(0, color=GREY, linestyle=":", linewidth=1)
+    ax.set_ylim(top=1.05)
+    ax.set_xticks(range(len(stages)), stages, rotation=30, ha="right")
+    ax.legend(frameon=False, fontsize=9)
+    caption = f"what remains of the explanations when weights are shuffled, n = {found.n:,}, 95% intervals"
+    said = "; ".join(f"{row.method}, {row.stage}: {row.similarity}" for row in found.rows)
+    return finished(ax, caption, "shuffled from the head down to", "rank correlation", f"{caption}. {said}.")
+
+
+def agreement_figure(found: "Agreement", ax: Axes | None = None) -> Axes:
+    """The rank correlation of each pair of methods, from -1 (orange) over 0 (white) to 1 (blue)."""
+    count = len(found.methods)
+    values = np.eye(count)
+    for a, b in itertools.combinations(range(count), 2):
+        values[a, b] = values[b, a] = found.row(found.methods[a], found.methods[b]).correlation.value
+    ax = axes_or_new(ax, (2.4 + 0.85 * count, 1.9 + 0.6 * count))
+    ax.pcolormesh(values, cmap=_explaining_colours(), vmin=-1, vmax=1, edgecolors="white")
+    ax.invert_yaxis()
+    for row, column in np.ndindex(values.shape):
+        ax.text(column + 0.5, row + 0.5, f"{values[row, column]:.2f}", ha="center", va="center")
+    ax.set_xticks(np.arange(count) + 0.5, found.methods, rotation=30, ha="right")
+    ax.set_yticks(np.arange(count) + 0.5, found.methods)
+    caption = f"rank correlation of the words between methods, n = {found.n:,}"
+    said = "; ".join(
+        f"{row.first} and {row.second} {row.correlation}, top {found.top} in common {row.overlap:.2f} "
+        f"(by chance {row.chance:.2f})"
+        for row in found.rows
+    )
+    return finished(ax, caption, "method", "method", f"{caption}, with 95% intervals: {said}.")

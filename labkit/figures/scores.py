@@ -1,0 +1,222 @@
+"""Figures of one result or of several side by side: confusion, curves, calibration, thresholds, abstention."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from labkit.arrays import IntArray
+from labkit.calibration import (
+    CALIBRATION_BINS,
+    ReliabilityBin,
+    abstention_curve,
+    expected_calibration_error,
+    reliability_bins,
+)
+from labkit.intervals import proportion_interval, score_table
+from labkit.metrics import EvalResult, confusion_matrix, precision_recall_f1, precision_recall_f1_of
+
+if TYPE_CHECKING:
+    pass
+
+from labkit.figures.drawing import GREY, axes_or_new, finished, model_colours, name_of, plain_text
+
+
+def confusion_matrix_figure(
+    result: EvalResult, ax: Axes | None = None, *, class_names: Sequence[str] = ("negative", "positive")
+) -> Axes:
+    """Counts of true classes (rows) by predicted classes (columns), shaded by the share of the row.
+
+    Raises ValueError when there is not one name for each class.
+    """
+    if len(class_names) != result.num_classes:
+        raise ValueError(f"{result.num_classes} classes need as many names; found {len(class_names)}: {class_names}")
+    ax = axes_or_new(ax, (6.0, 5.0))
+    counts = confusion_matrix(result.labels, result.predictions, result.num_classes)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white")
+    ax.invert_yaxis()
+    for row, column in np.ndindex(counts.shape):
+        ink = "white" if shares[row, column] > 0.5 else "black"
+        cell = f"{counts[row, column]:,}\n{shares[row, column]:.1%}"
+        ax.text(column + 0.5, row + 0.5, cell, ha="center", va="center", color=ink, fontsize=12)
+    shown_names = [plain_text(name) for name in class_names]
+    ax.set_xticks(np.arange(len(class_names)) + 0.5, shown_names)
+    ax.set_yticks(np.arange(len(class_names)) + 0.5, shown_names, rotation=90, va="center")
+    caption = f"{name_of(result)}: accuracy {score_table(result).accuracy} (95%), n = {len(result):,}"
+    words = f"Confusion matrix. {caption}: {_rows_in_words(counts, class_names)}."
+    return finished(ax, caption, "predicted class", "true class (shares of its row)", words)
+
+
+def _rows_in_words(counts: IntArray, class_names: Sequence[str]) -> str:
+    rows = []
+    for true_name, row in zip(class_names, counts, strict=True):
+        predicted = ", ".join(f"{count:,} as {name}" for name, count in zip(class_names, row, strict=True))
+        rows.append(f"of {row.sum():,} {true_name} examples {predicted}")
+    return "; ".join(rows)
+
+
+def reliability_diagram(result: EvalResult, ax: Axes | None = None, *, bins: int = CALIBRATION_BINS) -> Axes:
+    """Accuracy by confidence in equal-width bins, each with Wilson's 95% interval and its number of examples.
+
+    A bar below the diagonal is overconfidence. The caption gives the expected calibration error over these bins, and
+    for the ten bins of `score_table` its bootstrap interval.
+    """
+    ax = axes_or_new(ax)
+    rows = reliability_bins(result.confidences, result.correct, bins)
+    filled = [row for row in rows if row.count]
+    lowest = min((row.low for row in filled), default=0.0)
+    for row in filled:
+        _reliability_bar(ax, row, model_colours([result.name])[0])
+    ax.plot([lowest, 1], [lowest, 1], linestyle=":", color=GREY, label="perfectly calibrated")
+    ax.plot([], [], "o", color="black", label="mean confidence of the bin, its accuracy and 95% interval")
+    ax.set_xlim(lowest, 1)
+    ax.set_ylim(0, 1.22)
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.legend(loc="upper left", frameon=False, fontsize=8)
+    caption = _calibration_caption(result, bins)
+    bars = (
+        f"at confidence {row.confidence:.2f} accuracy {row.accuracy:.2f} ({row.count:,} examples)" for row in filled
+    )
+    words = f"Reliability diagram. {caption}. {'; '.join(bars) or 'No examples'}."
+    return finished(ax, caption, "confidence (examples in each bin at its foot)", "accuracy", words)
+
+
+def _reliability_bar(ax: Axes, row: ReliabilityBin, colour: str) -> None:
+    middle, width = (row.low + row.high) / 2, row.high - row.low
+    ax.bar(middle, row.accuracy, width=width * 0.94, color=colour, alpha=0.35)
+    accuracy = proportion_interval(round(row.accuracy * row.count), row.count)
+    bounds = [[accuracy.value - accuracy.low], [accuracy.high - accuracy.value]]
+    ax.errorbar(row.confidence, row.accuracy, yerr=bounds, fmt="o", color="black", markersize=4, capsize=3)
+    ax.text(middle, 0.02, f"{row.count:,}", ha="center", va="bottom", fontsize=9)
+
+
+def _calibration_caption(result: EvalResult, bins: int) -> str:
+    if bins == CALIBRATION_BINS:
+        error = f"{score_table(result).ece} (95%)"
+    else:
+        error = f"{expected_calibration_error(result.confidences, result.correct, bins):.3f} ({bins} bins)"
+    return f"{name_of(result)}: calibration error {error}, n = {len(result):,}"
+
+
+def roc_curve_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> Axes:
+    """True-positive rate by false-positive rate over all thresholds, one line a model, AUC with its interval.
+
+    A model whose curve is undefined (test labels of one class) is named with the reason and has no line. Raises
+    ValueError without results and for more than two classes.
+    """
+    from sklearn.metrics import roc_curve
+
+    if not results or any(result.num_classes != 2 for result in results):
+        raise ValueError(f"wanted results of two classes; found {[result.num_classes for result in results]}")
+    ax = axes_or_new(ax, (6.0, 5.6))
+    labels = []
+    for result, colour in zip(results, model_colours(result.name for result in results), strict=True):
+        area = score_table(result).roc_auc
+        labels.append(f"{name_of(result)}: AUC {area}")
+        rates = [[], []] if math.isnan(area.value) else roc_curve(result.labels, result.probabilities[:, 1])[:2]
+        ax.plot(*rates, color=colour, linewidth=2, label=textwrap.fill(plain_text(labels[-1]), 40))
+    ax.plot([0, 1], [0, 1], linestyle=":", color=GREY, zorder=1, label="chance: AUC 0.5")
+    ax.legend(loc="lower right", frameon=False, fontsize=9)
+    sizes = ", ".join(f"{size:,}" for size in sorted({len(result) for result in results}))
+    caption = f"ROC curves, n = {sizes}, 95% intervals"
+    words = f"{caption}. {'; '.join(labels)}. Chance is the diagonal with AUC 0.5."
+    return finished(ax, caption, "false-positive rate", "true-positive rate", words)
+
+
+def precision_recall_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> Axes:
+    """Precision by recall over all thresholds, one line of steps a model, its area (average precision) with its interval.
+
+    A model whose curve is undefined (no positives among the labels) is named with the reason and has no line. Raises
+    ValueError without results and for more than two classes.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    _check_two_classes(results)
+    ax = axes_or_new(ax, (6.0, 5.6))
+    labels = []
+    for result, colour in zip(results, model_colours(result.name for result in results), strict=True):
+        area = score_table(result, metrics=("average_precision",)).average_precision
+        labels.append(f"{name_of(result)}: average precision {area}")
+        precision, recall = ([], [])
+        if not math.isnan(area.value):
+            precision, recall, _ = precision_recall_curve(result.labels, result.probabilities[:, 1])
+        ax.step(
+            recall, precision, where="pre", color=colour, linewidth=2, label=textwrap.fill(plain_text(labels[-1]), 44)
+        )
+    share = float(np.mean(np.concatenate([result.labels for result in results]))) if len(results[0]) else math.nan
+    ax.axhline(share, linestyle=":", color=GREY, zorder=1, label=f"chance: the share of positives, {share:.2f}")
+    ax.set_ylim(0, 1.04)
+    ax.legend(loc="lower left", frameon=False, fontsize=9)
+    caption = f"Precision-recall curves, n = {_sizes(results)}, 95% intervals"
+    words = f"{caption}. {'; '.join(labels)}. Chance is the share of positives, {share:.2f}."
+    return finished(ax, caption, "recall", "precision", words)
+
+
+def threshold_figure(result: EvalResult, threshold: float = 0.5, ax: Axes | None = None) -> Axes:
+    """Precision, recall and F1 of class 1 when `probability >= t` is called positive, for every t; the chosen one marked.
+
+    The caption gives the three at the threshold. Raises ValueError for more than two classes or no examples.
+    """
+    _check_two_classes([result])
+    if len(result) == 0:
+        raise ValueError("a threshold needs examples; found none")
+    ax = axes_or_new(ax)
+    scores = result.probabilities[:, 1]
+    tried = np.unique(np.concatenate([np.linspace(0, 1, 101), scores]))
+    said, hits = (
+        np.array([values.sum(where=scores >= t) for t in tried]) for values in (np.ones(len(scores)), result.labels)
+    )
+    positives = float(result.labels.sum())
+    precision, recall, f1 = precision_recall_f1_of(hits.astype(float), said, np.full(len(tried), positives))
+    lines = {"precision": (precision, "--"), "recall": (recall, ":"), "F1": (f1, "-")}
+    for name, (values, line) in lines.items():
+        ax.plot(tried, values, linestyle=line, color=model_colours([result.name])[0], label=name)
+    ax.axvline(threshold, color="black", linewidth=1)
+    ax.set_ylim(-0.02, 1.02)
+    ax.legend(frameon=False, loc="lower left")
+    chosen = precision_recall_f1(result.labels, scores >= threshold)
+    found = f"precision {chosen.precision:.3f}, recall {chosen.recall:.3f}, F1 {chosen.f1:.3f}"
+    caption = f"{name_of(result)}: at threshold {threshold:.2f} {found}, n = {len(result):,}"
+    best = int(f1.argmax())
+    words = f"{caption}. The best F1 is {f1[best]:.3f}, at threshold {tried[best]:.3f}."
+    return finished(ax, caption, "threshold on the probability of class 1", "score", words)
+
+
+def abstention_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> Axes:
+    """Accuracy on the examples that a model is surest of, by the share that it answers; Wilson's 95% band.
+
+    Raises ValueError without results or examples.
+    """
+    if not results or not all(len(result) for result in results):
+        raise ValueError("wanted results with examples")
+    ax = axes_or_new(ax)
+    labels = []
+    for result, colour in zip(results, model_colours(result.name for result in results), strict=True):
+        curve = abstention_curve(result)
+        answered = np.rint(curve.coverage * curve.n).astype(int)
+        right = np.rint(curve.accuracy * answered).astype(int)
+        bands = [proportion_interval(int(r), int(n)) for r, n in zip(right, answered, strict=True)]
+        half, whole = curve.accuracy_at(0.5), curve.accuracy_at(1.0)
+        labels.append(f"{name_of(result)}: {whole:.3f} on all, {half:.3f} on the surer half")
+        ax.fill_between(
+            curve.coverage, [b.low for b in bands], [b.high for b in bands], color=colour, alpha=0.15, linewidth=0
+        )
+        ax.plot(curve.coverage, curve.accuracy, color=colour, label=plain_text(labels[-1]))
+    ax.set_xlim(0, 1)
+    ax.legend(loc="lower left", frameon=False, fontsize=9)
+    caption = f"Accuracy where the model is surest, n = {_sizes(results)}, 95% intervals"
+    words = f"{caption}. {'; '.join(labels)}."
+    return finished(ax, caption, "share of the examples that it answers", "accuracy on them", words)
+
+
+def _check_two_classes(results: Sequence[EvalResult]) -> None:
+    if not results or any(result.num_classes != 2 for result in results):
+        raise ValueError(f"wanted results of two classes; found {[result.num_classes for result in results]}")
+
+
+def _sizes(results: Sequence[EvalResult]) -> str:
+    return ", ".join(f"{size:,}" for size in sorted({len(result) for result in results}))
