@@ -144,6 +144,10 @@ def cue(arguments: argparse.Namespace) -> dict[str, Any]:
     negatives = splits.test.select(np.flatnonzero(splits.test.labels == 0))
     with_cue = plant_cue(negatives, label=0, share=1.0, seed=arguments.seed)
     return {
+        "model": config.model,
+        "epochs": config.epochs,
+        "seed": arguments.seed,
+        "train_examples": len(splits.train),
         "cue": CUE,
         "share_of_the_class": float(planted["train"].carries.sum() / splits.train.class_counts[1]),
         "carriers": len(carriers),

@@ -77,7 +77,7 @@ _MODULES = {
     "ceiling": ["HumanCeiling", "human_ceiling", "human_ceiling_or_notice", "krippendorffs_alpha", "ratings_of"],
     "explanations": ["Attribution", "Explanations"],
     "attention": ["AttentionWeights", "attention_rollout", "attention_weights"],
-    "attribution": ["explain", "integrated_gradients", "merge_wordpieces"],
+    "attribution": ["embedded_review", "explain", "integrated_gradients", "merge_wordpieces"],
     "agreement": ["measure_agreement"],
     "faithfulness": ["comprehensiveness", "measure_faithfulness"],
     "randomisation": ["randomisation_check"],

@@ -207,17 +207,49 @@ def _baseline(reading: Reading, question: Question) -> np.ndarray:
     return np.where(reading.is_special, reading.input_ids, question.pad_token_id).astype(reading.input_ids.dtype)
 
 
+@dataclass(frozen=True, eq=False)
+class EmbeddedReview:
+    """A review as its embeddings, the same with nothing in it, and the margin as a function of such embeddings.
+
+    inputs, baseline: (tokens, features).
+    """
+
+    model: "PreTrainedModel"
+    inputs: torch.Tensor
+    baseline: torch.Tensor
+
+    def margins(self, points: torch.Tensor) -> torch.Tensor:
+        """(points, tokens, features) -> (points,), without dropout; a gradient flows to the points alone."""
+        with as_function(self.model):
+            return margin_of(self.model(inputs_embeds=points))
+
+
+def embedded_review(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    text: str,
+    *,
+    max_length: int = 128,
+    truncation: str = "head",
+) -> EmbeddedReview:
+    """What `integrated_gradients` is asked with: a review, its baseline and the function. Raises as `explain` does."""
+    (reading,) = readings = read_texts(cleaned([text]), tokenizer, max_length, truncation)
+    _check(model, readings)
+    return _embedded(Question(model, tokenizer, readings, np.zeros(1)), reading)
+
+
+def _embedded(question: Question, reading: Reading) -> EmbeddedReview:
+    embedded, _ = question.embedded([reading.input_ids, _baseline(reading, question)])
+    return EmbeddedReview(question.model, embedded[0], embedded[1])
+
+
 def _until_complete(question: Question, reading: Reading, change: float) -> Answer:
     """Integrated gradients of one review, with more steps until the scores add up to the change within one percent."""
-
-    def forward(points: torch.Tensor) -> torch.Tensor:
-        return margin_of(question.model(inputs_embeds=points))
-
-    embedded, _ = question.embedded([reading.input_ids, _baseline(reading, question)])
+    asked = _embedded(question, reading)
     at_once = max(1, TOKENS_AT_ONCE // len(reading))
     scores, steps, error = np.zeros(len(reading)), 0, math.inf
     for steps in question.steps:
-        attributed = integrated_gradients(forward, embedded[0], embedded[1], steps, at_once)
+        attributed = integrated_gradients(asked.margins, asked.inputs, asked.baseline, steps, at_once)
         scores = attributed.sum(dim=-1).cpu().double().numpy()
         error = abs(float(scores.sum()) - change) / max(abs(change), SMALLEST_CHANGE)
         if error <= TOLERANCE:

@@ -123,7 +123,7 @@ class Comparison:
     @property
     def caption(self) -> str:
         """The models, n and the kind of interval."""
-        kind = f"{self.level:.0%} paired bootstrap intervals ({self.resamples} resamples)"
+        kind = f"{100 * self.level:.4g}% paired bootstrap intervals ({self.resamples} resamples)"
         return f"A = {self.name_a}, B = {self.name_b}, n = {self.n:,}, {kind}"
 
     @property

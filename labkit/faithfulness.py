@@ -219,14 +219,18 @@ class _Falls:
                 count = _top_count(fraction, len(order))
                 gone = order[:count] if measure == "comprehensiveness" else order[count:]
                 tokens = [token for word in gone for token in one.words[word].tokens]
-                yield self._without(one.reading, tokens, replacement)
+                yield without_tokens(one.reading, tokens, replacement, self.tokenizer)
 
-    def _without(self, reading: Reading, tokens: list[int], replacement: str) -> np.ndarray:
-        if replacement == "delete":
-            return np.delete(reading.input_ids, tokens)
-        if self.tokenizer.mask_token_id is None:
-            raise AttributionError('this tokenizer has no [MASK] token; use replacements=("delete",)')
-        return reading.with_tokens(tokens, int(self.tokenizer.mask_token_id))
+
+def without_tokens(
+    reading: Reading, tokens: Sequence[int], replacement: str, tokenizer: "PreTrainedTokenizerBase"
+) -> np.ndarray:
+    """The input ids with these places taken away: `delete` closes the gap, `mask` puts `[MASK]` there."""
+    if replacement == "delete":
+        return np.delete(reading.input_ids, list(tokens))
+    if tokenizer.mask_token_id is None:
+        raise AttributionError("this tokenizer has no [MASK] token; take words away by delete")
+    return reading.with_tokens(tokens, int(tokenizer.mask_token_id))
 
 
 def _sigmoid(values: FloatArray) -> FloatArray:

@@ -14,9 +14,9 @@ from labkit.batching import Batcher
 from labkit.config import PROFILES, Config, profile_settings
 from labkit.encoders import encoder_folder, load_encoder, registry_entry
 from labkit.fallback import encoder_or_tiny, movie_corpus_or_sample
-from labkit.reviews import Corpus, Reviews, Splits, label_corpus, split_reviews
+from labkit.reviews import Corpus, Reviews, Splits, label_corpus, normalise, split_reviews
 from labkit.runs import make_batchers
-from labkit.tokens import load_tokenizer
+from labkit.tokens import load_tokenizer, tokenize
 from labkit.work import Work
 
 if TYPE_CHECKING:
@@ -109,6 +109,20 @@ class Lesson:
     def batchers(self) -> dict[str, Batcher]:
         """The tokenized reviews of each split, by its name."""
         return make_batchers(self.splits, self.tokenizer, self.config)
+
+    def part(self, split: str, start: int = 0, stop: int | None = None) -> Batcher:
+        """Some reviews of a split as batches: places `start` to `stop` of a random order that is always the same.
+
+        split: train, validation or test. No text stands there twice, so parts that do not overlap have no review in common.
+        """
+        import numpy as np
+
+        reviews: Reviews = getattr(self.splits, split)
+        first = {normalise(text): place for place, text in reversed(list(enumerate(reviews.texts)))}
+        order = np.random.default_rng(0).permutation(sorted(first.values()))
+        part = reviews.select(order[start:stop])
+        tokenized = tokenize(part.texts, self.tokenizer, self.config.max_length, self.config.truncation)
+        return Batcher(tokenized, part.labels, self.config.batching, self.config.max_length)
 
     def __str__(self) -> str:
         return f"Profile {self.profile}: {ABOUT[self.profile]}."

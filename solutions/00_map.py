@@ -243,7 +243,7 @@ word_explorer(classifier, "The plot is silly, the jokes are old, and I loved eve
 
 # %% [markdown]
 # That was the whole way. Here it is in one picture, with what you saw at each station, and the lesson that goes through
-# it slowly. (Lessons after 03 are still to come.)
+# it slowly. (Lessons after 06 are still to come.)
 
 # %%
 from labkit.figures import journey_figure

@@ -695,4 +695,4 @@ reflection("03-fine-tuning", question)
 # %% [markdown]
 # ## Next
 #
-# Lesson 04 asks what an accuracy hides. [The list of lessons](README.md) says whether it is there yet.
+# An accuracy is one number for hundreds of decisions. [Lesson 04](04_metrics.ipynb) asks what it hides.

@@ -16,7 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from labkit import explanations, margins
 from labkit.attention import attention_rollout, attention_weights
-from labkit.attribution import explain, integrated_gradients, merge_wordpieces
+from labkit.attribution import embedded_review, explain, integrated_gradients, merge_wordpieces
 from labkit.errors import UsageError
 from labkit.explanations import METHODS, TOLERANCE, Attribution, AttributionError, Explanations
 from labkit.tokens import TRUNCATIONS, tokenize
@@ -189,6 +189,22 @@ def test_the_scores_of_a_review_add_up_to_the_way_from_the_empty_review(family, 
         assert missed <= TOLERANCE and not one.is_flagged
         assert one.completeness_error == pytest.approx(missed, abs=1e-4)
         assert not one.scores[one.reading.is_special].any()
+
+
+def test_an_embedded_review_is_the_model_on_the_way_from_the_empty_review_and_gives_the_scores_of_explain(
+    family, tiny_world
+):
+    model, tokenizer = of_family(family), tiny_world.tokenizer
+    (one,) = explain(model, tokenizer, TEXT, steps=(8,))
+    asked = embedded_review(model, tokenizer, TEXT)
+    blank = np.where(one.reading.is_special, one.reading.input_ids, tokenizer.pad_token_id)
+    with torch.no_grad():
+        found = asked.margins(torch.stack([asked.inputs, asked.baseline])).numpy()
+    wanted = margins.margins(model, [one.reading.input_ids, blank], tokenizer.pad_token_id)
+    assert np.allclose(found, wanted, atol=1e-5) and found[0] == pytest.approx(one.margin, abs=1e-5)
+    scores = integrated_gradients(asked.margins, asked.inputs, asked.baseline, steps=8).sum(dim=1)
+    assert np.allclose(scores, one.scores, atol=1e-5)
+    assert model.training and all(weight.requires_grad and weight.grad is None for weight in model.parameters())
 
 
 def test_steps_are_raised_until_the_scores_add_up_and_it_is_said_where_they_never_do(tiny_world):

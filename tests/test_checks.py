@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checking import seconds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -379,6 +380,20 @@ CONTRACTS = {
     "3.3": (labkit.accumulate_gradients, "model micro_batches"),
     "3.4": (labkit.train_epoch, "model batches optimizer scheduler accumulation_steps max_grad_norm"),
     "3.5": (labkit.eval_epoch, "model batches"),
+    "4.1": (labkit.softmax, "logits"),
+    "4.2": (labkit.precision_recall_f1, "labels predictions positive"),
+    "4.3": (labkit.confusion_matrix, "labels predictions num_classes"),
+    "4.4": (labkit.best_f1_threshold, "labels scores"),
+    "4.5": (labkit.expected_calibration_error, "confidences correct bins"),
+    "4.6": (labkit.confidently_wrong, "logits labels threshold"),
+    "5.1": (labkit.EarlyStopping, "patience min_delta"),
+    "5.2": (labkit.fit_with_early_stopping, "train evaluate save restore max_epochs patience"),
+    "5.3": (labkit.stratified_kfold, "labels k seed"),
+    "5.4": (labkit.bootstrap_interval, "correct level resamples seed"),
+    "6.1": (labkit.attention_rollout, "attentions"),
+    "6.2": (labkit.integrated_gradients, "forward inputs baseline steps"),
+    "6.3": (labkit.merge_wordpieces, "tokens scores prefix"),
+    "6.4": (labkit.comprehensiveness, "predict tokens scores fraction mask"),
 }
 
 
@@ -395,16 +410,6 @@ def test_labkits_own_version_takes_the_contracts_arguments_first_and_passes_its_
 def test_also_the_check_of_a_wrong_answer_takes_under_two_seconds(name: str) -> None:
     for known in exercise(name).misconceptions[:2]:
         assert seconds(exercise(name), known.answer) < 2
-
-
-def seconds(one: checks.Exercise, answer: Any) -> float:
-    """How long a check takes once everything is imported and made: the shorter of two, since others use this machine too."""
-    check_only(one, answer)
-    started = time.monotonic()
-    check_only(one, answer)
-    between = time.monotonic()
-    check_only(one, answer)
-    return min(between - started, time.monotonic() - between)
 
 
 def test_every_exercise_has_a_version_of_labkits_own() -> None:

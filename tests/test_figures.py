@@ -19,6 +19,7 @@ from labkit.figures import (
     journey_figure,
     learning_curves,
     length_costs_figure,
+    losses_of_runs,
     model_colours,
     new_words_figure,
     padding_waste_figure,
@@ -75,6 +76,7 @@ STATIONS = [("review", "a slow film " * 9, "lesson 02"), ("tokens", "a slow $fil
 COSTS = {"fixed": 6.0, "buckets": 2.0}
 FIGURES = {
     "learning_curves": lambda ax=None: learning_curves(make_history(), ax),
+    "losses_of_runs": lambda ax=None: losses_of_runs({"$a$": make_history(), "b": make_history((0.5, 0.4))}, ax),
     "confusion_matrix": lambda ax=None: confusion_matrix_figure(make_result(), ax),
     "reliability": lambda ax=None: reliability_diagram(make_result(), ax),
     "ratings": lambda ax=None: rating_histogram([-2, -1.9, 0.1, 2.1], ax, neutral_band=0.5),
@@ -222,6 +224,25 @@ def test_training_is_dashed_and_validation_solid_and_the_last_best_epoch_starred
     assert drawn["training"].get_ydata().tolist() == [record.train_loss for record in history]
     assert drawn["validation"].get_ydata().tolist() == [0.41, 0.35, 0.48]
     assert drawn["best epoch: 1"].get_xydata().tolist() == [[1, 0.35]]
+
+
+def test_of_several_runs_each_has_both_its_losses_in_its_own_colour_and_its_best_epoch_in_words():
+    histories = {"MiniLM": make_history(), "another": make_history((0.5, 0.4))}
+    ax = losses_of_runs(histories)
+    for place, (name, history) in enumerate(histories.items()):
+        train, validation, star = ax.get_lines()[3 * place : 3 * place + 3]
+        assert list(train.get_ydata()) == [record.train_loss for record in history]
+        assert list(validation.get_ydata()) == [record.validation_loss for record in history]
+        assert (train.get_linestyle(), validation.get_linestyle()) == ("--", "-")
+        assert list(star.get_xdata()) == [1]
+        assert {train.get_color(), validation.get_color(), star.get_color()} == {model_colours([name])[0]}
+    assert "MiniLM: validation loss falls from 0.410 to 0.350 at epoch 1, then rises to 0.480" in alt_text(ax)
+
+
+def test_runs_without_an_epoch_are_refused():
+    for histories in ({}, {"a": make_history(), "b": []}):
+        with pytest.raises(ValueError, match="at least one epoch"):
+            losses_of_runs(histories)
 
 
 def test_the_words_of_the_learning_curves_say_where_they_turn():

@@ -6,6 +6,7 @@ import pytest
 from explaining import SumOfWords
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from labkit.agreement import Agreement, AgreementRow
 from labkit.attention import AttentionWeights
@@ -21,6 +22,7 @@ from labkit.figures import (
     attribution_bars,
     attribution_grid,
     faithfulness_curves,
+    margin_along_path,
     randomisation_curves,
     to_html,
     to_svg,
@@ -90,6 +92,7 @@ FIGURES = {
     "bars_without_words": lambda ax=None: attribution_bars(explained("occlusion", []), ax),
     "grid": lambda ax=None: attribution_grid(GRID, ax),
     "grid_without_words": lambda ax=None: attribution_grid([explained("occlusion", [])], ax),
+    "path": lambda ax=None: margin_along_path([0, 0.5, 1], [2.0, -1.0, -1.5], ax),
     "heatmap": lambda ax=None: attention_heatmap(ATTENTION, 0, 1, ax),
     "special": lambda ax=None: attention_to_special_tokens(ATTENTION, ax),
     "faithfulness": lambda ax=None: faithfulness_curves(FAITHFULNESS, ax=ax),
@@ -109,6 +112,31 @@ def test_a_figure_is_drawn_where_it_is_told_to_the_same_each_time_with_its_words
     assert alt_text(right) == alt_text(alone)
     assert to_svg(alone) == to_svg(again)
     assert "<b>" not in to_html(alone)
+
+
+@every_figure
+def test_no_title_ends_beyond_the_edge_of_its_figure(draw):
+    ax = draw()
+    titles = [text for text in ax.findobj(Text) if text.get_text() == ax.get_title(loc="left")]
+    assert titles and all(text.get_window_extent().x1 <= ax.figure.bbox.x1 + 1 for text in titles)
+
+
+def test_the_margin_on_its_way_is_drawn_with_its_mean_slope_and_the_one_at_the_end():
+    shares = np.linspace(0, 1, 101)
+    ax = margin_along_path(shares, 3 * shares**2 - 1)
+    curve, mean, last = ax.lines[:3]
+    assert np.allclose(curve.get_ydata(), 3 * shares**2 - 1)
+    assert np.allclose(mean.get_xydata(), [[0, -1], [1, 2]])
+    slope = (2 - last.get_ydata()[0]) / (1 - last.get_xdata()[0])
+    assert last.get_xydata()[1].tolist() == [1, 2] and slope == pytest.approx(6, abs=0.05)
+    assert "From nothing (-1.00) to the review (+2.00): the margin is -0.81 at 0.25, -0.25 at 0.5" in alt_text(ax)
+    assert "Mean slope +3.00, slope at the review +5.97." in alt_text(ax)
+
+
+@pytest.mark.parametrize(("shares", "margins"), [([0, 1], [1.0]), ([0.1, 1], [1.0, 2.0]), ([0, 0.9], [1, 2]), ([], [])])
+def test_a_way_that_does_not_lead_from_nothing_to_the_review_is_refused(shares, margins):
+    with pytest.raises(ValueError, match="shares from 0 to 1"):
+        margin_along_path(shares, margins)
 
 
 def test_the_bars_are_the_scores_of_the_words_around_zero_on_the_scale_that_is_given():
@@ -133,6 +161,16 @@ def test_the_colours_of_bars_and_grid_are_those_of_the_text():
     assert to_hex(mesh.cmap(0.5)) in ("#ffffff", "#fefeff", "#fffefe", "#fefefe", "#fefeff")
 
 
+def test_in_the_grid_a_method_without_a_sign_is_grey_and_speaks_for_no_class():
+    signed, unsigned = attribution_grid(GRID).collections
+    assert signed.get_array().mask.tolist() == [[False, True]] * 3
+    assert unsigned.get_array().mask.tolist() == [[True, False]] * 3
+    red, green, blue, _ = unsigned.cmap(unsigned.norm(0.5))
+    assert red == green == blue
+    assert len(attribution_grid([SIGNED]).collections) == 1
+    assert attribution_grid([SIGNED]).get_xlabel() == "method"
+
+
 def test_of_a_long_review_the_strongest_words_are_shown_in_their_order():
     scores = np.random.default_rng(0).normal(size=60)
     long = explained("occlusion", scores.tolist(), *(f"w{place}" for place in range(60)))
@@ -145,7 +183,7 @@ def test_of_a_long_review_the_strongest_words_are_shown_in_their_order():
 def test_a_cell_of_the_grid_is_a_share_of_its_method_s_largest_score():
     ax = attribution_grid(GRID)
     assert ax.collections[0].get_array().data.tolist() == [[1.0, 1.0], [-0.5, 0.5], [0.0, 0.25]]
-    assert [text.get_text() for text in ax.texts] == ["+1.00", "+1.00", "-0.50", "+0.50", "+0.00", "+0.25"]
+    assert [text.get_text() for text in ax.texts] == ["+1.00", "1.00", "-0.50", "0.50", "+0.00", "0.25"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["occlusion", "attention"]
 
 
@@ -178,7 +216,7 @@ def test_the_curves_of_faithfulness_are_the_method_s_its_reverse_and_the_random_
     ax = faithfulness_curves(FAITHFULNESS)
     lines = {str(line.get_label()): line for line in ax.get_lines()}
     assert lines["occlusion"].get_xydata().tolist() == [[0.1, 0.3], [0.5, 0.4]]
-    assert lines["occlusion, reversed"].get_ydata() == pytest.approx([0.05, 0.05])
+    assert lines["_occlusion, reversed"].get_ydata() == pytest.approx([0.05, 0.05])
     assert lines["random order"].get_ydata() == pytest.approx([0.1, 0.1])
     assert lines["occlusion"].get_color() == METHOD_COLOURS["occlusion"]
     assert "occlusion 0.350, random order 0.100, difference +0.250 [+0.200, +0.300]" in alt_text(ax)

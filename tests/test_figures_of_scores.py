@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 import sklearn.metrics
 from matplotlib.figure import Figure
 from predicting import make_result
@@ -11,27 +12,34 @@ from predicting import make_result
 from labkit.behaviour import behaviour_tests, check_behaviour
 from labkit.calibration import abstention_curve
 from labkit.ceiling import NoCeiling, human_ceiling
+from labkit.comparison import compare_models
 from labkit.false_alarms import false_alarm_rates
 from labkit.figures import (
     abstention_figure,
     alt_text,
     behaviour_figure,
+    differences_figure,
     error_by_agreement_figure,
     false_alarms_figure,
     model_colours,
     precision_recall_figure,
     repeated_scores,
+    resampled_means,
+    score_intervals,
+    softmax_curve,
     threshold_figure,
     to_html,
     to_svg,
 )
 from labkit.folds import CrossValidation, Repetition, SeedSpread
-from labkit.intervals import score_table
+from labkit.intervals import bootstrap_interval, score_table
 from labkit.metrics import EvalResult, best_f1_threshold, precision_recall_f1
 
 REPETITIONS = tuple(Repetition(f"fold {i}", make_result(n=50, seed=i), 200, 0, 1.0) for i in range(3))
 FOLDS = CrossValidation("MiniLM", "reviews", REPETITIONS)
 SEEDS = SeedSpread("MiniLM", "reviews", REPETITIONS)
+AS_IT_WAS = make_result(name="as it was")
+COMPARED = [compare_models(make_result(name=name), AS_IT_WAS, metrics=("nll",)) for name in ("$a$", "b")]
 ALARMS = false_alarm_rates(repetitions=20)
 BEHAVIOUR = check_behaviour(lambda texts: [0.9] * len(texts), behaviour_tests(cases=6), "tiny $x$ <b>")
 CEILING = human_ceiling(
@@ -41,8 +49,12 @@ FIGURES = {
     "precision_recall": lambda ax=None: precision_recall_figure([make_result(name="MiniLM"), make_result(seed=2)], ax),
     "threshold": lambda ax=None: threshold_figure(make_result(), 0.3, ax),
     "abstention": lambda ax=None: abstention_figure([make_result(name="MiniLM"), make_result(seed=2)], ax),
+    "softmax": lambda ax=None: softmax_curve(make_result(name="tiny $x$ <b>"), ax),
+    "scores": lambda ax=None: score_intervals([make_result(name="MiniLM"), make_result(n=40, seed=2)], ax=ax),
     "folds": lambda ax=None: repeated_scores(FOLDS, "f1", ax),
     "seeds": lambda ax=None: repeated_scores(SEEDS, "accuracy", ax),
+    "resampled": lambda ax=None: resampled_means(make_result(n=60).correct, ax, resamples=100),
+    "differences": lambda ax=None: differences_figure(COMPARED, "nll", ax),
     "false_alarms": lambda ax=None: false_alarms_figure(ALARMS, ax),
     "error_by_agreement": lambda ax=None: error_by_agreement_figure(CEILING, ax),
     "no_ceiling": lambda ax=None: error_by_agreement_figure(NoCeiling("no ratings <b> here"), ax),
@@ -73,12 +85,47 @@ def test_the_precision_recall_curve_is_scikit_learns_with_its_area_and_chance():
     result = make_result(name="MiniLM")
     ax = precision_recall_figure([result])
     precision, recall, _ = sklearn.metrics.precision_recall_curve(result.labels, result.probabilities[:, 1])
-    curve, chance = ax.get_lines()
+    curve, chance, _ = ax.get_lines()
     np.testing.assert_allclose(curve.get_xdata(), recall)
     np.testing.assert_allclose(curve.get_ydata(), precision)
+    assert curve.get_drawstyle() == "steps-post"
+    area = -(np.diff(curve.get_xdata()) * curve.get_ydata()[:-1]).sum()
+    assert area == pytest.approx(sklearn.metrics.average_precision_score(result.labels, result.probabilities[:, 1]))
     assert curve.get_color() == model_colours(["MiniLM"])[0]
     assert chance.get_ydata()[0] == pytest.approx(result.labels.mean())
     assert str(score_table(result, metrics=("average_precision",)).average_precision) in alt_text(ax)
+
+
+def test_each_set_has_a_chance_of_its_own_in_the_precision_recall_figure():
+    results = [make_result(name="MiniLM"), make_result(n=40, seed=2)]
+    ax = precision_recall_figure(results)
+    levels = [line.get_ydata()[0] for line in ax.get_lines() if line.get_linestyle() == ":" and len(line.get_ydata())]
+    assert levels == pytest.approx([result.labels.mean() for result in results])
+    assert alt_text(ax).endswith(f"{levels[0]:.2f} and {levels[1]:.2f}.")
+
+
+def test_every_prediction_stands_on_softmax_s_curve_and_the_wrong_ones_are_crosses():
+    result = make_result(name="MiniLM")
+    curve, right, wrong = softmax_curve(result).get_lines()
+    assert (len(right.get_xdata()), len(wrong.get_xdata())) == (result.correct.sum(), (~result.correct).sum())
+    assert wrong.get_marker() == "x"
+    for points in (curve, right, wrong):
+        np.testing.assert_allclose(points.get_ydata(), scipy.special.expit(points.get_xdata()))
+    np.testing.assert_allclose(np.sort(wrong.get_ydata()), np.sort(result.probabilities[~result.correct, 1]))
+    surest = result.confidences[~result.correct].max()
+    assert alt_text(softmax_curve(result)).endswith(f"The surest error is {surest:.1%} sure.")
+
+
+def test_score_intervals_draws_each_metric_of_each_result_with_its_bounds():
+    results = [make_result(name="MiniLM"), make_result(n=40, seed=2)]
+    ax = score_intervals(results, ("accuracy", "mcc"))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["accuracy", "mcc"]
+    for result, container in zip(results, ax.containers, strict=True):
+        table = score_table(result, metrics=("accuracy", "mcc"))
+        assert list(container.lines[0].get_xdata()) == pytest.approx([score.value for _, score in table.items()])
+        ends = [segment[:, 0] for segment in container.lines[2][0].get_segments()]
+        np.testing.assert_allclose(ends, [(score.low, score.high) for _, score in table.items()])
+        assert f"{result.name} (n = {len(result)}): accuracy {table.accuracy}, mcc {table.mcc}" in alt_text(ax)
 
 
 def test_without_positives_the_precision_recall_curve_has_no_line_and_says_why():
@@ -123,6 +170,37 @@ def test_folds_have_the_corrected_interval_in_the_caption_and_seeds_have_none():
     assert "corrected" not in title(seeds)
     for each in REPETITIONS:
         assert f"{each.label} {score_table(each.test, metrics=('f1',)).f1}" in alt_text(folds)
+
+
+@pytest.mark.parametrize("n", [2, 60, 3000])
+def test_every_resample_is_in_the_histogram_and_the_interval_is_the_bootstraps(n):
+    correct = make_result(n=n).correct
+    ax = resampled_means(correct, level=0.9, resamples=500, seed=3)
+    low, high = bootstrap_interval(correct, 0.9, 500, 3)
+    band = next(patch for patch in ax.patches if patch.get_label() == "90% of them")
+    bars = [patch for patch in ax.patches if patch is not band]
+    assert sum(bar.get_height() for bar in bars) == 500
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((low, high))
+    assert f"{correct.mean():.3f} [{low:.3f}, {high:.3f}] (90%), n = {n:,}" in title(ax)
+
+
+def test_differences_are_drawn_with_their_intervals_and_less_is_better_is_said_where_it_is():
+    base = make_result(name="as it was")
+    others = [EvalResult.from_logits(base.labels, np.eye(2)[base.labels] * size, f"$other$ {size}") for size in (1, 3)]
+    pairs = [compare_models(other, base, level=0.9875, resamples=200, metrics=("accuracy", "nll")) for other in others]
+    ax = differences_figure(pairs, "nll")
+    drawn = [container.lines[0].get_xdata()[0] for container in ax.containers]
+    assert drawn == pytest.approx([pair.scores["nll"][2].value for pair in pairs])
+    assert "nll, less is better" in title(ax) and "98.75% intervals" in title(ax)
+    assert "less is better" not in title(differences_figure(pairs))
+    assert all(f"{pair.name_a} {pair.scores['nll'][2]:+.3f}" in alt_text(ax) for pair in pairs)
+
+
+def test_differences_from_different_models_or_levels_are_refused():
+    a, b = make_result(name="a"), make_result(name="b")
+    for pairs in ([], [compare_models(a, b), compare_models(b, a)], [compare_models(a, b), compare_models(a, b, 0.9)]):
+        with pytest.raises(ValueError, match="same B"):
+            differences_figure(pairs)
 
 
 def test_the_false_alarms_stand_beside_the_level_that_is_promised():

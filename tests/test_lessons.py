@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.batching import Batcher
 from labkit.config import PROFILES, ConfigError
 from labkit.lessons import ABOUT, EXAMPLES, current_profile, keep_profile, open_lesson
 
@@ -56,3 +57,20 @@ def test_a_lesson_s_batches_hold_its_own_splits() -> None:
     assert {name: len(batcher) for name, batcher in lesson.batchers.items()} == {
         name: len(part) for name, part in vars(lesson.splits).items()
     }
+
+
+def test_parts_of_a_split_that_do_not_overlap_have_no_review_in_common_and_are_always_the_same() -> None:
+    lesson = open_lesson("tiny")
+    few, more, rest = lesson.part("train", 0, 40), lesson.part("train", 0, 120), lesson.part("train", 120)
+
+    def rows(part: Batcher) -> list[bytes]:
+        return [ids.tobytes() for ids in part.tokenized.input_ids]
+
+    assert rows(few) == rows(more)[:40] and len(more) == 120
+    assert rows(open_lesson("tiny").part("train", 0, 40)) == rows(few)
+    together = rows(more) + rows(rest)
+    assert len(set(together)) == len(together)
+    whole = {ids.tobytes() for ids in lesson.batchers["train"].tokenized.input_ids}
+    assert set(together) == whole  # copies are left out, nothing else
+    file_order = [ids.tobytes() for ids in lesson.batchers["train"].tokenized.input_ids[:40]]
+    assert len(set(file_order) & set(rows(few))) < 20  # not the file's order, in which one label may come first

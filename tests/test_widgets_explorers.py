@@ -13,12 +13,15 @@ from labkit.batching import BATCHINGS, Batcher, plan_epoch
 from labkit.errors import UsageError
 from labkit.figures import alt_text
 from labkit.tokens import Tokenized, encode
-from labkit.widgets import batch_explorer, learning_rate_explorer, tokenizer_explorer
+from labkit.training import fit_with_early_stopping
+from labkit.widgets import batch_explorer, learning_rate_explorer, stopping_explorer, tokenizer_explorer
 from labkit.widgets.batches import SHOWN_BARS, batch_bars, batch_figure
 from labkit.widgets.learning_rate import schedule, schedule_figure
 from labkit.widgets.still import WIDGET_MIME
+from labkit.widgets.stopping import stopping, stopping_figure
 from labkit.widgets.tokenizer import tokenized_text
 
+LOSSES = [0.7, 0.6, 0.65, 0.5, 0.55, 0.6, 0.7]
 LENGTHS = [3, 9, 4, 40, 12, 5, 7, 200, 6, 8, 31]
 
 
@@ -27,6 +30,7 @@ def explorers(tiny_world: Any) -> dict[str, Any]:
         "tokenizer": tokenizer_explorer(tiny_world.tokenizer, "a slow film", max_length=8),
         "batches": batch_explorer(LENGTHS, batch_size=4),
         "learning_rate": learning_rate_explorer(100),
+        "stopping": stopping_explorer(LOSSES),
     }
 
 
@@ -40,6 +44,8 @@ CHANGES = [
     ("learning_rate", "peak", 1e-3),
     ("learning_rate", "warmup_ratio", 0.3),
     ("learning_rate", "total_steps", 300),
+    ("stopping", "patience", 1),
+    ("stopping", "min_delta", 0.2),
 ]
 
 
@@ -55,7 +61,7 @@ def test_every_control_changes_the_picture_and_the_still(
     assert explorer.picture.words != before[1]
 
 
-@pytest.mark.parametrize("name", ["tokenizer", "batches", "learning_rate"])
+@pytest.mark.parametrize("name", ["tokenizer", "batches", "learning_rate", "stopping"])
 def test_an_explorer_carries_its_still_and_its_words_and_labels_its_controls(tiny_world: Any, name: str) -> None:
     explorer = explorers(tiny_world)[name]
     bundle = explorer._repr_mimebundle_()
@@ -194,3 +200,38 @@ def test_the_words_of_a_schedule_say_what_is_drawn() -> None:
 def test_a_schedule_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match=re.escape("0 <= warmup_ratio < 1")):
         schedule(10, 1.0, 1e-4)
+
+
+# Early stopping
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3, 9])
+@pytest.mark.parametrize("losses", [LOSSES, LOSSES[::-1], [0.9, float("nan"), 0.5, float("nan")], [0.3]])
+def test_where_a_run_would_have_stopped_is_where_the_training_loop_stops(losses: list[float], patience: int) -> None:
+    record, saved, epochs = stopping(losses, patience), [], iter(range(len(losses)))
+    trained: list[int] = []
+    ran = fit_with_early_stopping(
+        train=lambda: trained.append(next(epochs)),
+        evaluate=lambda: losses[trained[-1]],
+        save=lambda: saved.append(trained[-1]),
+        restore=lambda: None,
+        max_epochs=len(losses),
+        patience=patience,
+    )
+    assert (record.last_epoch, record.best_epoch) == (len(ran) - 1, saved[-1])
+    assert record.spared == len(losses) - len(ran)
+
+
+def test_the_figure_of_early_stopping_shows_the_epoch_that_is_kept_and_what_is_spared() -> None:
+    record = stopping(LOSSES, patience=1)
+    spared, trained, end, star = stopping_figure(record).get_lines()
+    assert list(spared.get_xdata()) == [2, 3, 4, 5, 6] and list(trained.get_xdata()) == [0, 1, 2]
+    assert list(end.get_xdata()) == [2, 2] and (star.get_xdata()[0], star.get_ydata()[0]) == (1, 0.6)
+    assert "the lowest of all epochs is 0.500" in str(record)  # patience 1 missed it
+    assert "the lowest" not in str(stopping(LOSSES, patience=2))
+
+
+def test_without_a_loss_or_a_number_early_stopping_says_so() -> None:
+    assert str(stopping([float("nan")], patience=1)).endswith("no loss was a number.")
+    with pytest.raises(ValueError, match="at least one epoch"):
+        stopping([])

@@ -7,7 +7,14 @@ embeds, the same bytes for the same record. Training is dashed and validation so
 the course.
 """
 
-from labkit.figures.comparisons import behaviour_figure, error_by_agreement_figure, false_alarms_figure, repeated_scores
+from labkit.figures.comparisons import (
+    behaviour_figure,
+    differences_figure,
+    error_by_agreement_figure,
+    false_alarms_figure,
+    repeated_scores,
+    resampled_means,
+)
 from labkit.figures.drawing import (
     ALT_TEXT,
     CUT,
@@ -30,6 +37,7 @@ from labkit.figures.explanations import (
     attribution_bars,
     attribution_grid,
     faithfulness_curves,
+    margin_along_path,
     randomisation_curves,
     word_effects,
 )
@@ -39,6 +47,8 @@ from labkit.figures.scores import (
     precision_recall_figure,
     reliability_diagram,
     roc_curve_figure,
+    score_intervals,
+    softmax_curve,
     threshold_figure,
 )
 from labkit.figures.texts import (
@@ -59,6 +69,7 @@ from labkit.figures.training import (
     gradient_sizes_figure,
     learning_curves,
     loss_by_step,
+    losses_of_runs,
     part_sizes,
 )
 
@@ -82,6 +93,7 @@ __all__ = [
     "batching_costs_figure",
     "behaviour_figure",
     "confusion_matrix_figure",
+    "differences_figure",
     "error_by_agreement_figure",
     "faithfulness_curves",
     "false_alarms_figure",
@@ -91,6 +103,8 @@ __all__ = [
     "learning_curves",
     "length_costs_figure",
     "loss_by_step",
+    "losses_of_runs",
+    "margin_along_path",
     "model_colours",
     "new_words_figure",
     "padding_waste_figure",
@@ -103,8 +117,11 @@ __all__ = [
     "reading_time_figure",
     "reliability_diagram",
     "repeated_scores",
+    "resampled_means",
     "review_lengths",
     "roc_curve_figure",
+    "score_intervals",
+    "softmax_curve",
     "threshold_figure",
     "to_html",
     "to_png_bytes",

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from labkit.intervals import Score, score_table
+from labkit.arrays import BoolArray
+from labkit.intervals import Score, bootstrap_interval, resample_weights, score_table
 
 if TYPE_CHECKING:
     from labkit.behaviour import BehaviourReport
     from labkit.ceiling import HumanCeiling, NoCeiling
+    from labkit.comparison import Comparison
     from labkit.false_alarms import FalseAlarms
     from labkit.folds import CrossValidation, SeedSpread
 
-from labkit.figures.drawing import CUT, axes_or_new, finished, model_colours, plain_text
+from labkit.figures.drawing import CUT, UNNAMED, WHOLE, axes_or_new, finished, model_colours, plain_text
 
 
 def repeated_scores(runs: "CrossValidation | SeedSpread", metric: str = "accuracy", ax: Axes | None = None) -> Axes:
@@ -41,6 +44,64 @@ def repeated_scores(runs: "CrossValidation | SeedSpread", metric: str = "accurac
     ax.legend(frameon=False, fontsize=9, loc="best")
     rows = "; ".join(f"{name} {score}" for name, score in zip(names, scores, strict=True))
     return finished(ax, caption, f"{metric}, each run with its own 95% interval", "run", f"{caption}. {rows}.")
+
+
+def resampled_means(
+    correct: Sequence[bool] | BoolArray,
+    ax: Axes | None = None,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Axes:
+    """The accuracies that a bootstrap draws, as a histogram, and the interval that `bootstrap_interval` makes of them.
+
+    correct: (n,) 0/1 values, n >= 2. The same seed gives the same picture and the same interval. Raises what
+    `bootstrap_interval` raises.
+    """
+    low, high = bootstrap_interval(correct, level, resamples, seed)
+    values = np.asarray(correct, dtype=np.float64)
+    n = len(values)
+    ax = axes_or_new(ax, (6.4, 3.4))
+    rights = np.concatenate([weights @ values for weights in resample_weights(n, resamples, seed)])
+    width = max(1, round((rights.max() - rights.min()) / 40))  # in reviews: no bar spans more counts than its neighbour
+    edges = np.arange(rights.min() - 0.5, rights.max() + width, width)
+    ax.hist(rights / n, (edges / n).tolist(), color=WHOLE)
+    ax.axvspan(low, high, color=UNNAMED, alpha=0.12, linewidth=0, label=f"{level:.0%} of them")
+    ax.axvline(values.mean(), color=UNNAMED, linestyle="--", label="what was measured")
+    ax.legend(frameon=False, fontsize=9, loc="upper left")
+    score = Score(float(values.mean()), low, high)
+    title = f"Accuracy {score} ({level:.0%}), n = {n:,}"
+    words = f"Histogram of the accuracies of {resamples:,} resamples. {title}."
+    return finished(ax, title, "accuracy of a resample", "resamples", words)
+
+
+def differences_figure(comparisons: Sequence["Comparison"], metric: str = "accuracy", ax: Axes | None = None) -> Axes:
+    """A metric of several models less that of one and the same other, B, each difference with its paired interval.
+
+    Raises ValueError without comparisons, where they are not with the same B, or of another level.
+    """
+    from labkit.comparison import LESS_IS_BETTER  # here, because it brings torch with it
+
+    if len({(each.name_b, each.n, each.level) for each in comparisons}) != 1:
+        raise ValueError("wanted at least one comparison, all with the same B on the same examples at the same level")
+    ax = axes_or_new(ax, (6.6, 1.5 + 0.42 * len(comparisons)))
+    names = [each.name_a for each in comparisons]
+    scores = [each.scores[metric][2] for each in comparisons]
+    against, level = comparisons[0].name_b, comparisons[0].level
+    colours = model_colours([against, *names])[1:]  # those of `losses_of_runs`, where B comes first
+    for place, (score, colour) in enumerate(zip(scores, colours, strict=True)):
+        _intervals(ax, [score], colour, place)
+    ax.axvline(0, color="black", linestyle=":", linewidth=1, label="no difference")
+    ax.set_yticks(range(len(names)), [plain_text(name) for name in names])
+    ax.set_ylim(-0.6, len(names) - 0.4)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.invert_yaxis()
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    rows = "; ".join(f"{name} {score:+.3f}" for name, score in zip(names, scores, strict=True))
+    less = ", less is better" if metric in LESS_IS_BETTER else ""
+    title = f"{metric}{less}: difference from “{against}”, {100 * level:.4g}% intervals, n = {comparisons[0].n:,}"
+    return finished(ax, title, f"{metric} less that of “{plain_text(against)}”", "", f"{title}: {rows}.")
 
 
 def false_alarms_figure(alarms: "FalseAlarms", ax: Axes | None = None) -> Axes:
@@ -105,8 +166,8 @@ def behaviour_figure(report: "BehaviourReport", ax: Axes | None = None) -> Axes:
     return finished(ax, caption, "share of the cases that fail", "test", f"{caption}. {said}.")
 
 
-def _intervals(ax: Axes, scores: Sequence[Score], colour: str) -> None:
-    """One row a score: its value as a dot, its interval as a line."""
+def _intervals(ax: Axes, scores: Sequence[Score], colour: str, first: int = 0) -> None:
+    """One row a score, from row `first` on: its value as a dot, its interval as a line."""
     values = np.array([score.value for score in scores])
     bounds = np.abs([[s.value - s.low for s in scores], [s.high - s.value for s in scores]])
-    ax.errorbar(values, range(len(scores)), xerr=bounds, fmt="o", color=colour, markersize=5, capsize=3)
+    ax.errorbar(values, range(first, first + len(scores)), xerr=bounds, fmt="o", color=colour, markersize=5, capsize=3)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from labkit.metrics import EvalResult
 
@@ -104,15 +105,26 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
 def finished(ax: Axes, title: str, xlabel: str, ylabel: str, words: str) -> Axes:
     """The axes with title, labels and the words that say what is to be seen."""
     unbroken = re.sub(r"\[.*?\]| = ", lambda whole: whole[0].replace(" ", "\u00a0"), plain_text(title))
-    ax.set_title(textwrap.fill(unbroken, 64), fontsize=11, loc="left")
+    shown = ax.set_title(textwrap.fill(unbroken, 64), fontsize=11, loc="left")
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     setattr(ax, ALT_TEXT, words)
     figure = ax.get_figure(root=True)
     if isinstance(ax, ShownAxes) and figure is not None:
         figure.draw_without_rendering()
+        _fit(shown, unbroken, figure)
         figure.set_layout_engine("none")  # another layout would start from this one and end a little elsewhere
     return ax
+
+
+def _fit(shown: Text, title: str, figure: Figure) -> None:
+    """Break a title into shorter lines where it would end beyond the figure's edge, as beside long labels."""
+    box = shown.get_window_extent()
+    room = (figure.bbox.x1 - box.x0) / box.width if box.width else 1.0
+    if room < 1:
+        longest = max(map(len, shown.get_text().split("\n")))
+        shown.set_text(textwrap.fill(title, max(12, int(0.95 * room * longest))))
+        figure.draw_without_rendering()
 
 
 def model_colours(names: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from labkit.arrays import FloatArray
 
@@ -127,7 +128,8 @@ def _explaining_colours() -> "Colormap":
 def attribution_grid(attributions: Sequence["Attribution"], ax: Axes | None = None) -> Axes:
     """One review by several methods: a row a word, a column a method, each as a share of the method's largest score.
 
-    So all columns share the scale from -1 to 1, with 0 white. Raises ValueError without methods, or for more than one text.
+    So all columns share the scale from -1 to 1, with 0 white; methods without a sign are grey. Raises ValueError without
+    methods, or for more than one text.
     """
     if not attributions or len({one.text for one in attributions}) != 1:
         raise ValueError(
@@ -137,19 +139,50 @@ def attribution_grid(attributions: Sequence["Attribution"], ax: Axes | None = No
     shares = np.stack([one.word_scores / end for one, end in zip(attributions, largest, strict=True)], axis=1)
     places = _strongest(np.asarray(np.abs(shares).sum(axis=1)))
     ax = axes_or_new(ax, (1.8 + 0.95 * len(attributions), 2.0 + 0.26 * max(1, len(places))))
-    if places:
-        ax.pcolormesh(shares[places], cmap=_explaining_colours(), vmin=-1, vmax=1, edgecolors="white")
+    is_signed = np.array([one.is_signed for one in attributions])
+    looks = (is_signed, _explaining_colours(), -1.0, 1.0), (~is_signed, "Greys", 0.0, 1.6)
+    for columns, colours, low, high in looks:
+        if places and columns.any():
+            shown = np.ma.masked_array(shares[places], mask=np.tile(~columns, (len(places), 1)))
+            ax.pcolormesh(shown, cmap=colours, vmin=low, vmax=high, edgecolors="white")
     ax.invert_yaxis()
     for row, column in np.ndindex(len(places), len(attributions)):
         share = shares[places[row], column]
-        ax.text(column + 0.5, row + 0.5, f"{share:+.2f}", ha="center", va="center", fontsize=8)
+        number = f"{share:+.2f}" if is_signed[column] else f"{share:.2f}"
+        ax.text(column + 0.5, row + 0.5, number, ha="center", va="center", fontsize=8)
     first = attributions[0]
     ax.set_yticks(np.arange(len(places)) + 0.5, [_word(first.words[i].text) for i in places])
     names = [one.method for one in attributions]
     ax.set_xticks(np.arange(len(names)) + 0.5, names, rotation=30, ha="right", fontsize=9)
     caption = f"{first.decision}: share of each method's largest score"
     said = "; ".join(f"{one.method}: {one.in_words(3)}" for one in attributions)
-    return finished(ax, caption, "method", "words in their order", f"{caption}. The strongest words of {said}.")
+    xlabel = "method" if is_signed.all() else "method (grey: without a sign)"
+    return finished(ax, caption, xlabel, "words in their order", f"{caption}. The strongest words of {said}.")
+
+
+def margin_along_path(shares: ArrayLike, margins: ArrayLike, ax: Axes | None = None) -> Axes:
+    """The margin at points on the straight way from the baseline (0) to the review (1), with two slopes.
+
+    The mean slope is what integrated gradients use, the slope at the end what one gradient at the review sees. shares,
+    margins: (points,), shares rising from 0 to 1. Raises ValueError for others.
+    """
+    way, values = (np.asarray(each, dtype=np.float64) for each in (shares, margins))
+    if way.shape != values.shape or way.ndim != 1 or len(way) < 2 or way[0] != 0 or way[-1] != 1:
+        raise ValueError(f"wanted one margin a share, shares from 0 to 1; found shapes {way.shape} and {values.shape}")
+    mean, last = values[-1] - values[0], (values[-1] - values[-2]) / (way[-1] - way[-2])
+    ax = axes_or_new(ax)
+    ax.plot(way, values, color="black", label="the margin")
+    names = (("integrated-gradients", mean, 0.0, "mean slope"), ("gradient-x-input", last, 0.6, "slope at the review"))
+    for method, slope, start, name in names:
+        part = np.array([start, 1.0])
+        line = values[-1] + slope * (part - 1)
+        ax.plot(part, line, color=METHOD_COLOURS[method], linestyle="--", label=f"{name}: {slope:+.2f}")
+    ax.axhline(0, color=GREY, linestyle=":", linewidth=1)
+    ax.legend(frameon=False, fontsize=9)
+    caption = f"From nothing ({values[0]:+.2f}) to the review ({values[-1]:+.2f})"
+    quarters = ", ".join(f"{np.interp(at, way, values):+.2f} at {at}" for at in (0.25, 0.5, 0.75))
+    words = f"{caption}: the margin is {quarters} of the way. Mean slope {mean:+.2f}, slope at the review {last:+.2f}."
+    return finished(ax, caption, "share of the way from [PAD] to the review's embeddings", "margin (logits)", words)
 
 
 def attention_heatmap(
@@ -205,16 +238,18 @@ def faithfulness_curves(
     chosen = [row for row in found.rows if (row.measure, row.replacement) == (measure, replacement)]
     if not chosen:
         raise ValueError(f"no {measure} with {replacement} here")
-    ax = axes_or_new(ax)
+    ax = axes_or_new(ax, (7.6, 4.4))
     rows = {method: [row for row in chosen if row.method == method and row.fraction] for method in found.methods}
     fractions = [row.fraction or 0.0 for row in next(iter(rows.values()))]
     for method, line in rows.items():
         colour = METHOD_COLOURS[method]
         ax.plot(fractions, [row.value for row in line], color=colour, marker="o", markersize=4, label=method)
-        ax.plot(fractions, [row.reversed for row in line], color=colour, linestyle=":", label=f"{method}, reversed")
+        backwards = [row.reversed for row in line]
+        ax.plot(fractions, backwards, color=colour, linestyle=":", label=f"_{method}, reversed")  # not in the legend
     control = [row.random for row in next(iter(rows.values()))]
     ax.plot(fractions, control, color=GREY, linestyle="--", label="random order")
-    ax.legend(frameon=False, fontsize=8)
+    ax.plot([], [], color="black", linestyle=":", label="the least important first")
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     better = "more" if measure == "comprehensiveness" else "less"
     caption = f"{measure} ({replacement}; {better} is better), n = {found.n:,}"
     means = [row for row in chosen if row.fraction is None]

@@ -14,6 +14,7 @@ from labkit.calibration import (
     ReliabilityBin,
     abstention_curve,
     expected_calibration_error,
+    log_probabilities,
     reliability_bins,
 )
 from labkit.intervals import proportion_interval, score_table
@@ -22,7 +23,7 @@ from labkit.metrics import EvalResult, confusion_matrix, precision_recall_f1, pr
 if TYPE_CHECKING:
     pass
 
-from labkit.figures.drawing import GREY, axes_or_new, finished, model_colours, name_of, plain_text
+from labkit.figures.drawing import CUT, GREY, axes_or_new, finished, model_colours, name_of, plain_text
 
 
 def confusion_matrix_figure(
@@ -46,7 +47,8 @@ def confusion_matrix_figure(
     shown_names = [plain_text(name) for name in class_names]
     ax.set_xticks(np.arange(len(class_names)) + 0.5, shown_names)
     ax.set_yticks(np.arange(len(class_names)) + 0.5, shown_names, rotation=90, va="center")
-    caption = f"{name_of(result)}: accuracy {score_table(result).accuracy} (95%), n = {len(result):,}"
+    accuracy = score_table(result, metrics=("accuracy",)).accuracy
+    caption = f"{name_of(result)}: accuracy {accuracy} (95%), n = {len(result):,}"
     words = f"Confusion matrix. {caption}: {_rows_in_words(counts, class_names)}."
     return finished(ax, caption, "predicted class", "true class (shares of its row)", words)
 
@@ -57,6 +59,68 @@ def _rows_in_words(counts: IntArray, class_names: Sequence[str]) -> str:
         predicted = ", ".join(f"{count:,} as {name}" for name, count in zip(class_names, row, strict=True))
         rows.append(f"of {row.sum():,} {true_name} examples {predicted}")
     return "; ".join(rows)
+
+
+def softmax_curve(result: EvalResult, ax: Axes | None = None) -> Axes:
+    """Each example of a result on softmax's curve: the difference of its two logits across, the probability of class 1 up.
+
+    Wrong predictions are crosses. Raises ValueError for more than two classes or no examples.
+    """
+    _check_two_classes([result])
+    if len(result) == 0:
+        raise ValueError("wanted a result with examples")
+    ax = axes_or_new(ax)
+    negative, positive = log_probabilities(result).T
+    difference, probability, wrong = positive - negative, result.probabilities[:, 1], ~result.correct
+    reach = max(3.0, float(np.abs(difference).max()) * 1.1)
+    across = np.linspace(-reach, reach, 201)
+    ax.plot(across, 1 / (1 + np.exp(-across)), color=GREY, linewidth=1, zorder=1, label="softmax of two logits")
+    for members, mark, colour, what in (
+        (~wrong, "o", model_colours([result.name])[0], "right"),
+        (wrong, "x", CUT, "wrong"),
+    ):
+        label = f"{what}: {members.sum():,}"
+        ax.plot(difference[members], probability[members], mark, color=colour, alpha=0.6, markersize=7, label=label)
+    ax.set_ylim(-0.03, 1.03)
+    ax.legend(loc="upper left", frameon=False)
+    surest = result.confidences[wrong].max(initial=0.0)
+    caption = f"{name_of(result)}: {len(result):,} predictions, {wrong.sum():,} of them wrong"
+    error = f" The surest error is {surest:.1%} sure." if wrong.any() else ""
+    words = (
+        f"{caption}. The probability of class 1 rises along an S with the difference of the logits, 0.5 at 0.{error}"
+    )
+    return finished(ax, caption, "logit of class 1 less logit of class 0", "probability of class 1", words)
+
+
+def score_intervals(
+    results: Sequence[EvalResult],
+    metrics: Sequence[str] = ("accuracy", "precision", "recall", "f1", "mcc"),
+    ax: Axes | None = None,
+) -> Axes:
+    """Several metrics of several results, each with its 95% bootstrap interval; a metric that was set to 0 is one at 0.
+
+    Raises ValueError without results, and for a metric that is none.
+    """
+    if not results:
+        raise ValueError("wanted at least one result")
+    tables = [score_table(result, metrics=metrics) for result in results]
+    ax = axes_or_new(ax, (6.8, 1.6 + 0.26 * len(metrics) * (len(results) + 1)))
+    rows = []
+    for place, (table, colour) in enumerate(zip(tables, model_colours(table.name for table in tables), strict=True)):
+        scores = [score for _, score in table.items()]
+        heights = np.arange(len(metrics)) + 0.8 * ((place + 0.5) / len(results) - 0.5)
+        values = np.array([score.value for score in scores])
+        bounds = np.abs([[s.value - s.low for s in scores], [s.high - s.value for s in scores]])
+        label = plain_text(f"{name_of(results[place])}, n = {table.n:,}")
+        ax.errorbar(values, heights, xerr=bounds, fmt="o", color=colour, markersize=5, capsize=3, label=label)
+        said = ", ".join(f"{metric} {score}" for metric, score in table.items())
+        rows.append(f"{name_of(results[place])} (n = {table.n:,}): {said}")
+    ax.set_yticks(range(len(metrics)), metrics)
+    ax.set_ylim(len(metrics) - 0.5, -0.5)
+    ax.axvline(0, color=GREY, linestyle=":", linewidth=1)
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.1))
+    title = "Scores with 95% intervals"
+    return finished(ax, title, "value", "", f"{title}. {'; '.join(rows)}.")
 
 
 def reliability_diagram(result: EvalResult, ax: Axes | None = None, *, bins: int = CALIBRATION_BINS) -> Axes:
@@ -96,7 +160,7 @@ def _reliability_bar(ax: Axes, row: ReliabilityBin, colour: str) -> None:
 
 def _calibration_caption(result: EvalResult, bins: int) -> str:
     if bins == CALIBRATION_BINS:
-        error = f"{score_table(result).ece} (95%)"
+        error = f"{score_table(result, metrics=('ece',)).ece} (95%)"
     else:
         error = f"{expected_calibration_error(result.confidences, result.correct, bins):.3f} ({bins} bins)"
     return f"{name_of(result)}: calibration error {error}, n = {len(result):,}"
@@ -115,7 +179,7 @@ def roc_curve_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> A
     ax = axes_or_new(ax, (6.0, 5.6))
     labels = []
     for result, colour in zip(results, model_colours(result.name for result in results), strict=True):
-        area = score_table(result).roc_auc
+        area = score_table(result, metrics=("roc_auc",)).roc_auc
         labels.append(f"{name_of(result)}: AUC {area}")
         rates = [[], []] if math.isnan(area.value) else roc_curve(result.labels, result.probabilities[:, 1])[:2]
         ax.plot(*rates, color=colour, linewidth=2, label=textwrap.fill(plain_text(labels[-1]), 40))
@@ -145,14 +209,17 @@ def precision_recall_figure(results: Sequence[EvalResult], ax: Axes | None = Non
         if not math.isnan(area.value):
             precision, recall, _ = precision_recall_curve(result.labels, result.probabilities[:, 1])
         ax.step(
-            recall, precision, where="pre", color=colour, linewidth=2, label=textwrap.fill(plain_text(labels[-1]), 44)
+            recall, precision, where="post", color=colour, linewidth=2, label=textwrap.fill(plain_text(labels[-1]), 44)
         )
-    share = float(np.mean(np.concatenate([result.labels for result in results]))) if len(results[0]) else math.nan
-    ax.axhline(share, linestyle=":", color=GREY, zorder=1, label=f"chance: the share of positives, {share:.2f}")
+    shares = list(dict.fromkeys(float(result.labels.mean()) if len(result) else math.nan for result in results))
+    share = " and ".join(f"{each:.2f}" for each in shares)
+    for each in shares:
+        ax.axhline(each, linestyle=":", color=GREY, zorder=1)
+    ax.plot([], [], linestyle=":", color=GREY, label=f"chance: the share of positives, {share}")
     ax.set_ylim(0, 1.04)
-    ax.legend(loc="lower left", frameon=False, fontsize=9)
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.13), frameon=False, fontsize=9)
     caption = f"Precision-recall curves, n = {_sizes(results)}, 95% intervals"
-    words = f"{caption}. {'; '.join(labels)}. Chance is the share of positives, {share:.2f}."
+    words = f"{caption}. {'; '.join(labels)}. Chance is the share of positives, {share}."
     return finished(ax, caption, "recall", "precision", words)
 
 

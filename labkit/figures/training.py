@@ -74,6 +74,33 @@ def learning_curves(
     return finished(ax, caption, "epoch, and validation accuracy after it", "loss per example", words)
 
 
+def losses_of_runs(histories: Mapping[str, Sequence[Epoch]], ax: Axes | None = None) -> Axes:
+    """Training loss (dashed) and validation loss (solid) by epoch of several runs, a star at the best epoch of each.
+
+    histories: one record an epoch, by the run's name. Raises ValueError without runs and for a run without an epoch.
+    """
+    if not histories or not all(histories.values()):
+        raise ValueError("wanted at least one run, and at least one epoch of each")
+    ax = axes_or_new(ax, (7.4, 4.4))
+    rows = []
+    for place, ((name, history), colour) in enumerate(zip(histories.items(), model_colours(histories), strict=True)):
+        width = 1.5 + 0.7 * (len(histories) - 1 - place)  # a run that a later one covers shows beside it
+        epochs = [record.epoch for record in history]
+        train, validation = ([record.train_loss for record in history], [record.validation_loss for record in history])
+        ax.plot(epochs, train, "--", marker=".", linewidth=width, color=colour)
+        ax.plot(
+            epochs, validation, "-", marker="o", markersize=4, linewidth=width, color=colour, label=plain_text(name)
+        )
+        best = _best(history)
+        if best is not None:
+            ax.plot(best.epoch, best.validation_loss, "*", markersize=14, color=colour)
+        rows.append(f"{name}: validation loss {_course(epochs, validation)}, training loss {_course(epochs, train)}")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    title = "Loss by epoch: training dashed, validation solid, best epoch starred"
+    return finished(ax, title, "epoch", "loss per example", f"{title}. {'; '.join(rows)}.")
+
+
 def _best(history: Sequence[Epoch]) -> Epoch | None:
     """The last record that was the best so far; None where no epoch was (every validation loss NaN)."""
     return next((record for record in reversed(history) if record.is_best), None)

@@ -12,15 +12,20 @@ from labkit.errors import UsageError
 
 if TYPE_CHECKING:
     from labkit.widgets.asking import outcome, predict, reflection
+    from labkit.widgets.attention import attention_explorer
     from labkit.widgets.batches import batch_explorer
+    from labkit.widgets.calibration import calibration_explorer
     from labkit.widgets.failing import expect_error
     from labkit.widgets.learning_rate import learning_rate_explorer
     from labkit.widgets.lengths import max_length_explorer
     from labkit.widgets.live import live_training
     from labkit.widgets.profile import choose_profile
+    from labkit.widgets.review import review_explorer
     from labkit.widgets.showing import figure, show_source
     from labkit.widgets.spelling import wordpiece_explorer
+    from labkit.widgets.stopping import stopping_explorer
     from labkit.widgets.tables import token_table
+    from labkit.widgets.threshold import threshold_explorer
     from labkit.widgets.tokenizer import tokenizer_explorer
     from labkit.widgets.words import word_explorer
 
@@ -36,13 +41,20 @@ _MODULES = {
     "batches": ["batch_explorer"],
     "learning_rate": ["learning_rate_explorer"],
     "live": ["live_training"],
+    "stopping": ["stopping_explorer"],
     "words": ["word_explorer"],
+    "threshold": ["threshold_explorer"],
+    "calibration": ["calibration_explorer"],
+    "attention": ["attention_explorer"],
+    "review": ["review_explorer"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _LAB = ("IPython", "ipywidgets", "pygments")
 
 __all__ = [
+    "attention_explorer",
     "batch_explorer",
+    "calibration_explorer",
     "choose_profile",
     "expect_error",
     "figure",
@@ -52,7 +64,10 @@ __all__ = [
     "outcome",
     "predict",
     "reflection",
+    "review_explorer",
     "show_source",
+    "stopping_explorer",
+    "threshold_explorer",
     "token_table",
     "tokenizer_explorer",
     "word_explorer",

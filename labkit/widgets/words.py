@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from labkit.serving import Classifier
 
 
+def review_box(text: str) -> ipywidgets.Text:
+    """A box for a review, which counts when Enter is pressed: the model runs once a review, not once a letter."""
+    return labelled(ipywidgets.Text, "Review:", value=text, continuous_update=False, layout={"width": "95%"})
+
+
 def word_explorer(classifier: "Classifier", text: str) -> Interactive:
     """Type a review and press Enter: the verdict, and each word with what its absence does to it."""
-    box = labelled(ipywidgets.Text, "Review:", value=text, continuous_update=False, layout={"width": "95%"})
 
     def show(text: str) -> Picture:
         ax = word_effects(classifier.leave_words_out(text))
         return Picture(to_html(ax), alt_text(ax))
 
-    return explorer({"text": box}, show)
+    return explorer({"text": review_box(text)}, show)

@@ -146,6 +146,15 @@ def _one_at_a_time(
     return sum(predict(tokens) - predict(each) for each in hidden) / len(hidden)
 
 
+def _above_a_quantile(
+    predict: Predict, tokens: list[str], scores: Any, fraction: float = 0.2, mask: str = "[MASK]"
+) -> float:
+    least = np.quantile(scores, 1 - fraction)
+    return predict(tokens) - predict(
+        [mask if score >= least else one for one, score in zip(tokens, scores, strict=True)]
+    )
+
+
 def _delete(tokens: list[str], top: set[int], mask: str) -> list[str]:
     return [token for place, token in enumerate(tokens) if place not in top]
 
@@ -240,6 +249,11 @@ COMPREHENSIVENESS = Exercise(
             "rounded to the nearest",
             "You round the number of tokens to the nearest whole one. The exercise rounds up.",
             _hiding(lambda fraction, n: max(1, round(fraction * n))),
+        ),
+        Misconception(
+            "above a quantile",
+            "You hide what reaches a quantile of the scores. It may lie between two of them, and leave too few above it.",
+            _above_a_quantile,
         ),
         Misconception(
             "floating-point noise",

@@ -59,7 +59,9 @@ def _cases(generator: np.random.Generator) -> list[Case]:
 
 
 def _drawn(generator: np.random.Generator, label: str) -> Case:
-    pieces = [f"{'##' if generator.random() < 0.5 else ''}{letter}" for letter in generator.choice(list("abcdefg"), 12)]
+    """No word comes twice, so that it is not left to luck whether one does."""
+    letters = generator.permutation(list("defghijklmnopqrstuvwxyz"))[:12]
+    pieces = [f"{'##' if generator.random() < 0.5 else ''}{letter}" for letter in letters]
     pieces = ["a", "##b", "##c", *pieces] if label == "split" else ["[CLS]", "a", *pieces, "[SEP]", "[PAD]", "[PAD]"]
     scores = np.round(generator.normal(size=len(pieces)), 3).tolist()
     return _case(label, " ".join(pieces), *scores)

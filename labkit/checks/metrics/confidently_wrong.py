@@ -37,6 +37,12 @@ def _case(label: str, logits: Table, labels: Sequence[int], **named: Plain) -> C
 def _fixed() -> tuple[Case, ...]:
     three = [[4.0, 0.5, 0.0], [0.0, 2.0, 1.9], [1.0, 6.0, 1.5], [0.25, 0.0, 5.0], [3.5, 3.4, -2.0], [7.0, 0.0, 1.0]]
     two = [[0.0, 3.0], [3.5, 0.0], [0.0, 5.0], [0.0, 1.2], [-4.0, 0.5], [1.0, 9.0]]
+    leads = [
+        [2.5, 0.0, 0.0],
+        [2.0, 0.0, -9.0],
+        [0.0, 1.5, -4.0],
+        [-1.0, 0.0, 1.25],
+    ]  # the second is surer than the first
     close_ones = [[8.0, 7.0], [0.0, 2.5], [6.0, 5.5], [-1.0, 0.5]]
     return (
         _case("found", [[0.0, 3.0], [0.0, 5.0], [5.0, 0.0]], [0, 0, 0]),
@@ -49,6 +55,7 @@ def _fixed() -> tuple[Case, ...]:
         _case("threshold", close_ones, [1, 0, 1, 0], threshold=0.7),
         _case("threshold", three, [1, 0, 2, 1, 1, 2], threshold=0.5),
         _case("threshold", two, [0, 1, 0, 0, 0, 0], threshold=0.98),
+        _case("threshold", leads, [1, 1, 0, 1], threshold=0.5),
         _case("edge", [[0.0, 60.0], [0.0, 3.0], [4.0, 0.0]], [0, 0, 1], threshold=1.0),
         _case("edge", [[60.0, 0.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 60.0]], [1, 0, 2], threshold=1.0, _as_tensor=True),
     )
@@ -124,6 +131,11 @@ def _places_among_the_wrong(logits: Any, labels: Any, threshold: float = 0.9) ->
     rows, true = np.asarray(logits, dtype=np.float64), np.asarray(labels)
     sure = softmax_reference(rows).max(axis=1)[rows.argmax(axis=1) != true]
     return [int(place) for place in np.argsort(-sure, kind="stable") if sure[place] >= threshold]
+
+
+def _lead(row: np.ndarray) -> float:
+    second, first = np.sort(row)[-2:]
+    return float(first - second)
 
 
 def _of_the_true_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -232,6 +244,21 @@ CONFIDENTLY_WRONG = Exercise(
             "You sort by the logits. A large logit beside one that is nearly as large is no great confidence.",
             lambda logits, labels, threshold=0.9: sorted(
                 _choosing()(logits, labels, threshold), key=lambda place: -float(logits[place].max())
+            ),
+        ),
+        Misconception(
+            "sorted by the lead over the second class",
+            "You sort by the lead over the second class. With three classes or more the others have their share too.",
+            lambda logits, labels, threshold=0.9: sorted(
+                _choosing()(logits, labels, threshold), key=lambda place: -_lead(np.asarray(logits[place]))
+            ),
+        ),
+        Misconception(
+            "sorted by the true class",
+            "You sort by how improbable the true class is. The most confident is the one whose predicted class is likeliest.",
+            lambda logits, labels, threshold=0.9: sorted(
+                _choosing()(logits, labels, threshold),
+                key=lambda place: -float(_of_the_true_class(np.asarray(logits), np.asarray(labels))[place]),
             ),
         ),
         Misconception(

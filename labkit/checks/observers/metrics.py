@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.observers import call
 from labkit.checks.observers.forms import call_in_forms, named
 from labkit.checks.wire import Plain
 
 
 def softmax(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """4.1. The logits go in as an array, of float32 where the case says so."""
-    return call(answer, np.array(inputs["logits"], dtype=inputs.get("_dtype", "float64")))
+    """4.1. The logits go in as an array, of float32 where the case says so, or else as a tensor."""
+    import torch
+
+    logits = np.array(inputs["logits"], dtype=inputs.get("_dtype", "float64"))
+    return call_in_forms(answer, lambda: (logits.copy(),), lambda: (torch.tensor(logits),))
 
 
 def precision_recall_f1(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
@@ -32,12 +34,15 @@ def best_f1_threshold(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -
 
 def expected_calibration_error(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
     """4.5. Whether each is right goes in as truth values, or else as 0 and 1."""
+    import torch
+
     confidences, correct = inputs["confidences"], inputs["correct"]
     return call_in_forms(
         answer,
         lambda: (np.array(confidences), np.array(correct, dtype=bool)),
         lambda: (np.array(confidences), np.array(correct, dtype=int)),
         lambda: (list(confidences), [bool(one) for one in correct]),
+        lambda: (torch.tensor(confidences), torch.tensor(correct)),
         **named(inputs, "bins"),
     )
 
@@ -62,10 +67,13 @@ def confidently_wrong(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -
 def _two(
     answer: Callable[..., Any], inputs: Mapping[str, Plain], first: str, second: str, *more: Plain, **optional: Plain
 ) -> dict[str, Plain]:
-    """Two columns of equal length, as arrays or else as lists."""
+    """Two columns of equal length, as arrays or else as lists or tensors."""
+    import torch
+
     return call_in_forms(
         answer,
         lambda: (np.array(inputs[first]), np.array(inputs[second]), *more),
         lambda: (list(inputs[first]), list(inputs[second]), *more),
+        lambda: (torch.tensor(inputs[first]), torch.tensor(inputs[second]), *more),
         **optional,
     )

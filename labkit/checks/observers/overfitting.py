@@ -77,13 +77,16 @@ def fit_with_early_stopping(answer: Callable[..., Any], inputs: Mapping[str, Pla
 
 
 def stratified_kfold(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """5.3. The labels go in as an array, or else as a list."""
+    """5.3. The labels go in as an array, or else as a list or a tensor."""
+    import torch
+
     labels, k = inputs["labels"], inputs["k"]
     return with_seeds(
         lambda **more: call_in_forms(
             answer,
             lambda: (np.array(labels), k),
             lambda: (list(labels), k),
+            lambda: (torch.tensor(labels), k),
             **named(inputs, "seed") | more,
         ),
         inputs,
@@ -91,11 +94,13 @@ def stratified_kfold(answer: Callable[..., Any], inputs: Mapping[str, Plain]) ->
 
 
 def bootstrap_interval(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """5.4. An array of 0 and 1, of truth values, or a list.
+    """5.4. An array of 0 and 1, of truth values, a tensor or a list.
 
     Where the case says so the answer is asked `again` with the same seed, or with a number of seeds: then the value is the list
     of all intervals, None where it raised.
     """
+    import torch
+
     correct = inputs["correct"]
 
     def ask(**more: Plain) -> dict[str, Plain]:
@@ -104,6 +109,7 @@ def bootstrap_interval(answer: Callable[..., Any], inputs: Mapping[str, Plain]) 
             lambda: (np.array(correct),),
             lambda: (np.array(correct, dtype=bool),),
             lambda: (np.array(correct, dtype=float),),
+            lambda: (torch.tensor(correct),),
             lambda: (list(correct),),
             **named(inputs, "level", "resamples", "seed") | more,
         )
@@ -120,6 +126,8 @@ def _over_seeds(ask: Callable[..., dict[str, Plain]], seeds: int) -> dict[str, P
     for seed in range(seeds):
         try:
             found.append(ask(seed=seed))
+        except NotImplementedError:  # an answer that was not written is no interval that could not be had
+            raise
         except Exception:
             found.append({"value": None})
     kept = {name: all(one.get(name, True) for one in found) for name in ("arguments_kept", "random_state_kept")}

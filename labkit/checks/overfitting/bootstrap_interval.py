@@ -57,6 +57,7 @@ def _fixed() -> tuple[Case, ...]:
         _case("two", [0, 1]),
         _case("two", [1, 0], level=0.4, resamples=4000, seed=2),
         _case("usual", _with_hits(8, 4), resamples=20000),
+        _case("few", _with_hits(400, 200), resamples=2, _seeds=SEEDS),
         _case("usual", _with_hits(9, 5), resamples=4000, seed=5),
         _case("usual", _with_hits(5, 4), resamples=4000, seed=8),
         _case("usual", _with_hits(20, 17), seed=1),
@@ -69,7 +70,6 @@ def _fixed() -> tuple[Case, ...]:
         _case("seed", _with_hits(400, 211), resamples=40, _again=True),
         _case("seed", _with_hits(500, 322), resamples=40, seed=6, _again=True),
         _case("seed", _with_hits(450, 280), resamples=80, seed=7, _again=True),
-        _case("few", _with_hits(400, 200), resamples=2, _seeds=SEEDS),
     )
 
 

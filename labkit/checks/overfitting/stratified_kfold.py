@@ -15,6 +15,7 @@ from labkit.checks.properties import keeps_arguments, keeps_random_state, return
 from labkit.checks.wire import Plain, as_list, is_integer, shown
 
 FOLD_HINTS = {
+    "no pair": "A fold is a pair of two lists: what to train on, then what to validate on. What stands in your list?",
     "no place": "Your lists hold something other than places: they should say where in labels each example stands.",
     "swapped": "The large part comes second in your pairs. First the examples to train on, then those to validate on.",
     "overlap": "Some examples are validated in more than one fold. Each belongs into exactly one validation part.",
@@ -72,8 +73,14 @@ def _known(part: Sequence[Plain], count: int) -> set[int]:
 
 
 def _has_k_folds(case: Case, observation: Observation) -> Failure | None:
-    found = len(_pairs(observation.value))
-    return None if found == case.inputs["k"] else Failure(f"{case.inputs['k']} folds", f"{found} folds")
+    found, wanted = len(as_list(observation.value)), case.inputs["k"]
+    if found != wanted:
+        return Failure(f"{wanted} folds", f"{found} folds")
+    try:
+        _pairs(observation.value)
+    except (TypeError, ValueError):
+        return Failure(f"{wanted} pairs of two lists", shown(observation.value), FOLD_HINTS["no pair"])
+    return None
 
 
 def _validates_each_once(case: Case, observation: Observation) -> Failure | None:
@@ -92,10 +99,14 @@ def _validates_each_once(case: Case, observation: Observation) -> Failure | None
 
 
 def _folds_are_as_large(case: Case, observation: Observation) -> Failure | None:
-    """Each fold may have the floor or the ceiling of each class."""
+    """Each fold may have the floor or the ceiling of each class; what an earlier one validates is not counted again."""
     labels, k = np.array(case.inputs["labels"]), case.inputs["k"]
     counts = np.bincount(labels)
-    sizes = [len(_known(validation, len(labels))) for _, validation in _pairs(observation.value)]
+    sizes, seen = [], set[int]()
+    for _, validation in _pairs(observation.value):
+        new = _known(validation, len(labels)) - seen
+        sizes.append(len(new))
+        seen |= new
     low, high = int((counts // k).sum()), int((-(-counts // k)).sum())
     if len(sizes) == k and all(low <= size <= high for size in sizes):
         return None
@@ -180,7 +191,7 @@ STRATIFIED_KFOLD = Exercise(
         _property(
             "every example is validated in exactly one fold",
             _validates_each_once,
-            "Put the validation parts of all folds together: they should hold every place once. Has every pair two lists?",
+            "Put the validation parts of all folds together: they should hold every place once.",
         ),
         _property(
             "the folds are as large as one another",

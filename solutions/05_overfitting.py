@@ -1,0 +1,576 @@
+# ---
+# title: Overfitting
+# minutes: 45
+# ---
+
+# %% [markdown]
+# # 05 · Overfitting
+#
+# A model can learn its reviews by heart and know nothing about films. You will watch it happen and stop it in time. And
+# then the harder half: to tell a better model from a lucky one.
+
+# %% [markdown]
+# **You will be able to**
+#
+# * see in two curves when overfitting begins,
+# * stop a training in time, and bring its best weights back,
+# * say how far a score moves with the reviews, the seed and the fold,
+# * compare two models without fooling yourself.
+
+# %% [markdown]
+# **You need** lesson 03 (the training loop) and lesson 04 (loss, accuracy, confidence). **Time**: about 45 minutes.
+#
+# The *profile* says with which model and on how many reviews you train.
+
+# %% name="start"
+import dataclasses
+import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+import labkit
+from labkit.checks import check
+from labkit.lessons import open_lesson
+from labkit.widgets import figure, live_training, outcome, predict
+
+lesson = open_lesson()
+lesson
+
+# %% [markdown]
+# ## By heart
+#
+# Take 64 reviews, and deal their labels out again by lot. Now nothing in a review says what its label is: there is
+# nothing to understand. Train on them all the same, eight times over.
+
+# %%
+changes = ["about the same", "somewhat lower", "less than half"]
+question = "Labels drawn by lot. After 8 epochs the training loss is ..."
+predict("05-lot", question, changes)
+
+# %%
+reviews, others = lesson.part("train", 0, 64), lesson.part("train", 64, 128)
+lot = np.random.default_rng(0).permutation(reviews.labels)
+by_lot = dataclasses.replace(reviews, labels=lot)
+config = lesson.config.replaced({"epochs": 8, "patience": 8, "batch_size": 8})
+rate = 2 * lesson.learning_rate  # steps twice as long as usual, so that you need not wait
+
+# %%
+from labkit.figures import learning_curves
+
+name = lesson.encoder
+model = lesson.model(seed=0)
+by_heart = list(labkit.fit(model, by_lot, others, config, rate, progress=False))
+figure(learning_curves(by_heart, name=name, validation_size=len(others)))
+
+# %%
+first, last = by_heart[0].train_loss, by_heart[-1].train_loss
+found = changes[int(last < first - 0.05) + int(last < first / 2)]
+why = f"From {first:.3f} to {last:.3f}, on labels that mean nothing."
+outcome("05-lot", found, why)
+
+# %% [markdown]
+# A model of millions of numbers has room for 64 answers, right or wrong (Zhang et al., 2017). So **a low training loss
+# proves nothing**. Only reviews that it has not seen can tell: here 64 others, with their true labels.
+
+# %%
+ignorant = math.log(2)
+print(f"Always answering one half costs {ignorant:.3f} a review.")
+print(f"This model cost {by_heart[-1].validation_loss:.3f} on the others, after the last epoch.")
+
+# %% [markdown]
+# ## Few reviews, many epochs
+#
+# Now an honest job: a few reviews with their true labels, six times over. Patience 6 means: never stop early. Let it run
+# to the end, for what follows reads its curves.
+
+# %%
+n = 96 if lesson.encoder == "tiny" else 160
+courses = ["falls to the end", "falls, then rises again", "rises from the start"]
+predict("05-loss", f"True labels, {n} reviews, 6 epochs. The validation loss ...", courses)
+
+# %%
+few, validation = lesson.part("train", 0, n), lesson.part("validation", 0, 200)
+config = config.replaced({"epochs": 6, "patience": 6})
+model = lesson.model(seed=0)
+seen = live_training(model, few, validation, config, rate, name=name)
+
+# %%
+losses = [record.validation_loss for record in seen.epochs]
+best = losses.index(min(losses))
+found = courses[0 if best == len(losses) - 1 else 1 if best else 2]
+why = f"Lowest after epoch {best}, {losses[best]:.3f}; after the last epoch {losses[-1]:.3f}."
+outcome("05-loss", found, why)
+
+# %% [markdown]
+# Where training loss falls on and validation loss rises, the model **overfits**: what it learns there holds for these few
+# reviews only. The epoch with the lowest validation loss has a star.
+
+# %%
+moves = ["falls by 2 points or more", "moves by less than 2 points", "rises by 2 points or more"]
+question = "From the starred epoch to the last, the share of right answers ..."
+predict("05-accuracy", question, moves)
+
+# %%
+figure(learning_curves(seen.epochs, name=name, validation_size=len(validation)))
+
+# %%
+moved = seen.epochs[-1].validation_accuracy - seen.epochs[best].validation_accuracy
+found = moves[int(moved > -0.02) + int(moved >= 0.02)]
+outcome("05-accuracy", found, f"It moved by {100 * moved:+.1f} points.")
+
+# %% [markdown]
+# Loss and accuracy need not agree. Accuracy asks which answers are right; loss also asks how sure the wrong ones were. A
+# model that grows surer without growing righter loses by one and not by the other. Lesson 04 called it miscalibrated.
+
+# %% [markdown]
+# ## Stop in time
+#
+# One epoch without a better loss may be bad luck. So one waits: **patience** 2 stops after two failures in a row.
+
+# %% [markdown]
+# ### Exercise 5.1
+#
+# The rule, and its memory. What counts as better is more than `min_delta` below the best so far; NaN is no number and no
+# improvement.
+
+
+# %% exercise="5.1"
+class EarlyStopping:
+    """When to stop, told the validation loss of each epoch. Epochs count from 0.
+
+    best_loss, best_epoch: of the last improvement by more than min_delta; inf and None before the
+    first. patience: at least 1. NaN is no improvement.
+    """
+
+    def __init__(self, patience=2, min_delta=0.0):
+        ### BEGIN SOLUTION
+        self.patience, self.min_delta = patience, min_delta
+        self.best_loss, self.best_epoch = math.inf, None
+        self.epoch, self.failures = -1, 0
+        ### END SOLUTION
+
+    def step(self, loss):
+        """Take the next epoch's loss. True when `patience` calls in a row have not improved.
+
+        It stays True while the failures go on.
+        """
+        ### BEGIN SOLUTION
+        self.epoch += 1
+        if loss < self.best_loss - self.min_delta:
+            self.best_loss, self.best_epoch, self.failures = loss, self.epoch, 0
+        else:
+            self.failures += 1
+        return self.failures >= self.patience
+        ### END SOLUTION
+
+
+# %% check="5.1"
+result = check("5.1", EarlyStopping)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Play with it
+#
+# Your run's losses, once more. What does patience 1 risk, and what does patience 4 cost? With which `min_delta` is an
+# epoch kept that was not the lowest?
+
+# %%
+from labkit.widgets import stopping_explorer
+
+stopping_explorer(losses, patience=2)
+
+# %% [markdown]
+# ### Exercise 5.2
+#
+# Stopping is half of it. When patience runs out, the weights are `patience` epochs too old. So the best are saved when
+# they *are* the best, and come back at the end, also when nothing stopped the run.
+
+
+# %% exercise="5.2"
+def fit_with_early_stopping(train, evaluate, save, restore, max_epochs, patience=2):
+    """Train with early stopping as in 5.1; return the losses of the epochs that ran, a list.
+
+    Each epoch calls train() and then evaluate(), which returns the validation loss. save() at each
+    new best; restore() once at the end, also after max_epochs. max_epochs is at least 1, and at
+    least one loss is finite.
+    """
+    ### BEGIN SOLUTION
+    stopping, losses = labkit.EarlyStopping(patience), []
+    for epoch in range(max_epochs):
+        train()
+        losses.append(evaluate())
+        stop = stopping.step(losses[-1])
+        if stopping.best_epoch == epoch:
+            save()
+        if stop:
+            break
+    restore()
+    return losses
+    ### END SOLUTION
+
+
+# %% check="5.2"
+result = check("5.2", fit_with_early_stopping)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Here labkit's version replays your run. Nothing is trained: it only writes down what it would have called.
+
+# %%
+calls, recorded = [], iter(losses)
+labkit.fit_with_early_stopping(
+    train=lambda: calls.append("train"),
+    evaluate=lambda: next(recorded),
+    save=lambda: calls.append("SAVE"),
+    restore=lambda: calls.append("RESTORE"),
+    max_epochs=len(losses),
+)
+print(*calls)
+
+# %% [markdown]
+# ### And in earnest
+#
+# `fit` does both. The same seed, now with patience 2. Then weigh the model that is left in your hands.
+
+# %%
+config = config.replaced({"patience": 2})
+model = lesson.model(seed=0)
+stopped = list(labkit.fit(model, few, validation, config, rate, progress=False))
+
+# %%
+precision = labkit.choose_precision("auto", labkit.choose_device())  # as `fit` does
+back = labkit.evaluate(model, validation, config, precision).loss
+print(f"epochs trained: {len(stopped)} of {config.epochs}")
+print(f"lowest validation loss:      {min(record.validation_loss for record in stopped):.4f}")
+print(f"after the last epoch:        {stopped[-1].validation_loss:.4f}")
+print(f"of the model you have now:   {back:.4f}")
+
+# %% [markdown]
+# ### With all reviews
+#
+# Is that only a trick of small data? The script `benchmarks/overfitting.py` trained MiniLM on all training reviews for
+# four epochs, and wrote `overfitting.json`. Where is the star, and where does the training loss go after it?
+
+# %%
+import json
+
+from labkit.assets import SHIPPED
+
+measured = json.loads((SHIPPED / "overfitting.json").read_text(encoding="utf-8"))
+history = [labkit.EpochRecord(**record) for record in measured["history"]]
+sizes, seed = measured["examples"], measured["setting"]["seed"]
+print(f"MiniLM, {sizes['train']:,} training reviews, seed {seed}")
+figure(learning_curves(history, name="MiniLM", validation_size=sizes["validation"]))
+
+# %%
+for row in measured["epochs"]:
+    accuracy, loss = (row["test"][metric]["before"] for metric in ("accuracy", "nll"))
+    shown = f"test accuracy {accuracy:.3f}, test loss {loss:.3f}"
+    print(f"epoch {row['epoch']}: {shown}, temperature {row['temperature']:.2f}")
+
+# %% [markdown]
+# The temperature of lesson 04, fitted on validation, says how sure the model was: above 1 it was surer than right. Which
+# epoch has the lowest loss, which the highest accuracy? Stop by the loss where you will use the probabilities.
+
+# %% [markdown]
+# ## How far a score moves: other reviews
+#
+# Your stopped model has an accuracy. But its epoch was chosen on the validation reviews, which flatters it. So take
+# reviews that have chosen nothing.
+
+# %%
+unseen = lesson.part("train", 3 * n, 3 * n + 500)
+_, logits, labels = labkit.evaluate(model, unseen, config, precision)
+as_before = labkit.EvalResult.from_logits(labels, logits, "as before")
+print(f"accuracy {as_before.correct.mean():.3f} on {len(unseen)} unseen reviews")
+
+# %%
+widths = ["less than 1 point", "1 to 3 points", "3 to 8 points", "more than 8 points"]
+question = f"{len(unseen)} other reviews instead: how far could it move, either way? (95 %)"
+predict("05-width", question, widths)
+
+# %% [markdown]
+# **The bootstrap** asks the reviews you have: draw as many again *with replacement*, so that some come twice and some not
+# at all. Take the accuracy. Do it 2,000 times, and look where the middle 95 % lie.
+
+# %% [markdown]
+# ### Exercise 5.4
+#
+# (5.3 comes further below.) The interval reaches from one quantile of the drawn means to the other, with as much left out
+# on either side.
+
+
+# %% exercise="5.4"
+def bootstrap_interval(correct, level=0.95, resamples=2000, seed=0):
+    """The percentile interval of the mean of 0/1 values: (low, high).
+
+    correct: an array of n >= 2 zeros and ones. Each resample draws n of them with replacement.
+    The same seed gives the same interval.
+    """
+    ### BEGIN SOLUTION
+    correct = np.asarray(correct, dtype=float)
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(len(correct), size=(resamples, len(correct)))
+    means = correct[drawn].mean(axis=1)
+    outside = (1 - level) / 2
+    low, high = np.quantile(means, [outside, 1 - outside])
+    return float(low), float(high)
+    ### END SOLUTION
+
+
+# %% check="5.4"
+result = check("5.4", bootstrap_interval)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %%
+from labkit.figures import resampled_means
+
+figure(resampled_means(as_before.correct))
+
+# %%
+low, high = labkit.bootstrap_interval(as_before.correct)
+half = (high - low) / 2
+found = widths[sum(half >= edge for edge in (0.01, 0.03, 0.08))]
+why = f"{100 * half:.1f} points on {len(unseen)} reviews. Half of that takes four times as many."
+outcome("05-width", found, why)
+
+# %% [markdown]
+# ## Other dice
+#
+# That interval knows of other reviews, for *this* model. But the seed drew the new head, the order of the reviews, the
+# dropout. Another seed is another model.
+
+# %%
+spans = ["less than 1 point", "1 to 3 points", "more than 3 points"]
+predict("05-seeds", "Three runs with other seeds: highest less lowest accuracy?", spans)
+
+# %%
+folder = TemporaryDirectory(prefix="labkit-")
+settings = {"model": lesson.encoder, "epochs": 2, "batch_size": 8, "learning_rate": rate}
+short = lesson.config.replaced(settings | {"train_examples": n, "validation_examples": 100})
+order = np.random.default_rng(0).permutation(len(lesson.reviews))
+some = lesson.reviews.select(order[:3000])
+
+# %%
+place = Path(folder.name) / "seeds"
+seeds = labkit.seed_spread(short, some, place, seeds=range(3), progress=False)
+seeds
+
+# %%
+from labkit.figures import repeated_scores
+
+figure(repeated_scores(seeds))
+
+# %%
+scores = seeds.scores()
+span = scores.max() - scores.min()
+found = spans[sum(span >= edge for edge in (0.01, 0.03))]
+outcome("05-seeds", found, f"{100 * span:.1f} points between runs of one and the same recipe.")
+
+# %% [markdown]
+# So who tries five seeds and reports the best has found a lucky one. These were short runs on few reviews; every recipe
+# has a spread of its own. (The test reviews chose nothing here, and choose nothing later.)
+
+# %% [markdown]
+# ## Every review once: folds
+#
+# Where reviews are few, a test set cut from them is small. **Cross-validation** cuts all of them into k *folds*, trains k
+# times, and tests each model on the fold that it did not see. Each review is tested on once.
+
+# %% [markdown]
+# ### Exercise 5.3
+#
+# *Stratified*: in every fold the classes stand as in the whole. Of 7 examples of a class, 3 folds get 3, 2 and 2.
+
+
+# %% exercise="5.3"
+def stratified_kfold(labels, k, seed=0):
+    """k pairs (train, validation) of lists of indices.
+
+    The validation folds are disjoint and cover everything; train is the rest. In each fold each
+    class has the floor or the ceiling of its share. Every class has at least k members. The same
+    seed gives the same folds, another seed others.
+    """
+    ### BEGIN SOLUTION
+    labels = np.asarray(labels)
+    generator = np.random.default_rng(seed)
+    fold_of = np.empty(len(labels), dtype=int)
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        fold_of[members] = np.arange(len(members)) % k
+    everything = [(fold_of != fold, fold_of == fold) for fold in range(k)]
+    return [tuple(np.flatnonzero(part).tolist() for part in pair) for pair in everything]
+    ### END SOLUTION
+
+
+# %% check="5.3"
+result = check("5.3", stratified_kfold)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# labkit's version does one thing more: copies of a review stay in one fold. Each fold is a whole fine-tuning run, in a
+# folder of its own; a part of its training reviews chooses the epoch.
+
+# %%
+k, count = (3, 210) if lesson.encoder == "tiny" else (5, 600)
+train = lesson.splits.train
+order = np.random.default_rng(0).permutation(len(train))
+mine = train.select(order[:count])
+short = lesson.config.replaced(settings)
+
+# %%
+folds = labkit.cross_validate(short, mine, Path(folder.name) / "folds", k, progress=False)
+folds
+
+# %%
+figure(repeated_scores(folds))
+
+# %% [markdown]
+# The table warns of its own interval. Any two runs share many of their training reviews, so k scores say less than k
+# independent ones would. Whoever forgets that gets the narrower interval. How much does it matter?
+
+# %% [markdown]
+# ## A test that cries wolf
+#
+# Two recipes over the same folds give k differences, and a t-test asks whether their mean is 0. Here the other recipe is
+# TF-IDF with logistic regression. Look at both p-values.
+
+# %%
+from labkit.folds import CrossValidation, Repetition, fold_splits
+
+runs = []
+for place, split in enumerate(fold_splits(mine, k, short)):
+    scored = labkit.tfidf(split.train, split.test)
+    runs.append(Repetition(f"fold {place}", scored, len(split.train), 0, 0.0))
+words = CrossValidation("TF-IDF", mine.name, runs)
+print(f"{lesson.encoder} less TF-IDF, accuracy:\n{labkit.compare_folds(folds, words)}")
+
+# %% [markdown]
+# Which is right? Let equals compete: a world in which neither side is better, a thousand times over. A test at the 5 %
+# level may find a winner there in 5 of 100. Each one is a **false alarm**.
+
+# %%
+rates = ["fewer false alarms", "as many", "more false alarms"]
+question = "Five cross-validations in place of one, so five times as many scores. The naive t-test gives ..."
+predict("05-repeated", question, rates)
+
+# %%
+from labkit.figures import false_alarms_figure
+
+alarms = labkit.false_alarm_rates(repetitions=1000)
+figure(false_alarms_figure(alarms))
+
+# %%
+once, often = (alarms.rates[f"naive {kind}k-fold t-test"] for kind in ("", "repeated "))
+found = rates[0 if often.high < once.low else 2 if often.low > once.high else 1]
+why = f"{once.value:.0%} of the comparisons with one, {often.value:.0%} with five. The reviews were no more."
+outcome("05-repeated", found, why)
+
+# %% [markdown]
+# So: over folds use the **corrected** test (Nadeau & Bengio, 2003). For two trained models on the same fresh reviews use
+# McNemar's test or the **paired bootstrap**, which draws the same reviews for both.
+
+# %% [markdown]
+# ## Remedies, tried honestly
+#
+# Four remedies against overfitting. Each changes one thing of the run you stopped: same seed, same validation reviews,
+# patience 2. Three times the reviews get a third of the epochs: as many steps.
+
+# %%
+recipes = {
+    "dropout 0.3": {"dropout": 0.3},
+    "weight decay 0.1": {"weight_decay": 0.1},
+    "2 epochs": {"epochs": 2},
+    "3 x the reviews": {"epochs": 2},
+}
+answers = [*recipes, "several", "none"]
+predict("05-remedies", "Which one lowers the loss on unseen reviews for certain?", answers)
+
+# %% [markdown]
+# Four comparisons are four chances to be lucky. So that all of them together err in 5 of 100 at most, each gets only a
+# quarter of that: an interval of 98.75 % (Bonferroni).
+
+# %%
+more = lesson.part("train", 0, 3 * n)  # the few are among them
+level = 1 - 0.05 / len(recipes)
+histories, compared = {"as before": stopped}, []
+
+# %%
+for way, change in recipes.items():
+    recipe = config.replaced(change)
+    other = lesson.model(seed=0, dropout=recipe.dropout)
+    data = more if way.startswith("3") else few
+    run = labkit.fit(other, data, validation, recipe, rate, progress=False, tell=lambda note: None)
+    histories[way] = list(run)
+    _, logits, labels = labkit.evaluate(other, unseen, config, precision)
+    tried = labkit.EvalResult.from_logits(labels, logits, way)
+    pair = labkit.compare_models(tried, as_before, level, metrics=("accuracy", "nll"))
+    compared.append(pair)
+
+# %%
+from labkit.figures import differences_figure, losses_of_runs
+
+figure(losses_of_runs(histories))
+
+# %%
+figure(differences_figure(compared, "nll"))  # the loss on the unseen reviews
+figure(differences_figure(compared, "accuracy"))
+
+# %%
+certain = [pair for pair in compared if pair.scores["nll"][2].high < 0]
+found = certain[0].name_a if len(certain) == 1 else "several" if certain else "none"
+gains = [f"{pair.name_a} {pair.scores['nll'][2]:+.4f}" for pair in certain]
+why = "Where an interval holds 0, the data do not say which way the remedy goes."
+outcome("05-remedies", found, f"For certain: {', '.join(gains) or 'none'}. {why}")
+
+# %% [markdown]
+# **No difference inside the noise is a difference.** A dot beside the line is not "slightly better"; it is a dot with an
+# interval. Where the interval lies on one side: is the gain large enough to matter? And it was one seed each.
+
+# %%
+steps = config.epochs * -(-len(few) // config.batch_size)
+print(f"{steps} steps of weight decay 0.1 shrink a weight by at most {0.1 * rate * steps:.2%}.")
+
+# %% [markdown]
+# Did you expect more of it? Decay is taken off in steps as small as the learning rate, and fine-tuning is short. The last
+# comparison once more, in full:
+
+# %%
+folder.cleanup()
+compared[-1]
+
+# %% [markdown]
+# Before you say "better", you can now ask: on which reviews, chosen by whom? With what interval? How many seeds, and how
+# many tries? And by which test, one that keeps quiet when there is nothing to find?
+
+# %% [markdown]
+# ## Take with you
+#
+# * Training loss proves nothing. Validation loss says when to stop; accuracy may not notice.
+# * Save the best weights when they are the best, and bring them back.
+# * A score moves with the reviews and with the seed. Give both.
+# * Folds share their training reviews: correct for it, or cry wolf.
+
+# %%
+from labkit.widgets import reflection
+
+question = "Think of a score you have read somewhere. What would you have to know to believe it?"
+reflection("05-overfitting", question)
+
+# %% [markdown]
+# Next: [06 · Explainability](06_explainability.ipynb), where you ask the model for its reasons, and do not believe it at
+# once.
