@@ -281,7 +281,7 @@ def _texts(texts: Sequence[str], file: str | None) -> list[str]:
     if not kept:
         raise ReviewFileError(f"{path} has no text in it")
     if len(kept) < len(lines):
-        say(f"{len(lines) - len(kept)} blank lines left out")
+        say(f"blank lines left out: {len(lines) - len(kept)}")
     return kept
 
 
