@@ -347,7 +347,7 @@ def _texts(texts: Sequence[str], file: str | None, purpose: str = "predict") -> 
     if not kept:
         raise ReviewFileError(f"{path} has no text in it")
     if len(kept) < len(lines):
-        say(f"{len(lines) - len(kept)} blank lines left out")
+        say(f"blank lines left out: {len(lines) - len(kept)}")
     return kept
 
 

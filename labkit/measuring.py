@@ -51,12 +51,16 @@ def gradient_difference(one: Mapping[str, torch.Tensor], other: Mapping[str, tor
         raise ValueError(f"wanted gradients of the same parameters; only one of the two has {odd}")
     if not one:
         return 0.0
-    norm = float(torch.stack([gradient.double().norm() for gradient in one.values()]).norm())
-    return max(_relative(gradient, other[name], norm) for name, gradient in one.items())
+    norm = float(torch.stack([_exact(gradient).norm() for gradient in one.values()]).norm())
+    return max(_relative(_exact(gradient), _exact(other[name]), norm) for name, gradient in one.items())
+
+
+def _exact(gradient: torch.Tensor) -> torch.Tensor:
+    return gradient.cpu().double()  # in this order: Apple's GPUs have no float64
 
 
 def _relative(one: torch.Tensor, other: torch.Tensor, norm: float) -> float:
-    difference, largest = float((one.double() - other.double()).abs().max()), float(one.abs().max())
+    difference, largest = float((one - other).abs().max()), float(one.abs().max())
     if not math.isfinite(difference):  # fp16 can overflow
         return math.inf
     return difference / (largest if largest > 1e-6 * norm else norm) if difference else 0.0

@@ -307,7 +307,7 @@ def _has_half_a_pair(text: str) -> bool:
 
 
 def _counted(what: str, count: int) -> tuple[str, ...]:
-    return (f"{count:,} {what}",) if count else ()
+    return (f"{what}: {count:,}",) if count else ()
 
 
 def _duplicate_notes(texts: Sequence[str], labels: np.ndarray) -> tuple[str, ...]:
@@ -316,8 +316,8 @@ def _duplicate_notes(texts: Sequence[str], labels: np.ndarray) -> tuple[str, ...
         labels_of.setdefault(normalise(text), set()).add(label)
     copies = len(texts) - len(labels_of)
     contradictory = sum(len(found) > 1 for found in labels_of.values())
-    return _counted("texts are copies of another (kept in the same split)", copies) + _counted(
-        "texts have copies with both labels", contradictory
+    return _counted("copies of another text, kept in the same split", copies) + _counted(
+        "texts whose copies have both labels", contradictory
     )
 
 

@@ -198,7 +198,7 @@ def test_predict_answers_each_text_and_each_line_alike(finished: Path, labkit: A
     file.write_text("good film\n\nbad film\r\nשלום 🎬\n", "utf-8")
     by_text = labkit("predict", "--model", finished / "model", *texts, "--json").json
     by_line = labkit("predict", "--model", finished / "model", "--file", file, "--json")
-    assert by_text == by_line.json and "1 blank lines left out" in by_line.err
+    assert by_text == by_line.json and "blank lines left out: 1" in by_line.err
     assert all(row["label"] == max(row["probabilities"], key=row["probabilities"].get) for row in by_text)
 
 

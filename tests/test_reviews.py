@@ -244,13 +244,13 @@ def test_empty_texts_are_left_out_and_counted(tmp_path, empty):
     reviews = read_reviews(write_records(tmp_path / "rows.csv", [*more, *RECORDS]))
     assert list(reviews.ids) == ["a", "b", "c", "d"]
     assert reviews.labels.tolist() == [1, 0, 0, 1]
-    assert reviews.notes[0] == "3 empty texts left out"
+    assert reviews.notes[0] == "empty texts left out: 3"
 
 
 @pytest.mark.parametrize(("nothing", "ending"), [(None, "jsonl"), (math.nan, "jsonl"), (None, "parquet")])
 def test_missing_texts_are_left_out_and_counted(tmp_path, nothing, ending):
     path = write_records(tmp_path / f"rows.{ending}", [*RECORDS, {"id": "e", "text": nothing, "label": 0}])
-    assert read_reviews(path).notes == ("1 empty texts left out",)
+    assert read_reviews(path).notes == ("empty texts left out: 1",)
     assert len(read_reviews(path)) == 4
 
 
@@ -264,7 +264,7 @@ def test_control_characters_and_nul_are_removed_and_counted(tmp_path):
     path.write_bytes(b"text,label\na\x00 good\x07 film,1\na \x1b[1mdull film,0\nplain\ttext,0\n")
     reviews = read_reviews(path)
     assert reviews.texts == ["a good film", "a [1mdull film", "plain text"]
-    assert reviews.notes == ("2 texts with control characters, which were removed",)
+    assert reviews.notes == ("texts with control characters, which were removed: 2",)
 
 
 def test_half_a_surrogate_pair_is_replaced_and_counted(tmp_path):
@@ -272,7 +272,7 @@ def test_half_a_surrogate_pair_is_replaced_and_counted(tmp_path):
     path.write_text('{"text": "good \\ud83d film", "label": 1}\n{"text": "\\ud83d\\udc4e bad", "label": 0}\n')
     reviews = read_reviews(path)
     assert reviews.texts == ["good ? film", "👎 bad"]
-    assert reviews.notes == ("1 texts with half a surrogate pair, now a question mark",)
+    assert reviews.notes == ("texts with half a surrogate pair, now a question mark: 1",)
     assert len(reviews.hash) == 64
 
 
@@ -300,8 +300,8 @@ def test_copies_are_kept_and_counted_and_contradictions_are_said(tmp_path):
     reviews = read_reviews(path)
     assert len(reviews) == 4
     assert reviews.notes == (
-        "2 texts are copies of another (kept in the same split)",
-        "1 texts have copies with both labels",
+        "copies of another text, kept in the same split: 2",
+        "texts whose copies have both labels: 1",
     )
 
 

@@ -13,7 +13,7 @@ import ipywidgets
 from IPython.display import display
 
 from labkit.errors import UsageError
-from labkit.widgets.still import Interactive, Picture, labelled
+from labkit.widgets.still import Interactive, Picture, choice_buttons, labelled
 from labkit.work import Work
 
 _BOX = 'style="border-left:4px solid #0072b2;padding:0.2em 0 0.2em 0.8em;margin:0.4em 0;line-height:1.5"'
@@ -98,7 +98,7 @@ class Reflection:
 
 
 def predict(key: str, question: str, choices: Sequence[str]) -> Interactive:
-    """Ask for a prediction by radio buttons and keep it at once; an earlier choice is shown as chosen.
+    """Ask for a prediction by a button for each choice and keep it at once; an earlier choice is shown as chosen.
 
     key: under which `outcome` finds it. Raises UsageError for fewer than two choices, or two that are the same.
     """
@@ -106,18 +106,18 @@ def predict(key: str, question: str, choices: Sequence[str]) -> Interactive:
         raise UsageError(f"prediction {key}: wanted at least two different choices; found {choices!r}")
     earlier = kept_prediction(key)
     chosen = earlier.choice if earlier and earlier.choice in choices else None
-    radio = labelled(ipywidgets.RadioButtons, "Your prediction:", options=list(choices), value=chosen)
+    buttons = choice_buttons("Your prediction:", options=list(choices), value=chosen)
     said = ipywidgets.HTML(_kept_words(chosen))
 
     def present() -> Prediction:
-        return Prediction(question, tuple(choices), radio.value)
+        return Prediction(question, tuple(choices), buttons.value)
 
     def keep(change: Any) -> None:
-        said.value = _said(lambda: keep_prediction(key, present()), _kept_words(radio.value))
+        said.value = _said(lambda: keep_prediction(key, present()), _kept_words(buttons.value))
 
-    radio.observe(keep, names="value")
+    buttons.observe(keep, names="value")
     asked = ipywidgets.HTML(f"<strong>Predict.</strong> {html.escape(question)}")
-    return Interactive(ipywidgets.VBox([asked, radio, said]), {"choice": radio}, lambda: _picture(present()))
+    return Interactive(ipywidgets.VBox([asked, buttons, said]), {"choice": buttons}, lambda: _picture(present()))
 
 
 def outcome(key: str, actual: object, explanation: str = "") -> None:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from labkit.batching import BATCHINGS, padding_waste, plan_epoch
 from labkit.errors import UsageError
 from labkit.figures import ALT_TEXT, GREY, WHOLE, ShownAxes, to_html
-from labkit.widgets.still import Interactive, Picture, explorer, labelled
+from labkit.widgets.still import Interactive, Picture, choice_buttons, explorer, labelled
 
 SHOWN_BARS = 40  # reviews drawn; the waste is measured on all
 ABOUT = {
@@ -125,7 +125,7 @@ def batch_explorer(lengths: ArrayLike, batch_size: int = 8, max_length: int = 12
     ways = [(f"{name}: {ABOUT[name]}", name) for name in BATCHINGS]
     box, longest = ipywidgets.BoundedIntText, max(max_length, 512)
     controls = {
-        "batching": labelled(ipywidgets.RadioButtons, "Batching:", options=ways, value="fixed"),
+        "batching": choice_buttons("Batching:", options=ways, value="fixed"),
         "batch_size": labelled(box, "batch_size:", value=batch_size, min=1, max=SHOWN_BARS),
         "max_length": labelled(box, "max_length:", value=max_length, min=3, max=longest),
         "seed": labelled(box, "order (seed):", value=0, min=0, max=999),

@@ -214,7 +214,9 @@ class Watch:
     def __post_init__(self) -> None:
         self.clicked = False
         self._next_picture = 0.0
-        self.button = ipywidgets.Button(description="Stop training", icon="stop", tooltip="Stop after this step")
+        self.button = ipywidgets.Button(
+            description="Stop training", icon="stop", tooltip="Stop after this step", layout={"width": "max-content"}
+        )
         self.button.on_click(self._click)
         self.shown = ipywidgets.HTML(self.picture().html, layout={"width": "98%"})
         self.view = Interactive(ipywidgets.VBox([self.button, self.shown]), {"stop": self.button}, self.picture)

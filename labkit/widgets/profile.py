@@ -9,7 +9,7 @@ import ipywidgets
 
 from labkit.config import PROFILES, ConfigError
 from labkit.lessons import ABOUT, DEFAULT_PROFILE, current_profile, keep_profile
-from labkit.widgets.still import Interactive, Picture, labelled
+from labkit.widgets.still import Interactive, Picture, choice_buttons
 from labkit.work import Work
 
 
@@ -63,24 +63,24 @@ def profile_choice() -> ProfileChoice:
 
 
 def choose_profile() -> Interactive:
-    """Choose a profile by radio buttons and keep it at once, for all lessons; says which one is in force."""
+    """Choose a profile by buttons and keep it at once, for all lessons; says which one is in force."""
     now = profile_choice()
     options = [(f"{name}: {about}", name) for name, about in ABOUT.items()]
-    radio = labelled(ipywidgets.RadioButtons, "Profile:", options=options, value=now.choice)
+    buttons = choice_buttons("Profile:", options=options, value=now.choice)
     said = ipywidgets.HTML(html.escape(now.said))
 
     def keep(change: Any) -> None:
         try:
-            keep_profile(radio.value)
+            keep_profile(buttons.value)
         except OSError as why:
             said.value = f"This could not be kept: {html.escape(str(why))}"
         else:
-            said.value = f"Kept: {radio.value}. {html.escape(profile_choice().said)}"
+            said.value = f"Kept: {buttons.value}. {html.escape(profile_choice().said)}"
 
-    radio.observe(keep, names="value")
+    buttons.observe(keep, names="value")
 
     def picture() -> Picture:
         record = profile_choice()
         return Picture(record._repr_html_(), str(record))
 
-    return Interactive(ipywidgets.VBox([radio, said]), {"profile": radio}, picture)
+    return Interactive(ipywidgets.VBox([buttons, said]), {"profile": buttons}, picture)

@@ -81,6 +81,15 @@ def labelled(control: type, description: str, **settings: Any) -> Any:
     return control(description=description, **(plain | settings))
 
 
+def choice_buttons(description: str, **settings: Any) -> ipywidgets.ToggleButtons:
+    """A choice of one among a few, with a button for each: Tab and the space bar reach and press them.
+
+    In place of radio buttons, whose arrow keys JupyterLab takes to move between cells.
+    """
+    style = {"description_width": "initial", "button_width": "auto"}
+    return labelled(ipywidgets.ToggleButtons, description, style=style, **settings)
+
+
 def _with_slider(box: Any) -> Any:
     """A labelled number box and a slider that move together, also while the kernel is busy.
 

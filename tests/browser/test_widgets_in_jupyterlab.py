@@ -109,9 +109,9 @@ def test_training_under_run_all_is_stopped_by_keyboard_and_the_next_cell_runs(no
 def test_a_prediction_is_made_by_keyboard_and_kept_also_while_the_kernel_trains(notebook: Any) -> None:
     notebook.run_all()
     button = wait_for_stop_button(notebook)
-    radios = output(notebook, "predict").get_by_role("radio")
-    radios.first.focus()
-    notebook.page.keyboard.press("ArrowDown")
+    output(notebook, "predict").get_by_role("button", name="It is cut").focus()
+    notebook.page.keyboard.press("Tab")
+    notebook.page.keyboard.press("Space")
     output(notebook, "predict").get_by_text("Kept: An error is raised").wait_for(timeout=10_000)
     assert kept(notebook, "predictions")["long"]["choice"] == "An error is raised"
     button.press("Enter")
@@ -146,7 +146,8 @@ def test_the_batch_explorer_answers_to_every_control(notebook: Any) -> None:
     shown = output(notebook, "batches")
     picture = shown.locator("img")
     for way in ("dynamic", "buckets", "packed"):
-        _, words = changes(picture, lambda: shown.locator("input:checked").press("ArrowDown"), "alt")
+        button = shown.get_by_role("button", name=way)
+        _, words = changes(picture, lambda button=button: button.press("Space"), "alt")
         assert f"reviews. {way}: " in words
     for label in ("batch_size:", "max_length:", "order (seed):"):
         changes(picture, lambda label=label: shown.get_by_label(label).press("ArrowUp"), "alt")
@@ -157,8 +158,9 @@ def test_the_learning_rate_explorer_answers_to_every_control(notebook: Any) -> N
     run_to_the_end(notebook)
     shown = output(notebook, "learning rate")
     picture = shown.locator("img")
+    peak = shown.get_by_label("peak learning rate:")
+    changes(picture, lambda: [peak.press(key) for key in ("Space", "ArrowDown", "Enter")], "alt")
     for label, key in (
-        ("peak learning rate:", "ArrowDown"),
         ("warmup_ratio:", "ArrowUp"),
         ("optimizer steps:", "ArrowUp"),
     ):
