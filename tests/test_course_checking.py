@@ -20,7 +20,7 @@ from labkit.course.build import build
 from labkit.course.checking import MIME, Checked, Row, check_notebook, refuse_strangers, results
 from labkit.course.copies import start
 from labkit.course.notebooks import read_notebook
-from labkit.course.running import Run, run_notebook
+from labkit.course.running import Run, run_notebook, unrun
 from labkit.errors import UsageError
 
 
@@ -138,7 +138,7 @@ def test_what_a_check_shows_is_what_comes_out(executed: dict[str, Any]) -> None:
     assert list(results(executed)) == [Row("2.1", "failed", 4.0, 10.0, "Look <there>.", held)]
 
 
-@pytest.mark.parametrize("gone", [(), ("check-2-1",), ("exercise-2-1",)])
+@pytest.mark.parametrize("gone", [(), ("check-2-1",), ("exercise-2-1",), ("check-2-1", "exercise-2-1")])
 def test_an_exercise_without_a_result_is_named_also_where_its_check_is_gone(
     executed: dict[str, Any], gone: tuple[str, ...]
 ) -> None:
@@ -158,11 +158,48 @@ def test_an_exercise_without_a_result_is_named_also_where_its_check_is_gone(
         CheckResult("2.1", "passed", -1.0).as_json(),
         CheckResult("2.1", "passed", float("inf"), max_points=float("inf")).as_json(),
         CheckResult("2.1", "passed", 1.0).as_json() | {"properties": "no list of rows"},
+        CheckResult("2.1", "passed", 500.0, max_points=1000.0).as_json(),
+        CheckResult("2.1\x1b[2J", "passed", 1.0).as_json(),
     ],
 )
 def test_what_is_no_result_is_not_taken_for_one(executed: dict[str, Any], forged: object) -> None:
     cell_of(executed, "check-2-1")["outputs"] = [{"output_type": "display_data", "data": {MIME: forged}}]
     assert [row.status for row in results(executed)] == ["no result"]
+
+
+def test_a_result_that_a_cell_of_text_carries_is_none(executed: dict[str, Any]) -> None:
+    executed["cells"].append({"cell_type": "raw", "metadata": {}, "source": "", "id": "raw"})
+    executed["cells"][-1]["outputs"] = [shown(CheckResult("2.1", "passed", 10.0))]
+    assert [row.status for row in results(executed)] == ["no result"]
+
+
+def test_nothing_of_an_earlier_run_is_left_to_be_counted(executed: dict[str, Any]) -> None:
+    """Outputs and times that were saved with the notebook, and a tag by which Jupyter leaves a cell out."""
+    check = cell_of(executed, "check-2-1")
+    check["outputs"] = [shown(CheckResult("2.1", "passed", 10.0))]
+    check["metadata"] |= {"execution": {"iopub.execute_input": "2026-01-01"}, "tags": ["skip-execution"]}
+    before = json.dumps(executed)
+    fresh = unrun(executed)
+    assert json.dumps(executed) == before
+    assert [row.status for row in results(fresh)] == ["no result"]
+    assert not {"execution", "tags"} & cell_of(fresh, "check-2-1")["metadata"].keys()
+
+
+def test_a_notebook_that_jupyter_trips_over_is_run_or_is_a_result(mine: Path) -> None:
+    odd = read_notebook(mine / "02_labels.ipynb")
+    odd["cells"][0]["metadata"]["tags"] = 5
+    odd["cells"].append({"cell_type": "raw", "metadata": {}, "source": "", "id": "raw", "outputs": [1]})
+    odd["cells"].append(code("print('\ud83d')"))
+    (mine / "odd.ipynb").write_text(json.dumps(odd))
+    found = check_notebook(mine / "odd.ipynb")
+    assert "NotImplementedError" not in found.trouble and [row.status for row in found.rows] == ["not attempted"]
+
+
+def test_the_words_of_a_notebook_command_no_terminal() -> None:
+    said = str(
+        Checked("a.ipynb", (Row("1.1", "passed\x1b[2J", 1.0, 10.0, "\x1b]0;x\x07Look."),), 1.0, "cell 1: \x9b31m")
+    )
+    assert all(character.isprintable() or character == "\n" for character in said) and "Look." in said
 
 
 # What is printed
@@ -190,7 +227,7 @@ def test_the_table_has_a_line_an_exercise_with_its_hint_and_the_sum(
         "        Look at padding.\n"
         "b.ipynb: 0 of 0 points, 1 s\n"
         "  no checks in it\n"
-        "  not run to the end: cell 2 (x): the kernel died\n",
+        "  trouble: cell 2 (x): the kernel died\n",
     )
     code, said = ran("--json")
     first, second = json.loads(said)
@@ -208,7 +245,7 @@ def test_a_notebook_that_cannot_be_read_is_a_result_and_the_next_is_run(
     monkeypatch.chdir(mine)
     code, said, _ = command(capsys, "01_lengths.ipynb", "02_labels.ipynb")
     assert code == 1
-    assert "not run to the end: 01_lengths.ipynb is no notebook" in said and "2.1   no result" in said
+    assert "trouble: 01_lengths.ipynb is no notebook" in said and "2.1   no result" in said
 
 
 # Whose code is run

@@ -124,7 +124,8 @@ def _built(course: Course) -> Iterator[tuple[Path, bytes]]:
 
 def solution_notebook(master: Master) -> Notebook:
     """The lesson with its solutions and hidden tests between their marks, ready for `nbgrader generate_assignment`."""
-    about = {"lesson": master.lesson, "minutes": master.minutes, "title": master.title}
+    earning = [cell.check for cell in master.cells if cell.check and master.lesson != "00"]
+    about = {"exercises": earning, "lesson": master.lesson, "minutes": master.minutes, "title": master.title}
     metadata = {"kernelspec": dict(_LANGUAGE), "labkit": about, "language_info": {"name": "python"}}
     cells = [_cell(cell, master.lesson) for cell in master.cells]
     return {"cells": cells, "metadata": metadata, "nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}

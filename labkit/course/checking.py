@@ -5,7 +5,7 @@ it is no grading: a notebook may claim any points.
 """
 
 import dataclasses
-import math
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from labkit.course.notebooks import (
     NotebookError,
     answered_in,
     exercise_of,
+    exercises_of,
     read_notebook,
     without_hidden_tests,
 )
@@ -28,6 +29,7 @@ from labkit.work import FOLDER, course_folder
 
 MIME = "application/vnd.labkit.check+json"  # under which a result of labkit.checks shows itself as data
 NOT_SHOWN = "no result"
+EXERCISE = re.compile(r"\d{1,2}\.\d{1,2}")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Checked:
-    """One notebook's results. trouble: why it could not be run to the end, empty where it was."""
+    """One notebook's results. trouble: the first thing that went wrong while it ran, empty where nothing did."""
 
     notebook: str
     rows: tuple[Row, ...]
@@ -71,11 +73,11 @@ class Checked:
     def __str__(self) -> str:
         lines = [f"{self.notebook}: {self.points:g} of {self.max_points:g} points, {self.seconds:.0f} s"]
         for row in self.rows:
-            lines.append(f"  {row.exercise:<5} {row.status:<13} {row.points:>4g} of {row.max_points:g}")
-            lines += [f"        {row.hint}"] if row.hint else []
+            lines.append(f"  {row.exercise:<5} {_printable(row.status):<13} {row.points:>4g} of {row.max_points:g}")
+            lines += [f"        {_printable(row.hint)}"] if row.hint else []
         if not self.rows:
             lines.append("  no checks in it")
-        return "\n".join([*lines, f"  not run to the end: {self.trouble}"] if self.trouble else lines)
+        return "\n".join([*lines, f"  trouble: {_printable(self.trouble)}"] if self.trouble else lines)
 
 
 def refuse_strangers(paths: Sequence[Path], trust: bool) -> None:
@@ -110,14 +112,14 @@ def check_notebook(path: Path, cell_seconds: int = CELL_SECONDS) -> Checked:
 def results(notebook: Notebook) -> Iterable[Row]:
     """The results that an executed notebook shows, by exercise; the last of each counts.
 
-    An exercise without one is named too, also where its check was removed.
+    An exercise without one is named too, also where its check or all of its cells were removed.
     """
-    rows: dict[str, Row] = {}
+    rows = {exercise: Row(exercise, max_points=POINTS) for exercise in exercises_of(notebook)}
     for cell in notebook["cells"]:
         asked = exercise_of(cell) or answered_in(cell)
         if asked:
             rows.setdefault(asked, Row(asked, max_points=POINTS))
-        for output in cell.get("outputs", ()):
+        for output in cell.get("outputs", ()) if cell["cell_type"] == "code" else ():
             shown = output.get("data", {}).get(MIME)
             row = _row(shown)
             if row:
@@ -134,5 +136,10 @@ def _row(shown: Any) -> Row | None:
         rows = tuple({"name": str(each["name"]), "held": bool(each["held"])} for each in facts["properties"])
     except (KeyError, TypeError, ValueError):
         return None
-    sane = 0 <= points <= most and math.isfinite(most)
+    sane = 0 <= points <= most <= POINTS and EXERCISE.fullmatch(text["exercise"])
     return Row(points=points, max_points=most, properties=rows, **text) if sane else None
+
+
+def _printable(text: str) -> str:
+    """A notebook's own words for a terminal, which must not take them for commands."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

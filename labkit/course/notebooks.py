@@ -138,6 +138,17 @@ def answered_in(cell: Cell) -> str:
     return "" if exercise.startswith("0.") else exercise
 
 
+def exercises_of(notebook: Notebook) -> list[str]:
+    """The exercises that a built notebook came with, whatever was removed since; none in a notebook of another origin.
+
+    >>> exercises_of({"metadata": {"labkit": {"exercises": ["1.1", "1.2"]}}})
+    ['1.1', '1.2']
+    """
+    about = notebook["metadata"].get("labkit")
+    named = about.get("exercises") if isinstance(about, dict) else None
+    return [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
+
+
 def region(source: str, kind: str) -> tuple[str, str, str]:
     r"""A source before, within and after its first region between `### BEGIN kind` and `### END kind`, marks left out.
 

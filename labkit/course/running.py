@@ -42,7 +42,7 @@ def run_notebook(
     client_class, errors = _nbclient()
     import nbformat
 
-    executed = nbformat.from_dict(copy.deepcopy(notebook))
+    executed = nbformat.from_dict(unrun(notebook))
     client = client_class(
         executed,
         timeout=cell_seconds,
@@ -61,7 +61,27 @@ def run_notebook(
         trouble = f"{_last_cell(executed)}: took longer than {cell_seconds} s and was stopped"
     except RuntimeError as why:  # the kernel did not come up
         trouble = f"the kernel did not start: {why}"
+    except Exception as why:  # whatever oddity of a notebook that is not ours Jupyter trips over
+        trouble = f"{_last_cell(executed)}: could not be run ({type(why).__name__}: {why})"
     return Run(_plain(executed), trouble or _first_error(executed))
+
+
+def unrun(notebook: Notebook) -> Notebook:
+    """A copy as if it had never been run, in which nothing keeps a code cell from being run.
+
+    No outputs or times of an earlier run, which would be taken for those of this one; no tags, by which cells are left out;
+    and a question mark for half of an emoji, which no kernel takes.
+    """
+    fresh = copy.deepcopy(notebook)
+    for cell in fresh["cells"]:
+        for name in ("execution", "tags"):
+            cell["metadata"].pop(name, None)
+        cell["source"] = cell["source"].encode("utf-8", "replace").decode()
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+        else:
+            cell.pop("outputs", None)
+    return fresh
 
 
 @contextlib.contextmanager
