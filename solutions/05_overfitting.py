@@ -430,7 +430,7 @@ k, count = (3, 210) if lesson.encoder == "tiny" else (5, 600)
 train = lesson.splits.train
 order = np.random.default_rng(0).permutation(len(train))
 mine = train.select(order[:count])
-short = lesson.config.replaced(settings)
+short = lesson.config.replaced(settings | {"batch_size": 8 if lesson.encoder == "tiny" else 16})
 
 # %%
 folds = labkit.cross_validate(short, mine, Path(folder.name) / "folds", k, progress=False)

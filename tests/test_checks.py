@@ -451,6 +451,24 @@ def test_results_are_kept_where_the_student_works(tmp_path: Any, monkeypatch: py
     assert "1.3" in view._repr_html_() and view.points == 0
 
 
+@pytest.mark.parametrize(
+    "points",
+    ["abc", "7", None, True, [], {}, 1e9, 10.5, -1, pytest.param(10**400, id="huge"), float("nan"), float("inf")],
+)
+def test_what_is_no_sane_result_is_none_in_the_progress_view(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, points: object
+) -> None:
+    kept = {"status": "passed", "points": points, "max_points": 1e12}
+    good = {"status": "failed", "points": 2.5}
+    entries = {"1.1": kept, "1.3": good, "9.9": good, "1.2": {"status": ["passed"], "points": 1}, "2.1": {"points": 1}}
+    (tmp_path / ".labkit").mkdir()
+    (tmp_path / ".labkit" / "checks.json").write_text(json.dumps(entries))
+    monkeypatch.chdir(tmp_path)
+    view = progress()
+    assert view.points == 2.5
+    assert str(view).count("not checked") == view._repr_html_().count("not checked") == len(checks.exercises()) - 1
+
+
 # Plain data
 
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20)

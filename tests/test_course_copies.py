@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from courses import KNOWN, LABELS, LENGTHS, STUB, answer, cell_of, code, work_in
 from labkit.cli import main
 from labkit.course import copies, running
 from labkit.course.build import Course, build
-from labkit.course.copies import find_copy, is_behind, released_files, start, update
+from labkit.course.copies import find_copy, is_behind, is_own_copy, released_files, start, update
 from labkit.course.notebooks import read_notebook
 from labkit.errors import LabkitError, UsageError
 from labkit.work import Work
@@ -107,6 +108,32 @@ def test_a_folder_with_something_in_it_is_never_started_in(built: Path, tmp_path
     with pytest.raises(UsageError, match="labkit course update brings it up to date"):
         start(tmp_path / "copy", built / "older")
     assert {path.name for path in tmp_path.iterdir()} == {"precious.txt", "copy"}
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("file", "file is a file; wanted a new folder"),
+        ("file/below", r"below cannot be made: .*file is a file; wanted a new folder in one that is there"),
+        ("file/below/it", "it cannot be made: .*file is a file"),
+        ("x" * 300, "xxx cannot be made: .+; wanted a new folder in one that you can write to"),
+    ],
+)
+def test_a_place_where_no_folder_can_be_is_named_before_anything_is_written(
+    built: Path, tmp_path: Path, place: str, said: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match=said):
+        start(tmp_path / place, built / "older")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="nothing is forbidden to this user")
+def test_a_folder_to_which_one_cannot_write_is_named(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "shut").mkdir(mode=0o555)
+    for place in ("shut", "shut/below"):
+        with pytest.raises(UsageError, match="cannot be made: Permission denied"):
+            start(tmp_path / place, built / "older")
 
 
 def test_a_start_that_is_cut_off_leaves_nothing(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,6 +340,91 @@ def test_an_update_from_below_finds_the_copy_and_elsewhere_there_is_none(
     assert update(mine / "figures", built / "newer").changed
     with pytest.raises(UsageError, match="is no copy of the course; labkit course start FOLDER makes one"):
         update(tmp_path, built / "newer")
+
+
+def test_a_path_that_leads_out_of_a_copy_never_updates_the_copy(
+    built: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(mine)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "file.txt").write_text("")
+    monkeypatch.chdir(mine)
+    for path, said in {
+        "../nonexistent": r"nonexistent: no such folder; wanted the folder of your copy of the course",
+        "nonexistent": r"nonexistent: no such folder",
+        "../file.txt": r"file\.txt: it is a file; wanted the folder of your copy",
+        "01_lengths.ipynb": r"01_lengths\.ipynb: it is a file",
+        "../other": r"other is no copy of the course; labkit course start FOLDER makes one",
+    }.items():
+        with pytest.raises(UsageError, match=said):
+            update(Path(path), built / "newer")
+    assert everything(mine) == before
+
+
+@pytest.mark.parametrize("place", ["outside", "mine/inside"])
+def test_a_release_in_the_place_of_a_copy_asks_whether_from_was_meant(
+    built: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    release = Path(shutil.copytree(built / "newer", tmp_path / place))
+    before = everything(mine)
+    monkeypatch.chdir(mine)
+    given = os.path.relpath(release)
+    with pytest.raises(
+        UsageError, match=rf"is a release, no copy of the course; did you mean --from {re.escape(given)}\?"
+    ):
+        update(Path(given))
+    assert everything(mine) == before
+
+
+def test_an_update_also_works_from_within_a_release_that_lies_in_the_copy(
+    built: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(shutil.copytree(built / "newer", mine / "inside")))
+    assert update(Path("."), Path(".")).changed
+
+
+def test_a_notebook_that_comes_back_beside_the_students_own_of_that_lesson_is_said_with_both_names(
+    built: Path, mine: Path
+) -> None:
+    (mine / "01_lengths.ipynb").rename(mine / "01_lengths-Copy1.ipynb")
+    (note,) = [note for note in update(mine, built / "older").notes if note.startswith("01_lengths.ipynb")]
+    assert "was not there any more and is new from the release" in note and "01_lengths-Copy1.ipynb" in note
+    assert update(mine, built / "older").notes == ()
+
+
+def test_an_exercise_that_the_student_removed_is_said_to_be_back(built: Path, mine: Path) -> None:
+    work_in(
+        mine / "01_lengths.ipynb",
+        lambda nb: nb["cells"].remove(next(c for c in nb["cells"] if "my own" in c["source"])),
+    )
+    assert "01_lengths.ipynb, exercise-1-3: you had removed this cell" in str(update(mine, built / "older"))
+
+
+def test_one_s_own_copy_is_what_start_made_and_nothing_that_only_looks_so(
+    built: Path, mine: Path, tmp_path: Path
+) -> None:
+    assert is_own_copy(mine)
+    update(mine, built / "newer")
+    assert is_own_copy(mine)
+    assert not is_own_copy(tmp_path) and not is_own_copy(tmp_path / "nowhere") and not is_own_copy(mine / "README.md")
+    record = mine / ".labkit" / "course.json"
+    good = json.loads(record.read_text())
+    lengths = {"01_lengths.ipynb": {"start": "0" * 64}}
+    odd: list[Any] = [
+        *({}, [], None, "x", good | {"format": 2}, good | {"labkit": None}, good | {"files": {}}, good | {"files": []}),
+        *(good | {"files": {name: {"start": "0" * 64}}} for name in ("../01_x.ipynb", "x.txt", "README.md")),
+        *(good | {"files": {"01_lengths.ipynb": cells}} for cells in (None, {}, [], {"start": 1}, {"start": "0" * 63})),
+    ]
+    assert [one for one in odd if _with_record(record, one)] == []
+    assert _with_record(record, good | {"files": lengths})
+    record.write_bytes(b"\xff")
+    assert not is_own_copy(mine)
+
+
+def _with_record(path: Path, content: object) -> bool:
+    """Whether the copy is one's own with that record."""
+    path.write_text(json.dumps(content))
+    return is_own_copy(path.parent.parent)
 
 
 def test_two_updates_at_once_do_not_meet(built: Path, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,72 @@ def test_a_damaged_notebook_and_a_missing_folder_are_said_before_anything_is_wri
     assert not list(mine.rglob("*.zip"))
 
 
+def test_a_hand_in_never_replaces_anything_but_an_earlier_hand_in(mine: Path) -> None:
+    (mine / "notes.zip").write_text("mine")
+    with zipfile.ZipFile(mine / "photos.zip", "w") as archive:
+        archive.writestr("manifest.json", "{}")
+    before = {path: path.read_bytes() for path in mine.iterdir() if path.is_file()}
+    for name in ("notes.zip", "photos.zip"):
+        with pytest.raises(UsageError, match=rf"{name} is there already and is no hand-in; wanted a new name"):
+            hand_in(mine, "01", mine / name)
+    for name in ("02_labels.ipynb", "README.md", "new.tar"):
+        with pytest.raises(UsageError, match=rf"{name}: wanted a name that ends in \.zip"):
+            hand_in(mine, "01", mine / name)
+    assert {path: path.read_bytes() for path in mine.iterdir() if path.is_file()} == before
+    assert hand_in(mine, "01") == hand_in(mine, "01") == hand_in(mine, "01", mine / "01_lengths-hand-in.zip")
+
+
+def test_a_folder_as_the_output_is_named_with_a_file_in_it_that_will_do(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(mine)
+    with pytest.raises(SystemExit) as ended:
+        main(["course", "hand-in", "01", "--output", "."])
+    assert ended.value.code == 2
+    assert (
+        f". is a folder; wanted the name of a zip, such as {Path('01_lengths-hand-in.zip')}" in capsys.readouterr().err
+    )
+    (mine / "01_lengths-hand-in.zip").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        hand_in(mine, "01")
+
+
+def test_a_notebook_under_another_name_is_handed_in_by_its_file_name(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(mine / "01_lengths.ipynb", mine / "01_lengths-Copy1.ipynb")
+    shutil.copy(mine / "02_labels.ipynb", mine / "my own.ipynb")
+    with pytest.raises(UsageError, match=r"wanted one by its file name, such as 01_lengths-Copy1\.ipynb"):
+        hand_in(mine, "01")
+    for name, lesson in {"01_lengths-Copy1.ipynb": "01", "01_lengths": "01", "my own.ipynb": "02"}.items():
+        zipped = hand_in(mine, name)
+        notebook = f"{name.removesuffix('.ipynb')}.ipynb"
+        facts = json.loads(contents(zipped)["manifest.json"])
+        assert zipped.name == f"{Path(notebook).stem}-hand-in.zip"
+        assert (facts["lesson"], facts["notebook"]) == (lesson, notebook)
+        assert contents(zipped)[notebook] == (mine / notebook).read_bytes()
+    (mine / "figures").mkdir()
+    monkeypatch.chdir(mine / "figures")
+    assert hand_in(mine, "../01_lengths.ipynb").name == "01_lengths-hand-in.zip"
+
+
+@pytest.mark.parametrize("lesson", ["", " ", "lengths", "1x", "nowhere.ipynb", "../elsewhere.ipynb", ".", ".."])
+def test_what_names_no_lesson_hands_in_nothing(mine: Path, monkeypatch: pytest.MonkeyPatch, lesson: str) -> None:
+    shutil.copy(mine / "01_lengths.ipynb", mine / "00_start.ipynb")
+    shutil.copy(mine / "01_lengths.ipynb", mine.parent / "elsewhere.ipynb")
+    monkeypatch.chdir(mine)
+    with pytest.raises(UsageError, match=r"has no lesson '.*'; there are 00_start, 01_lengths, 02_labels"):
+        hand_in(mine, lesson)
+    assert not list(mine.parent.rglob("*.zip"))
+
+
+def test_a_notebook_that_belongs_to_no_lesson_is_refused(mine: Path) -> None:
+    work_in(mine / "02_labels.ipynb", lambda notebook: notebook["metadata"].pop("labkit"))
+    (mine / "02_labels.ipynb").rename(mine / "notes.ipynb")
+    with pytest.raises(UsageError, match=r"notes\.ipynb does not say which lesson it is"):
+        hand_in(mine, "notes.ipynb")
+
+
 def test_the_command_works_anywhere_below_the_copy(
     mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

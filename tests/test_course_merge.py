@@ -187,6 +187,38 @@ def test_an_exercise_answered_after_an_update_that_was_cut_off_keeps_its_answer_
     assert merged.notes == ()
 
 
+def test_an_exercise_that_was_removed_comes_back_above_the_students_own_answer_with_a_note() -> None:
+    def change(mine: Notebook) -> None:
+        mine["cells"][1] = code("def f(): return 1", "own")
+        mine["cells"].insert(1, code("import math", "own-too"))
+
+    newer = lesson(2)
+    newer["cells"].insert(1, prose("new", "new"))
+    for release, first in ((lesson(), 1), (newer, 2)):
+        merged = updated(change, release)
+        assert sources(merged.notebook)[first : first + 3] == [STUB, "import math", "def f(): return 1"]
+        assert [note.partition(":")[0] for note in merged.notes] == ["exercise-1-1"]
+        assert "you had removed this cell" in merged.notes[0]
+        assert merge(merged.notebook, record(release), release) == Merged(merged.notebook)
+
+
+def test_a_new_text_stays_below_its_own_exercise_where_the_next_one_comes_back() -> None:
+    def change(mine: Notebook) -> None:
+        cell_of(mine, "exercise-1-1").update(source="def f(): return 1")
+        del mine["cells"][2:5]
+
+    newer = lesson()
+    cell_of(newer, "exercise-1-1")["source"] = STUB.replace("f()", "f(x)")
+    merged = updated(change, newer).notebook
+    assert merged["cells"][2]["cell_type"] == "raw" and "def f(x):" in merged["cells"][2]["source"]
+
+
+def test_an_exercise_that_is_new_brings_no_note_of_one_that_was_removed() -> None:
+    newer = lesson()
+    newer["cells"].append(graded(STUB, "exercise-1-3"))
+    assert updated(lambda mine: None, newer).notes == ()
+
+
 def test_the_students_kernel_and_the_newer_lessons_facts_are_kept() -> None:
     newer = lesson()
     newer["metadata"] = {"labkit": {"lesson": "01", "minutes": 50}, "kernelspec": {"name": "python3"}}

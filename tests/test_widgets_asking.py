@@ -72,6 +72,31 @@ def test_a_folder_that_cannot_be_written_to_costs_a_sentence(monkeypatch: pytest
     assert "could not be kept: read-only &lt;folder&gt;" in asked.view.children[-1].value
 
 
+def test_what_could_not_be_kept_is_escaped_once_on_a_page_and_never_in_a_terminal(
+    displayed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict("k", "?", ["a", HOSTILE]).controls["choice"].value = "a"
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(HOSTILE)
+
+    monkeypatch.setattr(Work, "save", refuse)
+    outcome("k", "a")
+    assert f"This could not be kept: {HOSTILE}" in str(displayed[0])
+    assert f"This could not be kept: {html.escape(HOSTILE)}" in displayed[0]._repr_html_()
+    asked = predict("k", "?", ["a", HOSTILE])
+    for box, control in ((asked, "choice"), (reflection("end", "What now?"), "text")):
+        box.controls[control].value = HOSTILE
+        assert box.view.children[-1].value == f"This could not be kept: {html.escape(HOSTILE)}"
+
+
+def test_a_choice_is_escaped_where_it_is_said_to_be_kept() -> None:
+    asked = predict("k", "?", ["a", HOSTILE])
+    asked.controls["choice"].value = HOSTILE
+    for box in (asked, predict("k", "?", ["a", HOSTILE])):
+        assert box.view.children[-1].value == f"Kept: {html.escape(HOSTILE)}"
+
+
 @pytest.mark.parametrize("choices", [["only"], ["same", "same"], "ab"])
 def test_choices_that_are_no_choice_are_refused(choices: Any) -> None:
     with pytest.raises(UsageError, match="at least two different choices"):

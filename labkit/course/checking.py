@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.course.build import POINTS
-from labkit.course.copies import RECORD
+from labkit.course.copies import is_own_copy
 from labkit.course.notebooks import (
     Notebook,
     NotebookError,
@@ -25,7 +25,7 @@ from labkit.course.notebooks import (
 )
 from labkit.course.running import CELL_SECONDS, run_notebook
 from labkit.errors import UsageError
-from labkit.work import FOLDER, course_folder
+from labkit.work import course_folder
 
 MIME = "application/vnd.labkit.check+json"  # under which a result of labkit.checks shows itself as data
 NOT_SHOWN = "no result"
@@ -85,7 +85,7 @@ def refuse_strangers(paths: Sequence[Path], trust: bool) -> None:
     if not paths:
         raise UsageError("nothing to check; wanted one notebook or more")
     own = course_folder().resolve()
-    is_own_folder = (own / FOLDER / RECORD).is_file()  # a .labkit alone may be what somebody's notebook left
+    is_own_folder = is_own_copy(own)  # a .labkit alone may be what somebody's notebook left
     for path in paths:
         if not path.is_file() or path.suffix != ".ipynb":
             raise UsageError(f"{path}: no such notebook; wanted a file NAME.ipynb")

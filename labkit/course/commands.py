@@ -106,7 +106,10 @@ def update(folder: Path = Path("."), /, *, source: Source = None) -> int:
 
 @course.command(name="hand-in")
 def hand_in(lesson: str, /, *, output: Annotated[Path | None, Parameter(help="the zip to write")] = None) -> int:
-    """Make one zip of a lesson's notebook, your predictions and reflections. LESSON: its number, such as 01."""
+    """Make one zip of a lesson's notebook, your predictions and reflections.
+
+    LESSON: its number, such as 01, or the file name of its notebook.
+    """
     from labkit.course.hand_in import hand_in
     from labkit.work import course_folder
 

@@ -7,6 +7,7 @@ backups/. How two notebooks become one is merge.py's.
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from typing import Any
 from labkit import __version__
 from labkit.course.build import checkout
 from labkit.course.merge import merge, record
-from labkit.course.notebooks import NotebookError, notebook_bytes, parse_notebook, read_notebook
+from labkit.course.notebooks import LESSON_NAME, NotebookError, notebook_bytes, parse_notebook, read_notebook
 from labkit.errors import LabkitError, UsageError
 from labkit.files import whole_folder, write_atomically
 from labkit.work import FOLDER, KINDS
@@ -27,6 +28,8 @@ MANIFEST = "release.json"
 PAGE = "README.md"  # the list of lessons, to which notebooks link
 BACKUPS = "backups"
 _FORMAT = 1
+_NOTEBOOK = re.compile(rf"{LESSON_NAME.pattern}\.ipynb")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 Records = dict[str, dict[str, str]]
 
@@ -117,27 +120,86 @@ def start(folder: Path, source: Path | None = None) -> list[str]:
 
     Raises UsageError where something is there already, or where `released_files` finds nothing good.
     """
-    if (folder / FOLDER / RECORD).is_file():
-        raise UsageError(f"{folder} is a copy of the course already; labkit course update brings it up to date")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; wanted a new folder")
+    with _said_where_it_cannot_be_made(folder):
+        _refuse_taken(folder)
     files = released_files(source)
     records = {name: _record_of(name, content) for name, content in files.items()}
-    with contextlib.nullcontext(folder) if folder.is_dir() else whole_folder(folder.absolute()) as new:
+    with contextlib.ExitStack() as stack:
+        with _said_where_it_cannot_be_made(folder):
+            new = folder if folder.is_dir() else stack.enter_context(whole_folder(folder.absolute()))
+            (new / FOLDER).mkdir()
         for name, content in files.items():
             write_atomically(new / name, content)
-        (new / FOLDER).mkdir()
         _write_records(new, records)
     return [name for name in files if name != PAGE]
 
 
+def _refuse_taken(folder: Path) -> None:
+    if (folder / FOLDER / RECORD).is_file():
+        raise UsageError(f"{folder} is a copy of the course already; labkit course update brings it up to date")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; wanted a new folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty; wanted a new folder")
+    blocked = next((above for above in folder.absolute().parents if above.is_file()), None)
+    if blocked:
+        raise UsageError(f"{folder} cannot be made: {blocked} is a file; wanted a new folder in one that is there")
+
+
+@contextlib.contextmanager
+def _said_where_it_cannot_be_made(folder: Path) -> Iterator[None]:
+    """Turn what the file system says of a place in which no folder can be into a UsageError that names it."""
+    try:
+        yield
+    except OSError as why:
+        reason = why.strerror or why
+        raise UsageError(
+            f"{folder} cannot be made: {reason}; wanted a new folder in one that you can write to"
+        ) from None
+
+
 def find_copy(folder: Path) -> Path:
-    """The copy of the course that a folder is or lies in. Raises UsageError where it is none."""
-    here = folder.absolute()
-    found = next((place for place in (here, *here.parents) if (place / FOLDER / RECORD).is_file()), None)
-    if found is None:
+    """The copy of the course that a folder is or lies in. Raises UsageError where it is none, or a release."""
+    here = folder.resolve()  # before its parents are walked: those of copy/../other are not those of other
+    if not here.is_dir():
+        found = "it is a file" if here.exists() else "no such folder"
+        raise UsageError(f"{folder}: {found}; wanted the folder of your copy of the course")
+    if _is_copy(here):
+        return here
+    if here != Path.cwd() and _is_release(here):
+        raise UsageError(f"{folder} is a release, no copy of the course; did you mean --from {folder}?")
+    copy = next(filter(_is_copy, here.parents), None)
+    if copy is None:
         raise UsageError(f"{folder} is no copy of the course; labkit course start FOLDER makes one")
-    return found
+    return copy
+
+
+def _is_copy(folder: Path) -> bool:
+    return (folder / FOLDER / RECORD).is_file()
+
+
+def _is_release(folder: Path) -> bool:
+    """Whether a folder is a release or a checkout."""
+    return (folder / MANIFEST).is_file() or any((folder / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def is_own_copy(folder: Path) -> bool:
+    """Whether a folder is a copy with a record as `start` writes it; never where anything in the record is odd.
+
+    It tells a copy from a folder that only has a `.labkit/`. It proves nothing: who writes a folder can write a record too.
+    """
+    try:
+        records = _read_records(folder)
+    except (UsageError, OSError):
+        return False
+    return any(name != PAGE for name in records) and all(_is_record(name, cells) for name, cells in records.items())
+
+
+def _is_record(name: str, cells: Mapping[str, Any]) -> bool:
+    """Whether this is what `_record_of` gives for a file of that name."""
+    hashes = all(isinstance(one, str) and _HASH.fullmatch(one) for one in cells.values())
+    is_known = set(cells) == {""} if name == PAGE else bool(_NOTEBOOK.fullmatch(name) and cells)
+    return is_known and hashes
 
 
 def is_behind(copy: Path, source: Path | None = None) -> bool:
@@ -191,12 +253,22 @@ def _planned(
 def _merged_notebook(path: Path, recorded: Mapping[str, str], content: bytes) -> tuple[bytes, tuple[str, ...]]:
     """What a notebook of the copy is to hold: byte for byte the release's where nothing in it is the student's."""
     if not path.exists():
-        return content, ()
+        return content, _notes_of_new(path, bool(recorded))
     mine = read_notebook(path)
     merged = merge(mine, recorded, parse_notebook(content, path))
     if merged.notebook == mine:
         return path.read_bytes(), merged.notes
     return notebook_bytes(merged.notebook), merged.notes
+
+
+def _notes_of_new(path: Path, was_there: bool) -> tuple[str, ...]:
+    """What to say of a notebook that the copy has not: only where the student may look for their work in it."""
+    others = ", ".join(sorted(other.name for other in path.parent.glob(f"{path.name[:2]}_*.ipynb")))
+    if not (was_there or others):
+        return ()
+    gone = "was not there any more and " * was_there
+    also = f"; you also have {others}: what is in it stays there, and hand-in takes it by that name" * bool(others)
+    return (f"which {gone}is new from the release{also}",)
 
 
 def _merged_page(path: Path, recorded: Mapping[str, str], content: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -251,6 +323,8 @@ def _read_records(copy: Path) -> Records:
         content: Any = json.loads(path.read_bytes())
         if content["format"] != _FORMAT:
             raise UsageError(f"{path} was written by labkit {content['labkit']}, which is newer; update labkit first")
+        if not isinstance(content["labkit"], str):
+            raise TypeError
         return {str(name): {**cells} for name, cells in content["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(

@@ -6,7 +6,9 @@ The same work gives the same bytes; nothing in it says whose machine it was. Run
 import hashlib
 import io
 import json
+import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from labkit import __version__
@@ -23,36 +25,86 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name
 def hand_in(folder: Path, lesson: str, output: Path | None = None) -> Path:
     """Write the zip of a lesson and return its path: NN_name-hand-in.zip in the course folder, or `output`.
 
-    Raises UsageError where the folder has no such lesson or more than one, NotebookError for a damaged notebook.
+    lesson: its number, or the file name of its notebook. Raises UsageError where the folder has no such lesson or more than
+    one, and where something else than an earlier hand-in would be replaced; NotebookError for a damaged notebook.
     """
     notebook = _notebook_of(folder, lesson)
-    read_notebook(notebook)
+    number = _number_of(notebook)
     files = {notebook.name: notebook.read_bytes()}
     for kind in KEPT:
         path = folder / FOLDER / f"{kind}.json"
         files[path.name] = path.read_bytes() if path.is_file() else b"{}\n"
-    target = output or folder / f"{notebook.stem}-hand-in.zip"
-    if not target.absolute().parent.is_dir():
-        raise UsageError(f"--output {target}: no such folder")
-    write_atomically(target, _zipped(files | {MANIFEST: _manifest(lesson, notebook.name, files)}))
+    name = f"{notebook.stem}-hand-in.zip"
+    target = output or folder / name
+    _refuse_target(target, name)
+    write_atomically(target, _zipped(files | {MANIFEST: _manifest(number, notebook.name, files)}))
     return target
 
 
 def _notebook_of(folder: Path, lesson: str) -> Path:
-    number = lesson.zfill(2)
     there = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    found = [path for path in there if path.name.startswith(f"{number}_")]
+    found = _numbered(there, lesson) if lesson.isdecimal() else _named(folder, lesson)
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(f"{folder} has more than one lesson {number}: {', '.join(path.name for path in found)}")
+        raise UsageError(
+            f"{folder} has more than one lesson {lesson.zfill(2)}: {', '.join(path.name for path in found)}; "
+            f"wanted one by its file name, such as {found[0].name}"
+        )
     lessons = ", ".join(path.stem for path in there) or "none; wanted the folder with your notebooks"
     raise UsageError(f"{folder} has no lesson {lesson!r}; there are {lessons}")
 
 
+def _numbered(there: Sequence[Path], number: str) -> list[Path]:
+    return [path for path in there if path.name.startswith(f"{number.zfill(2)}_")]
+
+
+def _named(folder: Path, name: str) -> list[Path]:
+    """The notebook of that name in the course folder, whether or not one stands there; none that lies elsewhere."""
+    name = f"{name.removesuffix('.ipynb')}.ipynb"
+    places = (path for path in (folder / name, Path(name).absolute()) if path.is_file())
+    return [path for path in places if path.parent.resolve() == folder.resolve()][:1]
+
+
+def _number_of(notebook: Path) -> str:
+    """The lesson of a notebook: as its name begins, or as it says itself. Raises UsageError where neither does."""
+    said = read_notebook(notebook)["metadata"].get("labkit")
+    itself = said.get("lesson") if isinstance(said, dict) else None
+    number = re.match(r"\d\d(?=_)", notebook.name, re.ASCII) or re.fullmatch(r"\d\d", str(itself), re.ASCII)
+    if not number:
+        raise UsageError(
+            f"{notebook} does not say which lesson it is; wanted its number in its name, as in 01_name.ipynb"
+        )
+    return number[0]
+
+
+def _refuse_target(target: Path, name: str) -> None:
+    """Raise UsageError where no zip can be written, or where it would replace what is no hand-in. name: one that will do."""
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder; wanted the name of a zip, such as {target / name}")
+    if target.suffix.lower() != ".zip":
+        raise UsageError(f"{target}: wanted a name that ends in .zip, such as {name}")
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"{target}: no such folder as {target.parent}; wanted one that is there")
+    if target.exists() and not _is_hand_in(target):
+        raise UsageError(
+            f"{target} is there already and is no hand-in; wanted a new name, or that of an earlier hand-in"
+        )
+
+
+def _is_hand_in(path: Path) -> bool:
+    """Whether a file is a zip that holds what its manifest names, and nothing else."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            listed = json.loads(archive.read(MANIFEST))["files"]
+            return {*listed, MANIFEST} == set(archive.namelist()) and {f"{kind}.json" for kind in KEPT} < {*listed}
+    except Exception:  # a foreign or damaged archive fails in many ways
+        return False
+
+
 def _manifest(lesson: str, notebook: str, files: dict[str, bytes]) -> bytes:
     listed = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    facts = {"format": 1, "labkit": __version__, "lesson": lesson.zfill(2), "notebook": notebook, "files": listed}
+    facts = {"format": 1, "labkit": __version__, "lesson": lesson, "notebook": notebook, "files": listed}
     return (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
 
 

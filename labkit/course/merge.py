@@ -30,9 +30,13 @@ class Merged:
 
 @dataclass
 class _Place:
-    """One cell of the new notebook on its way: as it came, the student's in its stead, and what follows it."""
+    """One cell of the new notebook on its way: as it came or the student's in its stead, and what was made of it.
+
+    following: the student's own cells that stood behind it.
+    """
 
     cell: Cell
+    made_of_it: list[Cell] = field(default_factory=list)
     following: list[Cell] = field(default_factory=list)
 
 
@@ -51,17 +55,39 @@ def merge(mine: Notebook, recorded: Mapping[str, str], newer: Notebook) -> Merge
     notes: list[str] = []
     has = set(map(cell_hash, mine["cells"]))
     place = opening
-    for cell, known in zip(mine["cells"], _known_as(mine["cells"], recorded, places), strict=True):
+    known_as = _known_as(mine["cells"], recorded, places)
+    for cell, known in zip(mine["cells"], known_as, strict=True):
         if known in places:
             place = places[known]
-            place.following += _meet(place, cell, recorded.get(known), has, notes)
+            place.made_of_it += _meet(place, cell, recorded.get(known), has, notes)
         elif recorded.get(known) != cell_hash(cell):
             place.following.append(_own(cell))
+    notes += _exercises_back(opening, places, set(known_as), recorded)
     used = set(places)
     cells = [_with_id(cell, used) for cell in opening.following]
     for place in places.values():
-        cells += [place.cell, *(_with_id(cell, used) for cell in place.following)]
+        cells += [place.cell, *(_with_id(cell, used) for cell in (*place.made_of_it, *place.following))]
     return Merged({**newer, "cells": cells, **_kept_facts(mine, newer)}, tuple(notes))
+
+
+def _exercises_back(
+    opening: _Place, places: Mapping[str, _Place], present: set[str], recorded: Mapping[str, str]
+) -> list[str]:
+    """Put an exercise that the student had removed above their own cells in its gap, one of which may answer it.
+
+    Below them its stub would take the answer's name. A note for each, since an answer may stand further up.
+    """
+    notes = []
+    before = opening  # the last place, in the newer order, that the student's notebook has too
+    for name, place in places.items():
+        if name in recorded and name not in present and is_solution(place.cell):
+            place.following, before.following, before = before.following, [], place
+            notes.append(
+                f"{name}: you had removed this cell, and it is back; an answer counts in it or in a cell below it"
+            )
+        elif name in present:
+            before = place
+    return notes
 
 
 def _kept_facts(mine: Notebook, newer: Notebook) -> dict[str, Any]:

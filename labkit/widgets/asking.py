@@ -107,13 +107,13 @@ def predict(key: str, question: str, choices: Sequence[str]) -> Interactive:
     earlier = kept_prediction(key)
     chosen = earlier.choice if earlier and earlier.choice in choices else None
     buttons = choice_buttons("Your prediction:", options=list(choices), value=chosen)
-    said = ipywidgets.HTML(_kept_words(chosen))
+    said = ipywidgets.HTML(html.escape(_kept_words(chosen)))
 
     def present() -> Prediction:
         return Prediction(question, tuple(choices), buttons.value)
 
     def keep(change: Any) -> None:
-        said.value = _said(lambda: keep_prediction(key, present()), _kept_words(buttons.value))
+        said.value = html.escape(_said(lambda: keep_prediction(key, present()), _kept_words(buttons.value)))
 
     buttons.observe(keep, names="value")
     asked = ipywidgets.HTML(f"<strong>Predict.</strong> {html.escape(question)}")
@@ -138,11 +138,11 @@ def reflection(key: str, question: str) -> Interactive:
     """Ask for free text and keep it as it is typed; earlier text is shown and can be written on."""
     text = str(_entries("reflections").get(key, {}).get("text", ""))
     area = labelled(ipywidgets.Textarea, "Your reflection:", value=text, rows=5, layout={"width": "95%"})
-    said = ipywidgets.HTML(_words_kept(text))
+    said = ipywidgets.HTML(html.escape(_words_kept(text)))
 
     def keep(change: Any) -> None:
         entry = {"question": question, "text": area.value, "at": _now()}
-        said.value = _said(lambda: Work().save("reflections", key, entry), _words_kept(area.value))
+        said.value = html.escape(_said(lambda: Work().save("reflections", key, entry), _words_kept(area.value)))
 
     area.observe(keep, names="value")
     asked = ipywidgets.HTML(f"<strong>Reflect.</strong> {html.escape(question)}")
@@ -181,16 +181,16 @@ def _entries(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def _said(keep: Any, words: str) -> str:
-    """Do the keeping and say so; a folder that cannot be written to costs a sentence, not the cell."""
+    """Do the keeping and say so in plain text; a folder that cannot be written to costs a sentence, not the cell."""
     try:
         keep()
     except OSError as why:
-        return f"This could not be kept: {html.escape(str(why))}"
+        return f"This could not be kept: {why}"
     return words
 
 
 def _kept_words(choice: str | None) -> str:
-    return "No prediction yet." if choice is None else f"Kept: {html.escape(choice)}"
+    return "No prediction yet." if choice is None else f"Kept: {choice}"
 
 
 def _words_kept(text: str) -> str:
