@@ -95,7 +95,10 @@ def test_ctrl_c_ends_the_kernel_and_the_program_without_a_traceback(tmp_path: Pa
     begun = tmp_path / "begun"
     cells = notebook_of("import os, pathlib, time\npathlib.Path('begun').write_text(str(os.getpid()))\ntime.sleep(300)")
     (tmp_path / "slow.ipynb").write_text(json.dumps(cells))
-    command = [sys.executable, "-m", "labkit", "check", "--trust", "slow.ipynb"]
+    # These tests may run as a job in the background, which shells start with Ctrl-C ignored.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{listening}; from labkit.cli import main; main()"
+    command = [sys.executable, "-c", program, "check", "--trust", "slow.ipynb"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while not (begun.exists() and begun.read_text()):
             assert process.poll() is None

@@ -55,6 +55,7 @@ def alt_text(ax: Axes) -> str:
 
     Raises ValueError for Axes that no function of this module drew.
 
+    >>> from labkit.figures import review_lengths
     >>> alt_text(review_lengths([3, 5, 200], max_length=128))
     'Histogram of 3 review lengths in tokens: median 5, longest 200. 1 of 3 (33.3%) are longer than 128 and are cut.'
     """
