@@ -6,7 +6,8 @@
 Four parts, each of which can be run alone with --parts: `complete` (integrated gradients of 200 test reviews, with more steps
 until the scores add up), `speed` (64 steps of one review), `faithful` (comprehensiveness and sufficiency beside random and
 reversed order) and `cue` (a word planted into one class of the training set, a tiny BERT trained on it, and in how many of
-the test reviews that carry the word it is among the top three). What was measured is written to --output after each part.
+the test reviews that carry the word it is among the top three). What was measured is written to --output after each part, by
+default where lesson 06 reads it.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from labkit.assets import SHIPPED
 
 if TYPE_CHECKING:
     from labkit.explanations import Attribution
@@ -207,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--reviews", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--output", type=Path, default=SHIPPED / "explanations.json")
     return parser
 
 

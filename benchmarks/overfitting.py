@@ -4,9 +4,9 @@
 
 Trains with `labkit.fit` at the registry's learning rate and keeps the logits of the validation and the test split after every
 epoch. From these come the learning curve, the epoch that early stopping would keep and where it would stop, and for every epoch
-what temperature scaling, fitted on validation, does to the negative log-likelihood on test. Writes `overfitting.json` and
-`overfitting.svg` beside itself. What was trained lies in the work folder: the same command goes on after a kill, and a finished
-training is only read again.
+what temperature scaling, fitted on validation, does to the negative log-likelihood on test. Writes `overfitting.json` where
+lesson 05 reads it, and `overfitting.svg` beside itself. What was trained lies in the work folder: the same command goes on
+after a kill, and a finished training is only read again.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from labkit.assets import SHIPPED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +99,7 @@ def _epoch_file(work: Path, epoch: int) -> Path:
 
 def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
     unfinished = file.with_suffix(".part.npz")
-    np.savez(unfinished, **arrays)  # type: ignore[arg-type]
+    np.savez(unfinished, **arrays)  # type: ignore[arg-type]  # to mypy any of the names could be allow_pickle
     unfinished.replace(file)
 
 
@@ -253,7 +255,7 @@ def main() -> None:
     report = report_of(setting, arguments.work)
     print(as_table(report))
     arguments.output.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    picture = arguments.output.with_suffix(".svg")
+    picture = Path(__file__).with_suffix(".svg")
     picture.write_text(to_svg(draw(report, arguments.work)) + "\n", "utf-8")
     print(f"written to {arguments.output} and {picture}")
 
@@ -264,7 +266,7 @@ def _parser() -> argparse.ArgumentParser:
         kind = str if field.name == "model" else int
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
     parser.add_argument("--work", type=Path, default=Path("runs/overfitting"), help="folder of the training")
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--output", type=Path, default=SHIPPED / "overfitting.json")
     return parser
 
 

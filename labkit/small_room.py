@@ -357,7 +357,7 @@ def _onednn(enabled: bool) -> Iterator[None]:
     import torch
 
     before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = enabled  # type: ignore[assignment]
+    torch.backends.mkldnn.enabled = enabled  # type: ignore[assignment]  # a property, which torch sets up where mypy does not look
     try:
         yield
     finally:

@@ -4,12 +4,13 @@ import dataclasses
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 
-from labkit.checks import Case, CheckResult, Exercise, Failure, Observation, check_only
+from labkit.checks import Case, CheckResult, Exercise, Failure, Observation, check_only, exercise
 from labkit.checks.child import Observations, observe_one
 from labkit.checks.verdict import judge_all
 
@@ -137,3 +138,97 @@ def assert_hints_are_hints(exercise: Exercise, answers: Iterable[Any] = (), *mor
 def _lines(answer: Any) -> Iterator[str]:
     """The lines of an answer that are long enough to give something away."""
     return (line.strip() for line in inspect.getsource(answer).splitlines() if len(line.strip()) > 12)
+
+
+class ExerciseLaws:
+    """The laws that hold for the checks of every lesson, whose tests name its answers and inherit them.
+
+    right: by exercise, answers that pass. wrong: exercise, answer, and words that its hint must have, besides the known
+    misconceptions. trivial: exercise and an answer that earns nothing. slowest: by exercise, the right answer that takes
+    longest. seeds: of the answers that are too slow for as many as the others. more_hints: by exercise, those that neither a
+    property nor a misconception gives.
+    """
+
+    exercises: ClassVar[Sequence[Exercise]]
+    right: ClassVar[Mapping[str, Sequence[Any]]]
+    wrong: ClassVar[Sequence[tuple[str, Any, str]]]
+    trivial: ClassVar[Sequence[tuple[str, Any]]]
+    slowest: ClassVar[Mapping[str, Any]]
+    seeds: ClassVar[Mapping[Any, int]] = {}
+    more_hints: ClassVar[Mapping[str, Iterable[str]]] = {}
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test for each answer of each exercise."""
+        known = [(one, each) for one in self.exercises for each in one.misconceptions]
+        sets: dict[str, tuple[Sequence[Any], Callable[[Any], str]]] = {
+            "one": (self.exercises, lambda one: one.id),
+            "right_answer": ([(name, each) for name, answers in self.right.items() for each in answers], _named),
+            "misconception": (known, lambda pair: f"{pair[0].id} {pair[1].name}"),
+            "wrong_answer": (self.wrong, lambda row: f"{_named(row)} {row[2][:24]}"),
+            "trivial_answer": (self.trivial, _named),
+            "lazy": (list(lazy_answers()), str),
+            "slow_answer": (list(self.slowest.items()), _named),
+        }
+        for name, (values, named) in sets.items():
+            if name in metafunc.fixturenames:
+                metafunc.parametrize(name, values, ids=[named(value) for value in values])
+
+    def seeds_of(self, answer: Any) -> int:
+        return self.seeds.get(answer, SEEDS)
+
+    def test_a_right_answer_in_any_style_passes_whatever_the_seed(self, right_answer: tuple[str, Any]) -> None:
+        name, answer = right_answer
+        assert judged(exercise(name), answer).hint == ""
+        assert verdicts(exercise(name), answer, self.seeds_of(answer)) == {("passed", 10.0)}
+
+    def test_a_known_wrong_answer_gets_its_own_hint_and_the_same_points_whatever_the_seed(
+        self, misconception: tuple[Exercise, Any]
+    ) -> None:
+        one, known = misconception
+        assert judged(one, known.answer).hint == hint_of(one, known.name)
+        ((status, points),) = verdicts(one, known.answer)
+        assert status == "failed" and points < 10
+
+    def test_a_wrong_answer_gets_a_fitting_hint_and_the_same_points_whatever_the_seed(
+        self, wrong_answer: tuple[str, Any, str]
+    ) -> None:
+        name, answer, words = wrong_answer
+        assert words in judged(exercise(name), answer).hint
+        ((status, points),) = verdicts(exercise(name), answer, self.seeds_of(answer))
+        assert status == "failed" and points < 10
+
+    def test_six_or_more_wrong_answers_have_hints_of_their_own(self, one: Exercise) -> None:
+        wrong = [judged(one, answer).hint for name, answer, _ in self.wrong if name == one.id]
+        assert len({known.hint for known in one.misconceptions}.union(wrong)) >= 6
+
+    def test_hints_are_sentences_without_a_line_of_a_solution(self, one: Exercise) -> None:
+        assert_hints_are_hints(one, self.right[one.id], *self.more_hints.get(one.id, ()))
+
+    def test_a_lazy_answer_gets_no_points(self, one: Exercise, lazy: str) -> None:
+        assert_earns_nothing(one, lazy_answers()[lazy])
+
+    def test_zeros_of_the_right_shape_and_other_trivial_answers_get_no_points(
+        self, trivial_answer: tuple[str, Any]
+    ) -> None:
+        name, answer = trivial_answer
+        assert_earns_nothing(exercise(name), answer)
+
+    def test_an_untouched_answer_is_not_attempted(self, one: Exercise) -> None:
+        assert (judged(one, unfinished).status, judged(one, unfinished).points) == ("not attempted", 0.0)
+
+    def test_a_check_takes_under_two_seconds(self, slow_answer: tuple[str, Any]) -> None:
+        name, answer = slow_answer
+        assert check_only(exercise(name), answer).passed
+        assert seconds(exercise(name), answer) < 2
+
+
+def assert_earns_nothing(one: Exercise, answer: Any) -> None:
+    """Failed, no points, and a word on why."""
+    result = judged(one, answer)
+    assert (result.status, result.points) == ("failed", 0.0)
+    assert result.hint
+
+
+def _named(row: Sequence[Any]) -> str:
+    """An exercise and an answer, as the name of a test."""
+    return f"{row[0]} {getattr(row[1], '__name__', type(row[1]).__name__)}"

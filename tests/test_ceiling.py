@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.ceiling import (
+    HumanCeiling,
     NoCeiling,
     NoRatings,
     agreement_shares,
@@ -198,4 +199,5 @@ def test_the_ratings_of_reviews_are_those_that_give_their_mean(users_cache):
     stranger = Reviews("movies", ["none"], ["text"], np.array([1]))
     with pytest.raises(NoRatings, match="no ratings for id none"):
         ratings_of(stranger)
-    assert human_ceiling_or_notice(reviews).n == 50  # type: ignore[union-attr]
+    ceiling = human_ceiling_or_notice(reviews)
+    assert isinstance(ceiling, HumanCeiling) and ceiling.n == 50

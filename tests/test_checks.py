@@ -331,7 +331,7 @@ def test_what_is_no_answer_at_all_fails_without_an_error(thing: Any) -> None:
 def test_an_unknown_exercise_is_named_with_its_neighbours() -> None:
     with pytest.raises(UsageError, match=r"no exercise '1\.33'; .*did you mean 1\.3\?"):
         check("1.33", right)
-    assert check(1.3, right).passed, "an id without quotes will do"  # type: ignore[arg-type]
+    assert check(1.3, right).passed, "an id without quotes will do"  # type: ignore[arg-type]  # which no type announces
 
 
 def test_what_an_answer_prints_stays_out_of_the_page(capfd: pytest.CaptureFixture[str], anywhere: str) -> None:

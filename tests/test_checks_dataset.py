@@ -11,14 +11,8 @@ import numpy as np
 import pytest
 import torch
 from checking import (
-    SEEDS,
-    assert_hints_are_hints,
-    hint_of,
+    ExerciseLaws,
     judged,
-    lazy_answers,
-    seconds,
-    unfinished,
-    verdicts,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -554,68 +548,10 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
 ]
 
 
-right = pytest.mark.parametrize(
-    ("name", "answer"), [(name, answer) for name, answers in RIGHT.items() for answer in answers]
-)
-known_wrong = pytest.mark.parametrize(
-    ("name", "misconception"), [(one.id, known.name) for one in EXERCISES for known in one.misconceptions]
-)
 of_each = pytest.mark.parametrize("one", EXERCISES, ids=lambda one: one.id)
 
 
-@right
-def test_a_right_answer_in_any_style_passes_whatever_the_seed(name: str, answer: Any) -> None:
-    assert judged(exercise(name), answer).hint == ""
-    seeds = 10 if answer is split_by_trying else SEEDS  # quadratic
-    assert verdicts(exercise(name), answer, seeds) == {("passed", 10.0)}
-
-
-@known_wrong
-def test_a_known_wrong_answer_gets_its_own_hint_and_the_same_points_whatever_the_seed(
-    name: str, misconception: str
-) -> None:
-    one = exercise(name)
-    answer = next(known.answer for known in one.misconceptions if known.name == misconception)
-    assert judged(one, answer).hint == hint_of(one, misconception)
-    ((status, points),) = verdicts(one, answer)
-    assert status == "failed" and points < 10
-
-
-@pytest.mark.parametrize(
-    ("name", "answer", "words"),
-    OTHER_WRONG,
-    ids=[f"{name} {getattr(answer, '__name__', '')} {words[:24]}" for name, answer, words in OTHER_WRONG],
-)
-def test_a_wrong_answer_gets_a_fitting_hint_and_the_same_points_whatever_the_seed(
-    name: str, answer: Any, words: str
-) -> None:
-    one = exercise(name)
-    assert words in judged(one, answer).hint
-    ((status, points),) = verdicts(one, answer)
-    assert status == "failed" and points < 10
-
-
-@of_each
-def test_six_or_more_wrong_answers_have_hints_of_their_own(one: Exercise) -> None:
-    wrong = [judged(one, answer).hint for name, answer, _ in OTHER_WRONG if name == one.id]
-    assert len({known.hint for known in one.misconceptions}.union(wrong)) >= 6
-
-
-@of_each
-def test_hints_are_sentences_without_a_line_of_a_solution(one: Exercise) -> None:
-    more = {"2.2": SPLIT_HINTS.values(), "2.4": [TOO_WIDE], "2.5": BUCKET_HINTS.values()}.get(one.id, [])
-    assert_hints_are_hints(one, RIGHT[one.id], *more)
-
-
 # Lazy answers
-
-
-@of_each
-@pytest.mark.parametrize("lazy", lazy_answers())
-def test_a_lazy_answer_gets_no_points(one: Exercise, lazy: str) -> None:
-    result = judged(one, lazy_answers()[lazy])
-    assert (result.status, result.points) == ("failed", 0.0)
-    assert result.hint
 
 
 class ZeroItems(LazyItems):
@@ -643,32 +579,35 @@ def one_batch(lengths: list[int], batch_size: int, seed: int = 0) -> Any:
     return [list(range(len(lengths)))]
 
 
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [
-        ("2.1", lambda rating, neutral_band=0.5: 0),
-        ("2.1", lambda rating, neutral_band=0.5: rating),
-        ("2.1", lambda rating, neutral_band=0.5: math.nan),
-        ("2.2", zero_split),
-        ("2.2", all_in_train),
-        ("2.2", lambda texts, labels, fractions=None, seed=0: {name: [] for name in NAMES}),
-        ("2.3", ZeroItems),
-        ("2.4", zero_batch),
-        ("2.4", lambda features, pad_token_id: features[0]),
-        ("2.5", zero_batches),
-        ("2.5", one_batch),
-        ("2.5", lambda lengths, batch_size, seed=0: [lengths]),
-    ],
-)
-def test_zeros_of_the_right_shape_and_trivial_plans_get_no_points(name: str, answer: Any) -> None:
-    result = judged(exercise(name), answer)
-    assert (result.status, result.points) == ("failed", 0.0)
-    assert result.hint
+TRIVIAL: list[tuple[str, Any]] = [
+    ("2.1", lambda rating, neutral_band=0.5: 0),
+    ("2.1", lambda rating, neutral_band=0.5: rating),
+    ("2.1", lambda rating, neutral_band=0.5: math.nan),
+    ("2.2", zero_split),
+    ("2.2", all_in_train),
+    ("2.2", lambda texts, labels, fractions=None, seed=0: {name: [] for name in NAMES}),
+    ("2.3", ZeroItems),
+    ("2.4", zero_batch),
+    ("2.4", lambda features, pad_token_id: features[0]),
+    ("2.5", zero_batches),
+    ("2.5", one_batch),
+    ("2.5", lambda lengths, batch_size, seed=0: [lengths]),
+]
 
 
-@of_each
-def test_an_untouched_answer_is_not_attempted(one: Exercise) -> None:
-    assert (judged(one, unfinished).status, judged(one, unfinished).points) == ("not attempted", 0.0)
+SLOWEST = {name: answers[-1] for name, answers in RIGHT.items()} | {"2.2": split_by_trying}
+FEWER_SEEDS = {split_by_trying: 10}  # quadratic
+MORE_HINTS = {"2.2": SPLIT_HINTS.values(), "2.4": [TOO_WIDE], "2.5": BUCKET_HINTS.values()}
+
+
+class TestExercises(ExerciseLaws):
+    exercises = EXERCISES
+    right = RIGHT
+    wrong = OTHER_WRONG
+    trivial = TRIVIAL
+    slowest = SLOWEST
+    seeds = FEWER_SEEDS
+    more_hints = MORE_HINTS
 
 
 def test_an_untouched_class_is_not_attempted_and_a_half_written_one_is_told_so() -> None:
@@ -699,13 +638,6 @@ def test_an_endless_answer_is_stopped_and_one_that_exits_is_only_an_answer(one: 
     stopped = check_only(one, endless, timeout=0.2)
     assert (stopped.status, stopped.points) == ("failed", 0.0) and "too long" in stopped.hint
     assert "SystemExit" in check_only(one, leaves).hint
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_a_check_takes_under_two_seconds(name: str) -> None:
-    slowest = {"2.2": split_by_trying}.get(name, RIGHT[name][-1])
-    assert check_only(exercise(name), slowest).passed
-    assert seconds(exercise(name), slowest) < 2
 
 
 # The references stand on other people's code

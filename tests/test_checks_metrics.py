@@ -12,19 +12,13 @@ import scipy.sparse
 import scipy.special
 import torch
 from checking import (
-    SEEDS,
-    assert_hints_are_hints,
-    hint_of,
+    ExerciseLaws,
     judged,
-    lazy_answers,
-    seconds,
-    unfinished,
-    verdicts,
 )
 from sklearn import metrics as sklearn_metrics
 
 import labkit
-from labkit.checks import Exercise, exercise
+from labkit.checks import exercise
 from labkit.checks.metrics import EXERCISES
 from labkit.checks.metrics.best_f1_threshold import STRICT, best_f1_reference, f1_at
 from labkit.checks.metrics.confidently_wrong import APART, confidently_wrong_reference
@@ -595,84 +589,14 @@ TRIVIAL: list[tuple[str, Any]] = [
 ]
 SLOW = (scores_by_scikit_learn, scores_of_micro_average, softmax_by_rows, threshold_of_a_finer_grid)
 
-right = pytest.mark.parametrize(
-    ("name", "answer"), [(name, answer) for name, answers in RIGHT.items() for answer in answers]
-)
-known_wrong = pytest.mark.parametrize(
-    ("name", "misconception"), [(one.id, known.name) for one in EXERCISES for known in one.misconceptions]
-)
-of_each = pytest.mark.parametrize("one", EXERCISES, ids=lambda one: one.id)
 
-
-def seeds_for(answer: Any) -> int:
-    return 20 if answer in SLOW else SEEDS
-
-
-@right
-def test_a_right_answer_in_any_style_passes_whatever_the_seed(name: str, answer: Any) -> None:
-    assert judged(exercise(name), answer).hint == ""
-    assert verdicts(exercise(name), answer, seeds_for(answer)) == {("passed", 10.0)}
-
-
-@known_wrong
-def test_a_known_wrong_answer_gets_its_own_hint_and_the_same_points_whatever_the_seed(
-    name: str, misconception: str
-) -> None:
-    one = exercise(name)
-    answer = next(known.answer for known in one.misconceptions if known.name == misconception)
-    assert judged(one, answer).hint == hint_of(one, misconception)
-    ((status, points),) = verdicts(one, answer)
-    assert status == "failed" and points < 10
-
-
-@pytest.mark.parametrize(
-    ("name", "answer", "words"),
-    OTHER_WRONG,
-    ids=[f"{name} {getattr(answer, '__name__', '')} {words[:24]}" for name, answer, words in OTHER_WRONG],
-)
-def test_a_wrong_answer_gets_a_fitting_hint_and_the_same_points_whatever_the_seed(
-    name: str, answer: Any, words: str
-) -> None:
-    one = exercise(name)
-    assert words in judged(one, answer).hint
-    ((status, points),) = verdicts(one, answer, seeds_for(answer))
-    assert status == "failed" and points < 10
-
-
-@of_each
-def test_hints_are_sentences_without_a_line_of_a_solution(one: Exercise) -> None:
-    assert_hints_are_hints(one, RIGHT[one.id])
-
-
-@of_each
-@pytest.mark.parametrize("lazy", lazy_answers())
-def test_a_lazy_answer_gets_no_points(one: Exercise, lazy: str) -> None:
-    result = judged(one, lazy_answers()[lazy])
-    assert (result.status, result.points) == ("failed", 0.0)
-    assert result.hint
-
-
-@pytest.mark.parametrize(("name", "answer"), TRIVIAL)
-def test_zeros_of_the_right_shape_and_other_trivial_answers_get_no_points(name: str, answer: Any) -> None:
-    result = judged(exercise(name), answer)
-    assert (result.status, result.points) == ("failed", 0.0)
-    assert result.hint
-
-
-@of_each
-def test_an_untouched_answer_is_not_attempted(one: Exercise) -> None:
-    assert (judged(one, unfinished).status, judged(one, unfinished).points) == ("not attempted", 0.0)
-
-
-@of_each
-def test_six_or_more_wrong_answers_have_hints_of_their_own(one: Exercise) -> None:
-    wrong = [judged(one, answer).hint for name, answer, _ in OTHER_WRONG if name == one.id]
-    assert len({known.hint for known in one.misconceptions}.union(wrong)) >= 6
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_a_check_takes_under_two_seconds(name: str) -> None:
-    assert seconds(exercise(name), SLOWEST[name]) < 2
+class TestExercises(ExerciseLaws):
+    exercises = EXERCISES
+    right = RIGHT
+    wrong = OTHER_WRONG
+    trivial = TRIVIAL
+    slowest = SLOWEST
+    seeds = dict.fromkeys(SLOW, 20)
 
 
 # The references stand on other people's code, and the cases keep what they promise

@@ -109,7 +109,7 @@ def _kernel_left_alone() -> Iterator[None]:
         torch.set_num_threads(threads)
         torch.set_rng_state(torchs)
         random.setstate(pythons)
-        np.random.set_state(numpys)  # noqa: NPY002
+        np.random.set_state(numpys)  # noqa: NPY002 (as above)
 
 
 def _keep(result: CheckResult) -> None:
