@@ -9,11 +9,11 @@ ARGS ?=
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 SETUP := $(PYTHON) scripts/setup.py $(if $(strip $(TORCH)),--torch $(strip $(TORCH)))
 
-.PHONY: help setup lab jupyter pages notebooks test lint clean
+.PHONY: help setup lab jupyter pages notebooks benchmark benchmark-accuracy benchmark-growth test lint clean
 
 help: ## show these lines
 	@echo 'make TARGET [TORCH=cpu] [PYTHON=python3.13] [ARGS="..."]'
-	@sed -n 's/^\([a-z]*\):.*## /  \1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  \1: /p' Makefile
 
 setup: ## make .venv with labkit and JupyterLab, fetch the movie reviews
 	@$(SETUP)
@@ -33,6 +33,21 @@ pages: ## run the solutions and publish them as web pages, build/pages
 notebooks: ## build the notebooks from their masters, solutions/NN_name.py
 	@$(SETUP) instructor
 	@$(BIN)/python -m labkit course build $(ARGS)
+
+benchmark: ## training and evaluation speed beside the Trainer, Accelerate and the pipeline: benchmarks/RESULTS.md
+	@$(SETUP) benchmark
+	@$(BIN)/python -m labkit fetch
+	@$(BIN)/python benchmarks/speed.py $(ARGS)
+
+benchmark-accuracy: ## accuracy beside the Trainer's over five seeds: benchmarks/ACCURACY.md
+	@$(SETUP) benchmark
+	@$(BIN)/python -m labkit fetch
+	@$(BIN)/python benchmarks/accuracy.py $(ARGS)
+
+benchmark-growth: ## how speed and memory grow with examples, length, micro-batch and model: benchmarks/GROWTH.md
+	@$(SETUP) benchmark
+	@$(BIN)/python -m labkit fetch
+	@$(BIN)/python benchmarks/growth.py $(ARGS)
 
 test: ## what CI runs: style, types, every notebook, doctests, tests
 	@$(SETUP) test instructor

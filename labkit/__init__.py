@@ -7,6 +7,8 @@ The public names stand below in the order in which a review travels. Each is imp
 from importlib import import_module
 from typing import Any
 
+from labkit.importing import quick_imports
+
 __version__ = "0.1.0"
 
 _MODULES = {
@@ -29,10 +31,13 @@ _MODULES = {
     ],
     "raters": ["rater_agreement", "rater_spread"],
     "tokens": ["Tokenized", "load_tokenizer", "wordpiece", "tokenize", "encode", "smallest_max_length"],
+    "token_cache": ["tokenize_parts"],
     "dataset": ["ReviewDataset"],
     "batching": ["Batch", "Batcher", "length_bucketed_batches", "pad_batch", "padding_waste", "plan_epoch"],
     "encoders": ["ENCODERS", "load_encoder", "load_classifier", "freeze", "parameter_groups"],
-    "packing": ["Packed"],
+    "dropout": ["Dice", "Mask"],
+    "unpadded": ["Unpadded"],
+    "optimizer": ["LazyAdamW", "clip_gradients"],
     "config": ["Config", "ConfigError"],
     "precision": ["Precision", "choose_device", "choose_precision"],
     "fallback": ["encoder_or_tiny", "movie_reviews_or_sample"],
@@ -96,7 +101,8 @@ __all__ = ["__version__", *_HOME]
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'labkit' has no attribute {name!r}")
-    value = getattr(import_module(f"labkit.{_HOME[name]}"), name)
+    with quick_imports():
+        value = getattr(import_module(f"labkit.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

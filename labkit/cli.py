@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from labkit import __version__
 from labkit.config import SETTINGS, Config, parse_assignments, profile_settings, read_config_file
 from labkit.errors import LabkitError, UsageError
+from labkit.importing import quick_imports
 
 if TYPE_CHECKING:
     from labkit.reviews import Reviews
@@ -122,9 +123,10 @@ def train(
     """
     config = _config(profile, config_file, assignments, settings)
     reviews = _reviews(data, text_column, label_column, config)
-    from labkit.intervals import score_table
-    from labkit.lab import scores_as_json
-    from labkit.runs import fine_tune, say
+    with quick_imports():
+        from labkit.intervals import score_table
+        from labkit.lab import scores_as_json
+        from labkit.runs import fine_tune, say
 
     run = fine_tune(config, reviews, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)
     scores = score_table(run.test, seed=config.seed)
@@ -153,11 +155,11 @@ def lab(
     settings: _Flat = _NO_SETTINGS,
 ) -> int:
     """The main job: fine-tune on the movie reviews, beside two baselines, in a table and a report page."""
-    from labkit.lab import RESULTS_FILE, main_job, results_as_text
-
     config = _config(profile, config_file, assignments, settings)
-    from labkit.report import write_report
-    from labkit.runs import say
+    with quick_imports():
+        from labkit.lab import RESULTS_FILE, main_job, results_as_text
+        from labkit.report import write_report
+        from labkit.runs import say
 
     results = main_job(config, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)
     report_page = write_report(output)
@@ -190,13 +192,14 @@ def evaluate(
 
     check_model_folder(model)
     reviews = _reviews(data, text_column, label_column, Config())
-    from labkit.behaviour import behaviour_tests, check_behaviour
-    from labkit.calibration import bins_as_text, reliability_bins
-    from labkit.intervals import ALL_METRICS, score_table
-    from labkit.lab import scores_as_json
-    from labkit.reviews import split_reviews
-    from labkit.runs import say
-    from labkit.serving import Classifier
+    with quick_imports():
+        from labkit.behaviour import behaviour_tests, check_behaviour
+        from labkit.calibration import bins_as_text, reliability_bins
+        from labkit.intervals import ALL_METRICS, score_table
+        from labkit.lab import scores_as_json
+        from labkit.reviews import split_reviews
+        from labkit.runs import say
+        from labkit.serving import Classifier
 
     for note in reviews.notes:
         say(note)
@@ -240,7 +243,8 @@ def predict(
 ) -> int:
     """Say whether texts are positive or negative, and how sure the model is."""
     lines = _texts(texts, file)
-    from labkit.serving import Classifier
+    with quick_imports():
+        from labkit.serving import Classifier
 
     predictions = Classifier.load(model).predict(lines)
     if as_json:
@@ -278,8 +282,9 @@ def explain(
     if as_html and as_json:
         raise UsageError("--html and --json were both given; wanted one of them")
     lines = _texts(texts, file, "explain")
-    from labkit.attribution import NEEDS_EAGER, check_methods
-    from labkit.serving import Classifier
+    with quick_imports():
+        from labkit.attribution import NEEDS_EAGER, check_methods
+        from labkit.serving import Classifier
 
     chosen = check_methods(methods or "integrated-gradients")
     attention = "eager" if NEEDS_EAGER & set(chosen) else "sdpa"

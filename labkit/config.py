@@ -18,6 +18,8 @@ from labkit.precision import PRECISIONS
 from labkit.readers import decode_utf8
 from labkit.tokens import TRUNCATIONS
 
+FAST_PATHS = ("full", "exact", "off")
+
 
 class ConfigError(UsageError):
     """A setting that is unknown, of the wrong type or out of range; the text names it and the nearest right one."""
@@ -60,6 +62,11 @@ class Config:
     pretrained: bool = _setting(True, "start from pretrained weights, or from random ones")
     patience: int = _setting(2, "epochs without a lower validation loss before training stops", at_least=1)
     precision: str = _setting("auto", "arithmetic of the matrix products", one_of=PRECISIONS)
+    fast_path: str = _setting(
+        "full",
+        "full; exact: ordinary dropout masks and a dense gradient of the embedding; off: the model's own forward pass",
+        one_of=FAST_PATHS,
+    )
     device: str = _setting("auto", "auto, cpu, cuda or mps")
     seed: int = _setting(0, "of the validation split, the head, the order and dropout", at_least=0, at_most=2**31 - 1)
     neutral_band: float = _setting(0.5, "mean ratings nearer to 0 than this are left out", above=0, at_most=4)

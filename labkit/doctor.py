@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from labkit import assets
+from labkit.importing import quick_imports
 from labkit.memory import free_memory
 
 NEEDED = ("torch", "transformers", "tokenizers", "safetensors", "scikit-learn", "matplotlib", "pyarrow")
@@ -103,7 +104,8 @@ def _packages() -> Finding:
 
 
 def _device() -> Finding:
-    import torch
+    with quick_imports():
+        import torch
 
     from labkit.precision import choose_device
 

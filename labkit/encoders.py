@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit import assets
 from labkit.errors import UsageError, did_you_mean
+from labkit.importing import quick_imports
 from labkit.tokens import load_tokenizer
 
 if TYPE_CHECKING:
@@ -82,8 +84,11 @@ def load_encoder(
     seed: draws the head (and, where not `pretrained`, every weight) without touching the global random state. dropout: in
     place of the model's own probability. attention: `sdpa`, or `eager` where attention weights are wanted.
     """
-    import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    with quick_imports():
+        import torch
+        from transformers import AutoConfig, AutoModelForSequenceClassification
+
+        import_module("transformers.modeling_utils")  # what every model is made with, and most of the time
 
     folder = encoder_folder(name)
     check_model_folder(folder)
@@ -114,7 +119,11 @@ def load_classifier(folder: Path, attention: str = "sdpa") -> tuple["PreTrainedM
 def _load_weights(folder: Path, attention: str, head_may_be_fresh: bool = False, **settings: Any) -> "PreTrainedModel":
     """The model with the weights of its folder. What the folder lacks transformers draws at random; only a head may lack."""
     from safetensors import SafetensorError
-    from transformers import AutoModelForSequenceClassification
+
+    with quick_imports():
+        from transformers import AutoModelForSequenceClassification
+
+        import_module("transformers.modeling_utils")  # as in load_encoder
 
     settings |= {"attn_implementation": attention, "local_files_only": True, "use_safetensors": True}
     try:

@@ -15,7 +15,6 @@ from labkit.config import PROFILES, Config, profile_settings
 from labkit.encoders import encoder_folder, load_encoder, registry_entry
 from labkit.fallback import encoder_or_tiny, movie_corpus_or_sample
 from labkit.reviews import Corpus, Reviews, Splits, label_corpus, normalise, split_reviews
-from labkit.runs import make_batchers
 from labkit.tokens import load_tokenizer, tokenize
 from labkit.work import Work
 
@@ -108,6 +107,8 @@ class Lesson:
     @cached_property
     def batchers(self) -> dict[str, Batcher]:
         """The tokenized reviews of each split, by its name."""
+        from labkit.runs import make_batchers  # torch comes with it, and the first cell of a lesson can do without
+
         return make_batchers(self.splits, self.tokenizer, self.config)
 
     def part(self, split: str, start: int = 0, stop: int | None = None) -> Batcher:

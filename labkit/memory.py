@@ -83,18 +83,14 @@ def activation_bytes(model: "PreTrainedModel", reviews: int, length: int) -> int
     return int(config.num_hidden_layers * per_layer)
 
 
-def micro_batch_that_fits(
-    model: "PreTrainedModel", micro_batch_size: int, length: int, free: int, packed: bool = False
-) -> int:
-    """`micro_batch_size`, halved until the longest batch's estimate fits into `free` bytes.
+def micro_batch_that_fits(model: "PreTrainedModel", micro_batch_size: int, length: int, free: int) -> int:
+    """`micro_batch_size`, halved until a batch of reviews of `length` tokens each is estimated to fit into `free` bytes.
 
-    length: tokens of the longest review; where batches are packed, of the fullest batch divided by its reviews, for then
-    each token is paired with all of its batch. Raises OutOfMemory, with the remedies, where not even one review fits.
+    Raises OutOfMemory, with the remedies, where not even one review fits.
     """
     needed = state_bytes(model)
     while True:
-        shape = (1, micro_batch_size * length) if packed else (micro_batch_size, length)
-        if needed + activation_bytes(model, *shape) <= free:
+        if needed + activation_bytes(model, micro_batch_size, length) <= free:
             return micro_batch_size
         if micro_batch_size == 1:
             total = (needed + activation_bytes(model, 1, length)) / 2**20

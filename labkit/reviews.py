@@ -168,7 +168,7 @@ def load_corpus(name: str = "movies") -> Corpus:
             name=name,
             ids=columns["id"].to_pylist(),
             texts=columns["text"].to_pylist(),
-            ratings=columns["rating"].to_numpy().copy(),
+            ratings=np.array(columns["rating"].to_pylist()),  # to_numpy would import pandas
             rater_ratings=columns["ratings"].to_pylist(),
         )
 

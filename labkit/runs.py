@@ -27,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from labkit.batching import Batcher, plan_epoch
+from labkit.batching import Batcher
 from labkit.checkpoints import CheckpointFolder
 from labkit.config import NEVER_CHANGE_THE_RESULT, Config, ConfigError
 from labkit.encoders import freeze, load_encoder, quiet_transformers, registry_entry
@@ -37,7 +37,7 @@ from labkit.memory import free_memory, micro_batch_that_fits
 from labkit.metrics import EvalResult
 from labkit.precision import choose_device, choose_precision
 from labkit.reviews import CLASS_NAMES, Reviews, Splits, split_reviews
-from labkit.tokens import tokenize
+from labkit.token_cache import tokenize_parts
 from labkit.training import EpochRecord, TrainingStopped, evaluate, fit
 
 if TYPE_CHECKING:
@@ -170,14 +170,10 @@ def make_batchers(
     splits: Splits, tokenizer: "PreTrainedTokenizerBase", config: Config, multiple: int = 1
 ) -> dict[str, Batcher]:
     """The tokenized reviews of each split, ready to be put into batches as the settings say."""
+    texts = {name: part.texts for name, part in vars(splits).items()}
+    tokenized = tokenize_parts(texts, tokenizer, config.max_length, config.truncation)
     return {
-        name: Batcher(
-            tokenize(part.texts, tokenizer, config.max_length, config.truncation),
-            part.labels,
-            config.batching,
-            config.max_length,
-            multiple,
-        )
+        name: Batcher(tokenized[name], part.labels, config.batching, config.max_length, multiple)
         for name, part in vars(splits).items()
     }
 
@@ -313,13 +309,9 @@ def _micro_batch(model: "PreTrainedModel", config: Config, train: Batcher, tell:
     """On the CPU an allocation that is too large may get the process killed, so the memory is estimated beforehand."""
     if choose_device(config.device).type != "cpu":
         return config.largest_micro_batch
-    packed = config.batching == "packed"
     length = config.max_length if config.batching == "fixed" else int(train.tokenized.lengths.max())
-    if packed:
-        steps = plan_epoch(train.tokenized.lengths, config.batch_size, config.batching, config.seed)
-        length = max(-(-int(train.tokenized.lengths[step].sum()) // len(step)) for step in steps)
     free = free_memory()
-    size = micro_batch_that_fits(model, config.largest_micro_batch, length, free, packed)
+    size = micro_batch_that_fits(model, config.largest_micro_batch, length, free)
     if size < config.largest_micro_batch:
         tell(
             f"{free / 2**20:,.0f} MiB are free: {size} reviews at once in place of {config.largest_micro_batch}, "

@@ -6,6 +6,7 @@ truncation share one path: `[CLS]`, then the kept pieces, then `[SEP]`. The way 
 
 from __future__ import annotations  # numpy is imported where it is used: the command line starts without it
 
+import json
 import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import UsageError
+from labkit.importing import quick_imports
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +49,13 @@ class Tokenized:
         import numpy as np
 
         return np.array([len(ids) for ids in self.input_ids], dtype=np.int64)
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> Tokenized:
+        """The texts at these places, in this order."""
+        import numpy as np
+
+        rows = [self.input_ids[index] for index in indices]
+        return Tokenized(rows, self.truncated[np.asarray(indices, dtype=np.int64)], self.pad_token_id)
 
 
 def wordpiece(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str = "##") -> list[str]:
@@ -93,14 +102,37 @@ def new_word_shares(
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model's folder, without the truncation and padding that its file may have baked in."""
-    from transformers import AutoTokenizer
-
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise TokenizerError(f"{folder}: no tokenizer there (wanted tokenizer.json or vocab.txt beside the weights)")
+    tokenizer_class = _tokenizer_class(folder)
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return tokenizer_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as why:  # the Rust parser raises plain Exception
         raise TokenizerError(f"{folder}: the tokenizer cannot be read ({str(why).splitlines()[0]})") from None
+
+
+def _tokenizer_class(folder: Path) -> Any:
+    """BERT's own class for a folder that wants it, else the one that asks every model's config, for which it imports torch."""
+    model, own = (_settings_in(folder / name) for name in ("config.json", "tokenizer_config.json"))
+    named = own.get("tokenizer_class") or model.get("tokenizer_class") or "BertTokenizer"
+    is_berts = model.get("model_type") == "bert" and named in ("BertTokenizer", "BertTokenizerFast")
+    with quick_imports():
+        if is_berts and "auto_map" not in own:
+            from transformers import BertTokenizer
+
+            return BertTokenizer
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer
+
+
+def _settings_in(file: Path) -> dict[str, Any]:
+    """What a JSON file says; nothing where it says nothing that can be read, about which the class complains."""
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def tokenize(

@@ -8,6 +8,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,11 +19,11 @@ from torch import nn
 from labkit.batching import Batch, Batcher, loss_terms
 from labkit.checkpoints import CheckpointFolder
 from labkit.config import Config
-from labkit.encoders import parameter_groups
 from labkit.errors import LabkitError
 from labkit.memory import AutomaticMicroBatch
-from labkit.packing import Packed
+from labkit.optimizer import clip_gradients, make_optimizer
 from labkit.precision import Precision, choose_device, choose_precision, make_precision
+from labkit.unpadded import Unpadded, can_unpad
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -137,7 +138,7 @@ def train_epoch(
     for group in _groups(batches, accumulation_steps):
         loss = accumulate(model, group, precision)
         scaler.unscale_(optimizer)  # fp16: gradients get their true size back before they are clipped
-        norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+        norm = clip_gradients(model.parameters(), max_grad_norm)
         learning_rate = optimizer.param_groups[0]["lr"]
         scaler.step(optimizer)
         scaler.update()
@@ -185,13 +186,6 @@ def evaluate(
     loss, logits, labels = eval_epoch(network, batches, precision)
     order = torch.from_numpy(_places([batch.indices for batch in batches]))
     return Evaluation(loss, logits[order], labels[order])
-
-
-def make_optimizer(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW in its fused form where the device has it: one sweep over each parameter in place of a dozen."""
-    devices = {parameter.device.type for parameter in model.parameters()}
-    groups = parameter_groups(model, weight_decay)
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=devices <= {"cpu", "cuda"})
 
 
 def linear_schedule(
@@ -283,16 +277,17 @@ def fit(
     run.resume()
     stopping = EarlyStopping(config.patience)
     try:
-        for epoch in range(config.epochs):
-            if epoch == len(run.history):
-                run.train_one_epoch(progress, after_step, should_stop)
-                run.evaluate_and_save(stopping.best_loss)
-            record = run.history[epoch]
-            done = stopping.step(record.validation_loss)
-            yield record
-            if done:
-                tell(f"validation loss has not fallen for {config.patience} epochs: stopped after epoch {epoch}")
-                break
+        with run.lazy_rows():
+            for epoch in range(config.epochs):
+                if epoch == len(run.history):
+                    run.train_one_epoch(progress, after_step, should_stop)
+                    run.evaluate_and_save(stopping.best_loss)
+                record = run.history[epoch]
+                done = stopping.step(record.validation_loss)
+                yield record
+                if done:
+                    tell(f"validation loss has not fallen for {config.patience} epochs: stopped after epoch {epoch}")
+                    break
     finally:
         run.restore_best()
 
@@ -317,7 +312,7 @@ class _FineTuning:
             validation,
             config,
         )
-        self.network = _network(model, config)
+        self.network = _network(model, config, tell)
         self.checkpoints = checkpoints
         self.accumulate = AutomaticMicroBatch(accumulate_gradients, config.largest_micro_batch, tell)
         self.optimizer = make_optimizer(model, learning_rate, config.weight_decay)
@@ -330,6 +325,11 @@ class _FineTuning:
     @property
     def epoch(self) -> int:
         return len(self.history)
+
+    def lazy_rows(self) -> AbstractContextManager[None]:
+        """While the block runs, rows of the embedding that no batch reads wait, if that is worth it."""
+        embedding = _embedding_that_can_wait(self.model, self.config, self.precision.device)
+        return nullcontext() if embedding is None else self.optimizer.lazy(embedding)
 
     def train_one_epoch(
         self, progress: bool, after_step: Callable[[StepRecord], None], should_stop: Callable[[], bool]
@@ -378,6 +378,7 @@ class _FineTuning:
 
     def evaluate_and_save(self, best_loss: float) -> None:
         """Close the epoch: validate, keep the weights where they are the best so far, and write a checkpoint."""
+        self.optimizer.catch_up()
         loss, logits, labels = evaluate(self.model, self.validation, self.config, self.precision)
         record = EpochRecord(
             epoch=self.epoch,
@@ -508,8 +509,28 @@ def _plain_precision(model: nn.Module) -> Precision:
     return make_precision("fp32", torch.device("cpu") if parameter is None else parameter.device)
 
 
-def _network(model: "PreTrainedModel", config: Config) -> nn.Module:
-    return Packed(model) if config.batching == "packed" else model
+def _network(model: "PreTrainedModel", config: Config, tell: Tell = lambda notice: None) -> nn.Module:
+    """What runs the model over its batches: the fast path where the settings and the model allow it.
+
+    Fixed and dynamic padding are there to be compared, so padding is computed as anybody else would.
+    """
+    if config.batching == "packed":
+        return Unpadded(model, cheap_dropout=config.fast_path == "full")
+    if config.fast_path == "off" or config.batching != "buckets":
+        return model
+    if can_unpad(model):
+        return Unpadded(model, cheap_dropout=config.fast_path == "full")
+    tell(f"no fast path for {model.config.model_type}: its own forward pass, in length buckets")
+    return model
+
+
+def _embedding_that_can_wait(model: "PreTrainedModel", config: Config, device: torch.device) -> nn.Embedding | None:
+    """The word embedding, where sweeping all of its rows at each step is worth sparing: on a CPU, read by nothing else."""
+    embedding = model.get_input_embeddings()
+    if config.fast_path != "full" or device.type != "cpu" or not isinstance(embedding, nn.Embedding):
+        return None
+    shared = sum(parameter is embedding.weight for _, parameter in model.named_parameters(remove_duplicate=False)) > 1
+    return None if shared else embedding
 
 
 def _seed_of_epoch(seed: int, epoch: int) -> int:

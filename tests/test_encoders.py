@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,21 @@ def test_a_saved_classifier_comes_back_with_its_own_head_ready_to_evaluate(tiny_
     for name, weights in tiny_world.model().state_dict().items():
         assert torch.equal(model.state_dict()[name], weights)
     assert tokenizer.get_vocab() == tiny_world.tokenizer.get_vocab()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="only Linux says what a process has mapped")
+def test_weights_are_the_mapped_file_itself_and_training_leaves_the_file_alone(tiny_folder, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    file, before = folder / "model.safetensors", (folder / "model.safetensors").read_bytes()
+    model, _ = load_classifier(folder)
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(str(file))]
+    spans = [tuple(int(end, 16) for end in row[0].split("-")) for row in maps]
+    for name, weights in model.named_parameters():
+        assert any(start <= weights.data_ptr() < end for start, end in spans), f"{name} was copied"
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.add_(1.0)
+    assert file.read_bytes() == before
 
 
 def test_loading_says_nothing_and_puts_the_verbosity_of_transformers_back(bare_folder, capfd):

@@ -23,10 +23,11 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 # The way of a review through labkit: an import points from a later module to an earlier one.
 ORDER = """
-    errors files assets readers reviews raters tokens words dataset batching encoders fallback packing precision memory config
-    ranks arrays metrics calibration intervals checkpoints training measuring small_room runs baselines comparison folds
-    false_alarms ceiling lab adaptation margins explanations attention attribution agreement faithfulness randomisation cues
-    behaviour tagging figures work lessons report serving distributed doctor cli __main__
+    errors importing files assets readers reviews raters tokens token_cache words dataset batching encoders fallback
+    dropout unpadded optimizer precision memory config ranks arrays metrics calibration intervals checkpoints training
+    measuring small_room runs baselines comparison folds false_alarms ceiling lab adaptation margins explanations
+    attention attribution agreement faithfulness randomisation cues behaviour tagging figures work lessons report
+    serving distributed doctor cli __main__
 """.split()  # noqa: SIM905 (a line a name would be longer than it is clear)
 AROUND = ["widgets", "checks", "course", "grading"]  # folders: they may use the way, it never uses them
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

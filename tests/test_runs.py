@@ -615,21 +615,6 @@ def test_a_run_with_little_memory_begins_with_smaller_micro_batches_and_says_so(
         assert math.isclose(little.learning_rate, plenty.learning_rate)
 
 
-def test_packed_batches_count_the_pairs_of_all_their_tokens(tune, monkeypatch):
-    asked: list[Any] = []
-
-    def fits(model: Any, size: int, length: int, free: int, packed: bool = False) -> int:
-        asked.append((size * length, packed))
-        return size
-
-    monkeypatch.setattr(runs, "micro_batch_that_fits", fits)
-    run = tune(batching="packed", micro_batch_size=16)
-    lengths = np.array(run.record["data"]["lengths"]["train"])
-    [(tokens, packed)] = asked
-    assert packed
-    assert 16 * lengths.mean() <= tokens <= 16 * lengths.max()
-
-
 # --- real processes -----------------------------------------------------------------------------------------------
 
 

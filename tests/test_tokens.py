@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
 from labkit.errors import UsageError
 from labkit.tokens import (
@@ -141,6 +142,17 @@ def test_padding_fills_up_on_the_right_and_the_mask_says_where(rows, more):
     assert input_ids.dtype == mask.dtype == torch.int64
 
 
+@law
+@given(several, st.data())
+def test_some_of_the_tokenized_texts_are_those_texts_tokenized(tiny_world, texts, data):
+    places = data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6))
+    ours = tokenize(texts, tiny_world.tokenizer, 8).select(places)
+    fresh = tokenize([texts[place] for place in places], tiny_world.tokenizer, 8)
+    assert [ids.tolist() for ids in ours.input_ids] == [ids.tolist() for ids in fresh.input_ids]
+    assert ours.truncated.tolist() == fresh.truncated.tolist()
+    assert (len(ours), ours.lengths.tolist()) == (len(fresh), fresh.lengths.tolist())
+
+
 @pytest.mark.parametrize("max_length", [2, 1, 0, -5])
 def test_a_length_without_room_for_text_is_refused(tiny_world, max_length):
     message = f"^max_length {max_length} leaves no room for text beside the special tokens; wanted at least 3$"
@@ -179,6 +191,62 @@ def test_a_vocabulary_alone_is_a_tokenizer_too(tiny_world, tiny_folder, tmp_path
     shutil.copy(tiny_folder / "config.json", tmp_path)
     ours, loaded = (tokenize(tiny_world.texts, each) for each in (tiny_world.tokenizer, load_tokenizer(tmp_path)))
     assert [ids.tolist() for ids in loaded.input_ids] == [ids.tolist() for ids in ours.input_ids]
+
+
+def its_own_class_is_not_named(settings, model):
+    del settings["tokenizer_class"]
+
+
+def its_class_has_the_old_name(settings, model):
+    settings["tokenizer_class"] = "BertTokenizerFast"
+
+
+def its_class_is_named_by_the_model_alone(settings, model):
+    model["tokenizer_class"] = settings.pop("tokenizer_class")
+
+
+def its_class_is_any(settings, model):
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+
+
+def its_model_is_a_distilbert(settings, model):
+    model["model_type"] = "distilbert"
+
+
+def it_keeps_capitals_and_marks_of_its_own(settings, model):
+    settings |= {"do_lower_case": False, "pad_token": "[UNK]", "model_max_length": 77, "truncation_side": "left"}
+
+
+@pytest.mark.parametrize("from_vocabulary", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda settings, model: None,
+        its_own_class_is_not_named,
+        its_class_has_the_old_name,
+        its_class_is_named_by_the_model_alone,
+        its_class_is_any,
+        its_model_is_a_distilbert,
+        it_keeps_capitals_and_marks_of_its_own,
+    ],
+)
+def test_a_tokenizer_is_the_one_that_transformers_chooses(tiny_world, tiny_folder, tmp_path, change, from_vocabulary):
+    settings, model = (
+        json.loads((tiny_folder / f"{name}.json").read_text()) for name in ("tokenizer_config", "config")
+    )
+    change(settings, model)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "config.json").write_text(json.dumps(model))
+    if from_vocabulary and change is not its_class_is_any:  # which no vocabulary makes
+        vocabulary = tiny_world.tokenizer.get_vocab()
+        (tmp_path / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)) + "\n")
+    else:
+        shutil.copy(tiny_folder / "tokenizer.json", tmp_path)
+    ours, chosen = load_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    assert type(ours) is type(chosen)
+    assert ours.backend_tokenizer.to_str() == chosen.backend_tokenizer.to_str()
+    for name in ("special_tokens_map", "model_max_length", "truncation_side", "padding_side", "model_input_names"):
+        assert getattr(ours, name) == getattr(chosen, name), name
 
 
 def test_a_model_folder_without_a_tokenizer_is_refused(tiny_folder, tmp_path):

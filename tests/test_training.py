@@ -133,12 +133,12 @@ def test_a_step_divided_as_16_8_5_and_the_rest_has_the_gradient_of_one_big_batch
 
 @pytest.mark.parametrize("batching", BATCHINGS)
 def test_every_way_of_batching_has_the_gradient_of_the_same_reviews(batching, tiny_world, reviews, batch_of):
-    from labkit.packing import Packed
+    from labkit.unpadded import Unpadded
 
     model = tiny_world.model().double()
     loss = accumulate_gradients(model, [batch_of(0, 32)])
     wanted = gradients_of(model)
-    network = Packed(model) if batching == "packed" else model
+    network = Unpadded(model) if batching == "packed" else model
     pieces = dataclasses.replace(reviews, batching=batching, width=40).batch(range(32)).split(5)
     assert accumulate_gradients(network, pieces) == pytest.approx(loss, rel=1e-10)
     assert_equal_gradients(gradients_of(model), wanted, 1e-10)

@@ -3,6 +3,8 @@
 Watches training.py's `fit` and changes nothing of it: the same weights come out as without an audience.
 """
 
+from __future__ import annotations  # torch and matplotlib are imported where they are used, as in showing.py
+
 import contextlib
 import html
 import math
@@ -15,21 +17,18 @@ from typing import TYPE_CHECKING, Any, cast
 import ipywidgets
 import numpy as np
 from IPython.display import display
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from labkit.figures import ALT_TEXT, UNNAMED, ShownAxes, model_colours, to_html
-from labkit.runs import StopRequest
-from labkit.training import EpochRecord, StepRecord, TrainingStopped, fit
 from labkit.widgets.messages import handle_widget_messages
 from labkit.widgets.still import Interactive, Picture
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from transformers import PreTrainedModel
 
     from labkit.batching import Batcher
     from labkit.config import Config
+    from labkit.runs import StopRequest
+    from labkit.training import EpochRecord, StepRecord
 
 SMOOTHED = 10  # steps whose mean is drawn and said
 SHARE_OF_TIME = 0.1  # drawing takes at most this part of the time
@@ -101,6 +100,11 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 def training_figure(record: TrainingSoFar) -> Axes:
     """Losses by step above (training dashed, validation solid), the learning rate below; a star at the best epoch."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    from labkit.figures import ALT_TEXT, UNNAMED, ShownAxes
+
     whole = Figure(figsize=(6.4, 4.6), layout="constrained")
     grid = whole.add_gridspec(2, 1, height_ratios=(3, 1))
     above = whole.add_subplot(grid[0], axes_class=ShownAxes)
@@ -120,6 +124,8 @@ def training_figure(record: TrainingSoFar) -> Axes:
 
 
 def _draw_losses(ax: Axes, record: TrainingSoFar) -> None:
+    from labkit.figures import UNNAMED, model_colours
+
     colour = model_colours([record.name])[0] if record.name else UNNAMED
     losses = [step.loss for step in record.steps]
     taken = np.arange(1, len(losses) + 1)
@@ -145,10 +151,10 @@ def _draw_losses(ax: Axes, record: TrainingSoFar) -> None:
 
 
 def live_training(
-    model: "PreTrainedModel",
-    train: "Batcher",
-    validation: "Batcher",
-    config: "Config",
+    model: PreTrainedModel,
+    train: Batcher,
+    validation: Batcher,
+    config: Config,
     learning_rate: float,
     *,
     name: str = "",
@@ -158,9 +164,13 @@ def live_training(
     The button Stop training, and Interrupt, end it after the step that is running, without an error; the model then has
     the weights of its best epoch, as at any end. A second Interrupt ends it at once. name: the model's, for its colour.
     """
+    from labkit.runs import StopRequest
+    from labkit.training import TrainingStopped
+
     watch = Watch(-(-len(train) // config.batch_size), config.epochs, name)
     shown = display(watch.view, display_id=True)
-    with StopRequest() as watch.request:
+    with StopRequest() as request:
+        watch.request = request
         try:
             _train(watch, model, train, validation, config, learning_rate)
             watch.end(
@@ -174,12 +184,14 @@ def live_training(
         finally:
             if shown is not None:
                 shown.update(watch.view)
-    if watch.request.signal == signal.SIGTERM:
+    if request.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # meant for the whole program, which is now ready for it
     return watch.so_far()
 
 
-def _train(watch: "Watch", model: Any, train: Any, validation: Any, config: Any, learning_rate: float) -> None:
+def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any, learning_rate: float) -> None:
+    from labkit.training import TrainingStopped, fit
+
     epochs = fit(
         model,
         train,
@@ -191,7 +203,7 @@ def _train(watch: "Watch", model: Any, train: Any, validation: Any, config: Any,
         after_step=watch.step,
         should_stop=watch.should_stop,
     )
-    with contextlib.closing(cast(Generator[EpochRecord, None, None], epochs)) as records:
+    with contextlib.closing(cast("Generator[EpochRecord, None, None]", epochs)) as records:
         for record in records:
             watch.epoch(record)
             if len(watch.epochs) < config.epochs and watch.should_stop():
@@ -209,7 +221,7 @@ class Watch:
     epochs: list[EpochRecord] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ended: str = ""
-    request: StopRequest = field(default_factory=StopRequest)
+    request: StopRequest | None = None
 
     def __post_init__(self) -> None:
         self.clicked = False
@@ -228,6 +240,8 @@ class Watch:
 
     def picture(self) -> Picture:
         """What has been seen up to now, as a figure and in words."""
+        from labkit.figures import to_html
+
         record = self.so_far()
         return Picture(f"<p>{html.escape(str(record))}</p>{to_html(training_figure(record))}", str(record))
 
@@ -256,7 +270,7 @@ class Watch:
     def should_stop(self) -> bool:
         """Whether somebody wants it to stop: asks the widget messages that wait, and the signals that came."""
         handle_widget_messages()
-        return self.clicked or self.request.signal is not None
+        return self.clicked or (self.request is not None and self.request.signal is not None)
 
     def stopped_by(self) -> str:
         """Who wanted it to stop."""

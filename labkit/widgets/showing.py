@@ -1,20 +1,23 @@
 """Things to look at: the source of a function, folded, and a figure with its text alternative."""
 
+from __future__ import annotations  # matplotlib is imported where it is used: a lesson's first cell does without
+
 import html
 import inspect
 import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from labkit.errors import UsageError
-from labkit.figures import ALT_TEXT, to_html
 from labkit.work import Work
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,10 @@ def figure(ax_or_figure: Axes | Figure, alt: str = "") -> None:
 
 def describe_figure(ax_or_figure: Axes | Figure, alt: str = "") -> ShownFigure:
     """A whole figure as an HTML element and in words; a figure of pyplot's is closed, so that it is shown once."""
+    from matplotlib.figure import Figure
+
+    from labkit.figures import ALT_TEXT
+
     whole = ax_or_figure if isinstance(ax_or_figure, Figure) else ax_or_figure.get_figure(root=True)
     if whole is None or not whole.axes:
         raise UsageError("there is nothing drawn in this figure")
@@ -125,6 +132,8 @@ def describe_figure(ax_or_figure: Axes | Figure, alt: str = "") -> ShownFigure:
 
 def _with_words(ax: Axes, words: str) -> str:
     """The whole figure of these Axes as HTML under the words for all of it; the Axes keep their own."""
+    from labkit.figures import ALT_TEXT, to_html
+
     own = getattr(ax, ALT_TEXT, "")
     setattr(ax, ALT_TEXT, words)
     try:

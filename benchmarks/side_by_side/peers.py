@@ -1,0 +1,168 @@
+"""The same training by the Hugging Face Trainer and by Accelerate with a plain loop, and evaluation by the pipeline.
+
+Each peer is given what costs it nothing: lists in place of a data set on the disk, no logging, no saving, and its optimizer
+in the fused form.
+"""
+
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from side_by_side.examples import Examples
+from side_by_side.ours import Trained, weights_of
+from side_by_side.rows import Row, Setting
+from side_by_side.watch import Watch, peak_memory_mib
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+WIDTH = 128  # of the original lab's rows
+PIPELINE_BATCH = 32
+
+
+def precision_of(row: Row, half: str | None) -> str:
+    """fp32, or this device's half precision where there is one worth it."""
+    return "fp32" if row.precision == "fp32" else half or "fp32"
+
+
+def collator_of(row: Row, tokenizer: "PreTrainedTokenizerBase") -> Any:
+    """Pads every row to 128, or to the longest of its batch."""
+    from transformers import DataCollatorWithPadding
+
+    return DataCollatorWithPadding(
+        tokenizer, **({"padding": "max_length", "max_length": WIDTH} if row.batching == "fixed" else {})
+    )
+
+
+def train_with_trainer(
+    row: Row,
+    setting: Setting,
+    seed: int,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    examples: Examples,
+    half: str | None,
+    watch: Watch,
+) -> Trained:
+    """By the Trainer; each step's loss is kept without waiting for it. The clock runs from `train` to the last step's end."""
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    losses: list[torch.Tensor] = []
+    steps = setting.steps(len(examples))
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *arguments: object, **named: object) -> None:
+            if len(losses) == steps:
+                watch.stop()
+
+    class Keeping(Trainer):  # type: ignore[misc]
+        def training_step(self, *arguments: Any, **named: Any) -> torch.Tensor:
+            loss: torch.Tensor = super().training_step(*arguments, **named)
+            losses.append(loss.detach())
+            return loss
+
+    precision = precision_of(row, half)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder,
+            num_train_epochs=setting.epochs,
+            per_device_train_batch_size=setting.batch_size,
+            learning_rate=setting.learning_rate,
+            weight_decay=setting.weight_decay,
+            warmup_steps=int(setting.warmup_ratio * steps),
+            max_grad_norm=setting.max_grad_norm,
+            seed=seed,
+            bf16=precision == "bf16",
+            fp16=precision == "fp16",
+            use_cpu=not watch.cuda,
+            dataloader_pin_memory=watch.cuda,
+            train_sampling_strategy="group_by_length" if row.batching == "grouped" else "random",
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        trainer = Keeping(
+            model,
+            arguments,
+            data_collator=collator_of(row, tokenizer),
+            train_dataset=examples.features(),
+            callbacks=[Clock()],
+        )
+        watch.start()
+        trainer.train()
+    peak = peak_memory_mib(watch.cuda)
+    return Trained([loss.item() for loss in losses], weights_of(model), precision, peak)
+
+
+def train_with_accelerate(
+    row: Row,
+    setting: Setting,
+    seed: int,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    examples: Examples,
+    half: str | None,
+    watch: Watch,
+) -> Trained:
+    """By a loop as Accelerate's documentation writes it. The clock runs from making the optimizer to the last step's end."""
+    from accelerate import Accelerator  # type: ignore[import-untyped]
+    from transformers import get_linear_schedule_with_warmup
+
+    from labkit.encoders import parameter_groups
+
+    precision, steps = precision_of(row, half), setting.steps(len(examples))
+    accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=not watch.cuda)
+    loader = _loader(row, setting, seed, tokenizer, examples)
+    torch.manual_seed(seed)
+    losses: list[torch.Tensor] = []
+    watch.start()
+    optimizer: Any = torch.optim.AdamW(
+        parameter_groups(model, setting.weight_decay), lr=setting.learning_rate, fused=True
+    )
+    scheduler: Any = get_linear_schedule_with_warmup(optimizer, int(setting.warmup_ratio * steps), steps)
+    network, optimizer, loader, scheduler = accelerator.prepare(model, optimizer, loader, scheduler)
+    network.train()
+    for _ in range(setting.epochs):
+        for batch in loader:
+            loss = network(**batch).loss
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(network.parameters(), setting.max_grad_norm)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            losses.append(loss.detach())
+    watch.stop()
+    peak = peak_memory_mib(watch.cuda)
+    return Trained([loss.item() for loss in losses], weights_of(model), precision, peak)
+
+
+def _loader(row: Row, setting: Setting, seed: int, tokenizer: "PreTrainedTokenizerBase", examples: Examples) -> Any:
+    from torch.utils.data import DataLoader
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    generator, features = torch.Generator().manual_seed(seed), examples.features()
+    grouped = row.batching == "grouped"
+    sampler = LengthGroupedSampler(setting.batch_size, features, generator=generator) if grouped else None
+    return DataLoader(
+        features,  # type: ignore[arg-type]  # a list is what the documentation gives it
+        batch_size=setting.batch_size,
+        sampler=sampler,
+        shuffle=None if grouped else True,
+        generator=generator,
+        collate_fn=collator_of(row, tokenizer),
+    )
+
+
+def evaluate_with_pipeline(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", examples: Examples, watch: Watch
+) -> list[float]:
+    """P(positive) of each review, by the text-classification pipeline; the clock runs from texts to probabilities."""
+    from transformers import pipeline
+
+    classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device=0 if watch.cuda else "cpu")
+    watch.start()
+    answers = classify(list(examples.texts), batch_size=PIPELINE_BATCH, truncation=True, max_length=WIDTH)
+    watch.stop()
+    return [answer["score"] if answer["label"] == "positive" else 1 - answer["score"] for answer in answers]
