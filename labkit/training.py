@@ -105,14 +105,16 @@ def accumulate_gradients(
     batches = list(micro_batches)
     total = sum(map(loss_terms, batches))
     model.zero_grad(set_to_none=True)
-    mean_loss = 0.0
+    losses = []
     for batch in batches:
         with precision.autocast():
             output = model(**_on_device(batch, precision.device))
         loss = output.loss * (loss_terms(batch) / total)
         precision.scaler.scale(loss).backward()
-        mean_loss += loss.item()
-    return mean_loss
+        losses.append(loss.detach())
+    return sum(
+        loss.item() for loss in losses
+    )  # asked for at the end: a GPU would stand still until the answer is there
 
 
 def train_epoch(
@@ -500,7 +502,9 @@ def _groups(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _on_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    """A copy to a GPU goes on while the host prepares the next; that takes memory which the system cannot move (pinned)."""
+    pin = device.type == "cuda"
+    return {name: (value.pin_memory() if pin else value).to(device, non_blocking=True) for name, value in batch.items()}
 
 
 def _plain_precision(model: nn.Module) -> Precision:

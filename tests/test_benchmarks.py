@@ -18,6 +18,7 @@ sys.path.append(str(BENCHMARKS))  # where the scripts that `make benchmark` runs
 
 import accuracy
 import growth
+import memory
 from side_by_side.examples import Examples
 from side_by_side.journal import Journal, digest, digest_of_files
 from side_by_side.ratios import beyond_noise, estimate, ratios, why_void
@@ -382,6 +383,65 @@ def test_what_grows_has_three_points_on_each_axis_and_the_page_shows_them_all(tm
 
     assert "reviews/s by examples" in alt_text(growth.draw(report))
     assert to_svg(growth.draw(report)).startswith("<svg")
+
+
+def test_what_training_keeps_is_counted_for_each_way_and_the_largest_micro_batch_is_the_last_that_fits() -> None:
+    from labkit.encoders import load_encoder
+    from labkit.memory import activation_bytes
+
+    model, _ = load_encoder("tiny", pretrained=False)
+    free = 2**30
+    found = {way.row.name: memory.counts(way, model, 32, free) for way in memory.WAYS}
+    parameters = sum(each.numel() for each in model.parameters())
+    head = sum(each.numel() for name, each in model.named_parameters() if "pooler" in name or "classifier" in name)
+    assert found["fast"]["state"] == 16 * parameters
+    assert found["frozen-encoder"]["state"] == 4 * parameters + 12 * head
+    assert found["plain"]["activations"] == activation_bytes(model, 32, memory.LENGTH)
+    assert 4 * found["fast-8"]["activations"] == found["fast"]["activations"]
+    assert found["fast-half"]["activations"] < found["fast"]["activations"]
+    assert found["checkpointing"]["activations"] < found["plain"]["activations"]
+    for way in memory.WAYS:
+        count = found[way.row.name]
+        rest = free - count["state"] - count["copies"]
+        sizes = [memory.counted_activations(way, model, count["largest"] + more) for more in (0, 1)]
+        if way.freeze == "nothing":
+            assert sizes[0] <= rest < sizes[1] + model.config.num_hidden_layers
+
+
+def test_adafactor_keeps_as_much_as_is_counted_for_it() -> None:
+    import torch
+
+    from labkit.encoders import load_encoder
+
+    model, _ = load_encoder("tiny", pretrained=False)
+    optimizer = torch.optim.Adafactor(model.parameters(), lr=1e-3)
+    for each in model.parameters():
+        each.grad = torch.ones_like(each)
+    optimizer.step()
+    moments = [tensor for state in optimizer.state.values() for name, tensor in state.items() if name != "step"]
+    tensors = [*model.parameters(), *(each.grad for each in model.parameters() if each.grad is not None), *moments]
+    (way,) = [way for way in memory.WAYS if way.factored]
+    assert memory.counted_state(way, model) == sum(tensor.numel() * 4 for tensor in tensors)
+
+
+@pytest.mark.parametrize("device", ["cpu", "the name of a GPU"])
+def test_the_memory_page_compares_with_the_first_row_and_says_what_is_only_counted(device: str) -> None:
+    entries = [
+        {"row": name, "peak_mib": peak, "reviews_per_second": speed, "others": others}
+        for name, peak, speed, others in (("plain", 1000.0, 2.0, 0.01), ("fast-half", 250.0, 5.0, 0.2))
+    ]
+    count = {"state": 100 * 2**20, "copies": 0, "activations": 2**33, "largest": 7}
+    page = memory.as_markdown({
+        "date": "2026-01-01",
+        "header": {"setting": vars(SETTING), "half": "bf16", "machine": MACHINE | {"device": device}},
+        "entries": entries,
+        "counted": {way.row.name: count for way in memory.WAYS},
+    })  # fmt: skip
+    assert "| fast path, bf16 | 250 | 0.25 x | 100 | 150 | 5.00 | 2.50 x |" in page
+    assert page.count("| not measured | not measured |") >= len(memory.WAYS) - 2
+    assert "fast path, bf16 (20% of the machine)" in page
+    assert ("not measured: there was no GPU at hand" in page) is (device == "cpu")
+    assert ("| **no** | 7 | 250 |" in page) is (device != "cpu")
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from transformers import get_linear_schedule_with_warmup
+from transformers import ElectraConfig, ElectraForSequenceClassification, get_linear_schedule_with_warmup
 
+from labkit import training
 from labkit.batching import BATCHINGS, Batcher
 from labkit.checkpoints import CheckpointFolder
 from labkit.config import Config
@@ -635,6 +636,68 @@ def test_a_loss_that_is_no_number_ends_the_run_with_what_to_try(run, tiny_world)
         next(records)
     assert raised.value.exit_code == 1
     assert same(weights_of(model), before)  # those of the best epoch, not the ones that are NaN
+
+
+# --- the fast path ------------------------------------------------------------------------------------------------
+
+
+def losses_of(run: Callable[..., Iterator[EpochRecord]], model: Any, config: Config) -> list[float]:
+    """The loss of every step."""
+    records: list[StepRecord] = []
+    list(run(model, config, after_step=records.append))
+    return [record.loss for record in records]
+
+
+@pytest.mark.parametrize("batching", ["buckets", "packed"])
+@pytest.mark.parametrize("fast_path", ["full", "exact"])
+def test_without_dropout_the_fast_path_has_the_losses_of_the_models_own_forward_pass(
+    fast_path, batching, run, tiny_world
+):
+    config = dataclasses.replace(SMALL, epochs=4, patience=4, batching=batching, precision="fp32")
+    plain = dataclasses.replace(config, fast_path="off", batching="buckets" if batching == "buckets" else "dynamic")
+    wanted = losses_of(run, tiny_world.model(dropout=0.0), plain)
+    found = losses_of(run, tiny_world.model(dropout=0.0), dataclasses.replace(config, fast_path=fast_path))
+    assert len(wanted) >= 10
+    assert found[:10] == pytest.approx(wanted[:10], abs=1e-4)
+
+
+def test_the_fast_path_leaves_an_ordinary_model_behind(run, tiny_world, reviews):
+    model = tiny_world.model(dropout=0.2)
+    list(run(model))
+    embedding = model.get_input_embeddings()
+    assert not embedding.sparse and not embedding._forward_pre_hooks
+    accumulate_gradients(model, [reviews.batch(range(8))])
+    assert embedding.weight.grad is not None and not embedding.weight.grad.is_sparse
+
+
+@pytest.mark.parametrize("fast_path", ["full", "exact", "off"])
+def test_only_the_full_fast_path_gives_the_embedding_a_sparse_gradient(fast_path, run, tiny_world):
+    model, sparse = tiny_world.model(), []
+
+    def note(record: StepRecord) -> None:
+        sparse.append(model.get_input_embeddings().weight.grad.is_sparse)
+
+    list(run(model, dataclasses.replace(SMALL, fast_path=fast_path, epochs=1), after_step=note))
+    assert set(sparse) == {fast_path == "full"}
+
+
+def test_an_embedding_that_something_else_reads_does_not_wait(run, tiny_world):
+    model = tiny_world.model()
+    model.reader = nn.Linear(1, 1)
+    model.reader.weight = model.get_input_embeddings().weight
+    list(run(model, dataclasses.replace(SMALL, epochs=1), after_step=lambda record: None))
+    config, device = dataclasses.replace(SMALL), torch.device("cpu")
+    assert training._embedding_that_can_wait(model, config, device) is None
+    assert training._embedding_that_can_wait(tiny_world.model(), config, device) is not None
+
+
+def test_a_family_without_a_fast_path_trains_with_its_own_forward_pass_and_it_is_said(run, tiny_world):
+    config = ElectraConfig(vocab_size=tiny_world.tokenizer.vocab_size, embedding_size=16, hidden_size=16,
+                           num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)  # fmt: skip
+    notices: list[str] = []
+    history = list(run(ElectraForSequenceClassification(config), tell=notices.append))
+    assert history
+    assert notices[0] == "no fast path for electra: its own forward pass, in length buckets"
 
 
 # --- going on -----------------------------------------------------------------------------------------------------

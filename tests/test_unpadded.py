@@ -18,13 +18,14 @@ from transformers import (
 )
 
 from labkit.batching import Batcher
+from labkit.dropout import Dice
 from labkit.encoders import freeze
 from labkit.errors import UsageError
 from labkit.measuring import gradient_difference, gradients_of
 from labkit.precision import make_precision
 from labkit.tokens import Tokenized
 from labkit.training import accumulate_gradients
-from labkit.unpadded import ROUND, Rows, Unpadded
+from labkit.unpadded import ROUND, Rows, Unpadded, _AddAndNorm, _attend, _Attention
 
 if TYPE_CHECKING:
     from labkit.batching import Batch
@@ -148,6 +149,37 @@ def test_the_tokens_computed_are_a_round_number_or_the_whole_table(lengths, seed
     computed = len(rows.input_ids)
     assert sum(lengths) <= computed <= places
     assert computed == places or (computed % ROUND == 0 and computed < sum(lengths) + ROUND)
+
+
+@law
+@given(lengths=LENGTHS, seed=st.integers(0, 100))
+def test_attention_is_that_of_torch_and_so_are_its_gradients(lengths, seed):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(lengths), 2, max(lengths), 4)
+    tensors = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    hidden = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
+    found, wanted = (_attend(*tensors, hidden[:, None, None], 0.0, Dice(), fused=fused) for fused in (False, True))
+    assert difference(found.detach(), wanted.detach()) < 1e-10
+    upstream = torch.randn(shape, generator=generator, dtype=torch.float64)
+    for one, other in zip(*(torch.autograd.grad(out, tensors, upstream) for out in (found, wanted)), strict=True):
+        assert difference(one, other, floor=1e-6) < 1e-10
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.4])
+def test_the_gradients_that_are_written_by_hand_are_those_of_the_values(probability):
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    hidden = torch.tensor([False, False, True])[None, None, None].expand(2, 1, 1, 3)
+    mask = Dice().mask((2, 2, 3, 3), probability, query)
+    assert torch.autograd.gradcheck(
+        lambda *parts: _Attention.apply(*parts, hidden, mask.kept, mask.scale), (query, key, value)
+    )
+    change, residual = (torch.randn(5, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    weight, bias = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    mask = Dice().mask((5, 4), probability, change)
+    assert torch.autograd.gradcheck(
+        lambda *parts: _AddAndNorm.apply(*parts, 1e-12, mask.kept, mask.scale), (change, residual, weight, bias)
+    )
 
 
 def test_a_saved_model_is_a_plain_hugging_face_model(model, tmp_path):

@@ -40,7 +40,7 @@ def train_with_labkit(
 
     A step may put work off, so the end of the last one would be too early.
     """
-    from labkit.training import StepRecord, fit
+    from labkit.training import StepRecord, fit, make_optimizer
 
     config = config_of(row, setting, seed, half)
     precision = choose_precision(config.precision, choose_device()).name
@@ -49,6 +49,7 @@ def train_with_labkit(
     validation = examples.first(2).batcher(config.batching)  # fit validates after an epoch; a peer is not asked to
     steps, notices, records = setting.steps(len(examples)), list[str](), list[StepRecord]()
     weights: Mapping[str, torch.Tensor] = {}
+    make_optimizer(torch.nn.Linear(1, 1), 0.1, 0.0)  # the first optimizer of a process imports torch's compiler
     watch.start()
     for _ in fit(
         model,
