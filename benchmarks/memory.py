@@ -212,8 +212,10 @@ def _waiting_rows(optimizer: "torch.optim.Optimizer", model: "PreTrainedModel", 
 
     from labkit.optimizer import LazyAdamW
 
-    waits = fast_path == "full" and isinstance(optimizer, LazyAdamW) and model.device.type == "cpu"
-    return optimizer.lazy(model.get_input_embeddings()) if waits else nullcontext()  # type: ignore[attr-defined]
+    if fast_path == "full" and isinstance(optimizer, LazyAdamW) and model.device.type == "cpu":
+        embeddings: Any = model.base_model.embeddings
+        return optimizer.lazy(embeddings.word_embeddings)
+    return nullcontext()
 
 
 def _in_own_process(task: dict[str, Any]) -> dict[str, Any]:

@@ -6,18 +6,20 @@ startup.py starts it. BEGUN: `time.time()` just before this process was started.
 made by a function counts as import, and not for the stage that the function belongs to.
 """
 
+# ruff: noqa: E402 (the clock comes before all other imports)
+
 import time
 
 STARTED = time.time()
 
-import builtins  # noqa: E402 (the clock comes first)
-import importlib  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
-from collections import defaultdict  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from typing import Any, NoReturn  # noqa: E402
+import builtins
+import importlib
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 # Whose functions belong to which stage, by the module in which the command looks them up. What is not there is not watched.
 STAGES = {

@@ -45,10 +45,8 @@ def _values(parameter: nn.Parameter) -> torch.Tensor:
     return parameter.grad._values()  # values() would be a copy that no longer belongs to the gradient
 
 
-_WAITING = (
-    "row_steps",
-    "waits",
-)  # the step that last moved each row; of each step, what rows moved last by it wait for
+# The step that last moved each row; and of each step, what the rows that it moved last wait for.
+_WAITING = ("row_steps", "waits")
 _ROWS_AT_ONCE = 1024  # small enough to stay in the cache
 _NO_WAIT = (1.0, 0.0, 0.0)  # decay, moved, and moved x spread
 
@@ -95,7 +93,7 @@ class LazyAdamW(torch.optim.AdamW):
                     self._catch_up(parameter, rows)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # torch has overloads
         """One step; of parameters with sparse gradients only the rows that have one move."""
         sparse = [
             (parameter, group)

@@ -112,9 +112,8 @@ def accumulate_gradients(
         loss = output.loss * (loss_terms(batch) / total)
         precision.scaler.scale(loss).backward()
         losses.append(loss.detach())
-    return sum(
-        loss.item() for loss in losses
-    )  # asked for at the end: a GPU would stand still until the answer is there
+    # Asked for at the end: a GPU would stand still until the answer is there.
+    return sum(loss.item() for loss in losses)
 
 
 def train_epoch(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # A round number of tokens suits the matrix units, and it keeps the number of different shapes small: oneDNN compiles a kernel
-# for each shape that it meets, which takes about as long as the product itself.
+# for each shape that it meets (benchmarks/NOTES.md).
 ROUND = 64
 
 
@@ -322,19 +322,19 @@ def _bert_blocks(model: Any) -> Iterator[Block]:
     for layer in model.bert.encoder.layer:
         attention = layer.attention.self
         yield Block(
-            attention.query,
-            attention.key,
-            attention.value,
-            _rate(attention.dropout),
-            layer.attention.output.dense,
-            _rate(layer.attention.output.dropout),
-            layer.attention.output.LayerNorm,
-            layer.intermediate.dense,
-            layer.intermediate.intermediate_act_fn,
-            layer.output.dense,
-            _rate(layer.output.dropout),
-            layer.output.LayerNorm,
-            attention.num_attention_heads,
+            query=attention.query,
+            key=attention.key,
+            value=attention.value,
+            attention_dropout=_rate(attention.dropout),
+            attention_output=layer.attention.output.dense,
+            output_dropout=_rate(layer.attention.output.dropout),
+            attention_norm=layer.attention.output.LayerNorm,
+            intermediate=layer.intermediate.dense,
+            activation=layer.intermediate.intermediate_act_fn,
+            output=layer.output.dense,
+            dropout=_rate(layer.output.dropout),
+            norm=layer.output.LayerNorm,
+            heads=attention.num_attention_heads,
         )
 
 
@@ -342,19 +342,19 @@ def _distilbert_blocks(model: Any) -> Iterator[Block]:
     for layer in model.distilbert.transformer.layer:
         attention = layer.attention
         yield Block(
-            attention.q_lin,
-            attention.k_lin,
-            attention.v_lin,
-            _rate(attention.dropout),
-            attention.out_lin,
-            0.0,
-            layer.sa_layer_norm,
-            layer.ffn.lin1,
-            layer.ffn.activation,
-            layer.ffn.lin2,
-            _rate(layer.ffn.dropout),
-            layer.output_layer_norm,
-            attention.n_heads,
+            query=attention.q_lin,
+            key=attention.k_lin,
+            value=attention.v_lin,
+            attention_dropout=_rate(attention.dropout),
+            attention_output=attention.out_lin,
+            output_dropout=0.0,
+            attention_norm=layer.sa_layer_norm,
+            intermediate=layer.ffn.lin1,
+            activation=layer.ffn.activation,
+            output=layer.ffn.lin2,
+            dropout=_rate(layer.ffn.dropout),
+            norm=layer.output_layer_norm,
+            heads=attention.n_heads,
         )
 
 
@@ -365,19 +365,19 @@ def _albert_blocks(model: Any) -> Iterator[Block]:
         for layer in group.albert_layers:
             attention = layer.attention
             yield Block(
-                attention.query,
-                attention.key,
-                attention.value,
-                _rate(attention.attention_dropout),
-                attention.dense,
-                _rate(attention.output_dropout),
-                attention.LayerNorm,
-                layer.ffn,
-                layer.activation,
-                layer.ffn_output,
-                0.0,
-                layer.full_layer_layer_norm,
-                attention.num_attention_heads,
+                query=attention.query,
+                key=attention.key,
+                value=attention.value,
+                attention_dropout=_rate(attention.attention_dropout),
+                attention_output=attention.dense,
+                output_dropout=_rate(attention.output_dropout),
+                attention_norm=attention.LayerNorm,
+                intermediate=layer.ffn,
+                activation=layer.activation,
+                output=layer.ffn_output,
+                dropout=0.0,
+                norm=layer.full_layer_layer_norm,
+                heads=attention.num_attention_heads,
             )
 
 

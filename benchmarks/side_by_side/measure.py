@@ -8,6 +8,7 @@ Started by processes.py, which says what a task holds.
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ SHOWN = 64  # probabilities that an evaluation keeps, so that two of them can be
 def main() -> None:
     """Do the task that the command line names."""
     task = json.loads(sys.argv[1])
-    work = {"prepare": prepare, "row": measure_row}
-    result: dict[str, Any] = work[task.pop("task")](**task)  # type: ignore[operator]  # each has arguments of its own
-    print("\n" + json.dumps(result), flush=True)
+    work: dict[str, Callable[..., dict[str, Any]]] = {"prepare": prepare, "row": measure_row}
+    print("\n" + json.dumps(work[task.pop("task")](**task)), flush=True)
 
 
 def prepare(data: str, model: str, train: int | None, held_out: int | None, seed: int, part: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _measured_training(
         trained = ours.train_with_labkit(row, setting, seed, model, examples, half, watch)
     else:
         train = peers.train_with_trainer if row.does == "trainer" else peers.train_with_accelerate
-        trained = train(row, setting, seed, model, tokenizer, examples, half, watch)
+        trained = train(peers.Job(row, setting, seed, model, tokenizer, examples, half), watch)
     steps = setting.steps(len(examples))
     if len(trained.losses) != steps:
         raise SystemExit(f"{row.name}: took {len(trained.losses)} optimizer steps, wanted {steps}")

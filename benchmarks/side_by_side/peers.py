@@ -5,6 +5,7 @@ in the fused form.
 """
 
 import tempfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,48 +22,54 @@ WIDTH = 128  # of the original lab's rows
 PIPELINE_BATCH = 32
 
 
-def precision_of(row: Row, half: str | None) -> str:
-    """fp32, or this device's half precision where there is one worth it."""
-    return "fp32" if row.precision == "fp32" else half or "fp32"
+@dataclass(frozen=True)
+class Job:
+    """What a peer is to train, and how. half: this device's half precision, where there is one worth it."""
+
+    row: Row
+    setting: Setting
+    seed: int
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    examples: Examples
+    half: str | None
+
+    @property
+    def precision(self) -> str:
+        """fp32, or the half precision."""
+        return "fp32" if self.row.precision == "fp32" else self.half or "fp32"
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return self.setting.steps(len(self.examples))
+
+    def collator(self) -> Any:
+        """Pads every row to 128, or to the longest of its batch."""
+        from transformers import DataCollatorWithPadding
+
+        fixed = {"padding": "max_length", "max_length": WIDTH} if self.row.batching == "fixed" else {}
+        return DataCollatorWithPadding(self.tokenizer, **fixed)
 
 
-def collator_of(row: Row, tokenizer: "PreTrainedTokenizerBase") -> Any:
-    """Pads every row to 128, or to the longest of its batch."""
-    from transformers import DataCollatorWithPadding
-
-    return DataCollatorWithPadding(
-        tokenizer, **({"padding": "max_length", "max_length": WIDTH} if row.batching == "fixed" else {})
-    )
-
-
-def train_with_trainer(
-    row: Row,
-    setting: Setting,
-    seed: int,
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    examples: Examples,
-    half: str | None,
-    watch: Watch,
-) -> Trained:
+def train_with_trainer(job: Job, watch: Watch) -> Trained:
     """By the Trainer; each step's loss is kept without waiting for it. The clock runs from `train` to the last step's end."""
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     losses: list[torch.Tensor] = []
-    steps = setting.steps(len(examples))
+    setting, precision, steps = job.setting, job.precision, job.steps
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):  # type: ignore[misc]  # transformers gives it no type
         def on_step_end(self, *arguments: object, **named: object) -> None:
             if len(losses) == steps:
                 watch.stop()
 
-    class Keeping(Trainer):  # type: ignore[misc]
+    class Keeping(Trainer):  # type: ignore[misc]  # nor this one
         def training_step(self, *arguments: Any, **named: Any) -> torch.Tensor:
             loss: torch.Tensor = super().training_step(*arguments, **named)
             losses.append(loss.detach())
             return loss
 
-    precision = precision_of(row, half)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder,
@@ -72,57 +79,48 @@ def train_with_trainer(
             weight_decay=setting.weight_decay,
             warmup_steps=int(setting.warmup_ratio * steps),
             max_grad_norm=setting.max_grad_norm,
-            seed=seed,
+            seed=job.seed,
             bf16=precision == "bf16",
             fp16=precision == "fp16",
             use_cpu=not watch.cuda,
             dataloader_pin_memory=watch.cuda,
-            train_sampling_strategy="group_by_length" if row.batching == "grouped" else "random",
+            train_sampling_strategy="group_by_length" if job.row.batching == "grouped" else "random",
             save_strategy="no",
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
         )
         trainer = Keeping(
-            model,
+            job.model,
             arguments,
-            data_collator=collator_of(row, tokenizer),
-            train_dataset=examples.features(),
+            data_collator=job.collator(),
+            train_dataset=job.examples.features(),
             callbacks=[Clock()],
         )
         watch.start()
         trainer.train()
     peak = peak_memory_mib(watch.cuda)
-    return Trained([loss.item() for loss in losses], weights_of(model), precision, peak)
+    return Trained([loss.item() for loss in losses], weights_of(job.model), precision, peak)
 
 
-def train_with_accelerate(
-    row: Row,
-    setting: Setting,
-    seed: int,
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    examples: Examples,
-    half: str | None,
-    watch: Watch,
-) -> Trained:
+def train_with_accelerate(job: Job, watch: Watch) -> Trained:
     """By a loop as Accelerate's documentation writes it. The clock runs from making the optimizer to the last step's end."""
-    from accelerate import Accelerator  # type: ignore[import-untyped]
+    from accelerate import Accelerator  # type: ignore[import-untyped]  # it ships no types
     from transformers import get_linear_schedule_with_warmup
 
     from labkit.encoders import parameter_groups
 
-    precision, steps = precision_of(row, half), setting.steps(len(examples))
+    setting, precision, steps = job.setting, job.precision, job.steps
     accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=not watch.cuda)
-    loader = _loader(row, setting, seed, tokenizer, examples)
-    torch.manual_seed(seed)
+    loader = _loader(job)
+    torch.manual_seed(job.seed)
     losses: list[torch.Tensor] = []
     watch.start()
     optimizer: Any = torch.optim.AdamW(
-        parameter_groups(model, setting.weight_decay), lr=setting.learning_rate, fused=True
+        parameter_groups(job.model, setting.weight_decay), lr=setting.learning_rate, fused=True
     )
     scheduler: Any = get_linear_schedule_with_warmup(optimizer, int(setting.warmup_ratio * steps), steps)
-    network, optimizer, loader, scheduler = accelerator.prepare(model, optimizer, loader, scheduler)
+    network, optimizer, loader, scheduler = accelerator.prepare(job.model, optimizer, loader, scheduler)
     network.train()
     for _ in range(setting.epochs):
         for batch in loader:
@@ -135,23 +133,23 @@ def train_with_accelerate(
             losses.append(loss.detach())
     watch.stop()
     peak = peak_memory_mib(watch.cuda)
-    return Trained([loss.item() for loss in losses], weights_of(model), precision, peak)
+    return Trained([loss.item() for loss in losses], weights_of(job.model), precision, peak)
 
 
-def _loader(row: Row, setting: Setting, seed: int, tokenizer: "PreTrainedTokenizerBase", examples: Examples) -> Any:
+def _loader(job: Job) -> Any:
     from torch.utils.data import DataLoader
     from transformers.trainer_pt_utils import LengthGroupedSampler
 
-    generator, features = torch.Generator().manual_seed(seed), examples.features()
-    grouped = row.batching == "grouped"
-    sampler = LengthGroupedSampler(setting.batch_size, features, generator=generator) if grouped else None
+    generator, features = torch.Generator().manual_seed(job.seed), job.examples.features()
+    grouped = job.row.batching == "grouped"
+    sampler = LengthGroupedSampler(job.setting.batch_size, features, generator=generator) if grouped else None
     return DataLoader(
         features,  # type: ignore[arg-type]  # a list is what the documentation gives it
-        batch_size=setting.batch_size,
+        batch_size=job.setting.batch_size,
         sampler=sampler,
         shuffle=None if grouped else True,
         generator=generator,
-        collate_fn=collator_of(row, tokenizer),
+        collate_fn=job.collator(),
     )
 
 

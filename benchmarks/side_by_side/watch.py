@@ -57,11 +57,13 @@ class Watch:
         """Until here."""
         (wall, busy, own, before), (wall_0, busy_0, own_0, before_0) = self._now(), self._from
         seconds = wall - wall_0
-        told = before is not None and before_0 is not None and before >= before_0  # a counter may begin again at 0
+        joules = None
+        if before is not None and before_0 is not None and before >= before_0:  # a counter may begin again at 0
+            joules = before - before_0
         self._seen = {
             "seconds": seconds,
             "others": share_of_others(busy - busy_0, own - own_0, seconds, psutil.cpu_count() or 1),
-            "joules": before - before_0 if told else None,  # type: ignore[operator]
+            "joules": joules,
         }
 
     @property
