@@ -42,6 +42,7 @@ _MODULES = {
     "precision": ["Precision", "choose_device", "choose_precision"],
     "fallback": ["encoder_or_tiny", "movie_reviews_or_sample"],
     "memory": ["AutomaticMicroBatch", "free_memory"],
+    "cuda_graphs": ["GraphedGradients"],
     "metrics": [
         "EvalResult",
         "softmax",

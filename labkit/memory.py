@@ -127,7 +127,7 @@ class AutomaticMicroBatch:
     def __call__(self, model: "torch.nn.Module", micro_batches: Sequence[Batch], precision: "Precision") -> float:
         """The mean loss over all examples of the step; afterwards every gradient is that of this mean."""
         while True:
-            random_state = _random_state(precision.device)
+            before = random_state(precision.device)
             pieces = [piece for batch in micro_batches for piece in batch.split(self.micro_batch_size)]
             try:
                 return self.accumulate(model, pieces, precision)
@@ -137,7 +137,7 @@ class AutomaticMicroBatch:
                 largest = max(len(piece.indices) for piece in pieces)
             # outside the handler, since the traceback holds on to the tensors that filled the memory
             self._give_way(model, largest, precision.device)
-            _put_back(random_state, precision.device)
+            put_back(before, precision.device)
 
     def _give_way(self, model: "torch.nn.Module", largest: int, device: "torch.device") -> None:
         import torch
@@ -153,13 +153,15 @@ class AutomaticMicroBatch:
         )
 
 
-def _random_state(device: "torch.device") -> tuple[Any, Any]:
+def random_state(device: "torch.device") -> tuple[Any, Any]:
+    """Torch's global random state on the CPU and, where that is the device, on the GPU."""
     import torch
 
     return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
 
-def _put_back(state: tuple[Any, Any], device: "torch.device") -> None:
+def put_back(state: tuple[Any, Any], device: "torch.device") -> None:
+    """Make a state that `random_state` gave the present one."""
     import torch
 
     torch.set_rng_state(state[0])

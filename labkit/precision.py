@@ -77,6 +77,11 @@ def make_precision(name: str, device: "torch.device", notice: str = "") -> Preci
     return Precision(name, device, scaler, notice)
 
 
+def suitable_multiple(precision: Precision) -> int:
+    """Of how many tokens a width should be a multiple: 8 for matrix units, and on a GPU for few widths (cuda_graphs.py)."""
+    return 1 if precision.name == "fp32" and precision.device.type == "cpu" else 8
+
+
 def _fastest(device: "torch.device") -> str:
     import torch
 

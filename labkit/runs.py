@@ -35,7 +35,7 @@ from labkit.errors import LabkitError, UsageError
 from labkit.files import remove_leftovers, whole_folder, write_atomically
 from labkit.memory import free_memory, micro_batch_that_fits
 from labkit.metrics import EvalResult
-from labkit.precision import choose_device, choose_precision
+from labkit.precision import choose_device, choose_precision, suitable_multiple
 from labkit.reviews import CLASS_NAMES, Reviews, Splits, split_reviews
 from labkit.token_cache import tokenize_parts
 from labkit.training import EpochRecord, TrainingStopped, evaluate, fit
@@ -131,9 +131,8 @@ def fine_tune(
     check_max_length(model, config)
     freeze(model, config.freeze)
 
-    batchers = make_batchers(
-        splits, tokenizer, config, multiple=config.pad_to_multiple_of or (1 if precision.name == "fp32" else 8)
-    )
+    multiple = config.pad_to_multiple_of or suitable_multiple(precision)
+    batchers = make_batchers(splits, tokenizer, config, multiple)
     micro_batch_size = 0 if there else _micro_batch(model, config, batchers["train"], tell)
     with _locked(folder), StopRequest() as stop:
         if check_folder(folder, config, reviews, overwrite) != there:

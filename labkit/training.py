@@ -19,6 +19,7 @@ from torch import nn
 from labkit.batching import Batch, Batcher, loss_terms
 from labkit.checkpoints import CheckpointFolder
 from labkit.config import Config
+from labkit.cuda_graphs import GraphedGradients
 from labkit.errors import LabkitError
 from labkit.memory import AutomaticMicroBatch
 from labkit.optimizer import clip_gradients, make_optimizer
@@ -137,14 +138,14 @@ def train_epoch(
     model.train()
     total_loss, total_examples = 0.0, 0
     for group in _groups(batches, accumulation_steps):
-        loss = accumulate(model, group, precision)
+        mean_loss = accumulate(model, group, precision)
         scaler.unscale_(optimizer)  # fp16: gradients get their true size back before they are clipped
         norm = clip_gradients(model.parameters(), max_grad_norm)
         learning_rate = optimizer.param_groups[0]["lr"]
         scaler.step(optimizer)
         scaler.update()
         scheduler.step()
-        examples = sum(map(loss_terms, group))
+        loss, examples = float(mean_loss), sum(map(loss_terms, group))  # on a GPU the one wait of the step
         total_loss += loss * examples
         total_examples += examples
         after_step(StepRecord(loss, examples, float(norm), learning_rate))
@@ -163,19 +164,20 @@ def eval_epoch(
     precision = precision or _plain_precision(model)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    total_loss, logits, labels = 0.0, [], []
+    losses, logits, labels = [], [], []
     try:
-        for batch in batches:
-            with precision.autocast():
+        with precision.autocast():  # around all batches, for it casts each weight once and keeps the copy until it ends
+            for batch in batches:
                 output = model(**_on_device(batch, precision.device))
-            total_loss += output.loss.item() * loss_terms(batch)
-            logits.append(output.logits.float().cpu())
-            labels.append(batch["labels"].cpu())
+                losses.append(output.loss * loss_terms(batch))
+                logits.append(output.logits.float())
+                labels.append(batch["labels"].cpu())
     finally:
         for module, training in modes:
             module.training = training
     known = torch.cat(labels)
-    return Evaluation(total_loss / len(known), torch.cat(logits), known)
+    # Brought to the CPU at the end: a GPU would stand still until each batch is there.
+    return Evaluation(math.fsum(torch.stack(losses).tolist()) / len(known), torch.cat(logits).cpu(), known)
 
 
 def evaluate(
@@ -315,7 +317,9 @@ class _FineTuning:
         )
         self.network = _network(model, config, tell)
         self.checkpoints = checkpoints
-        self.accumulate = AutomaticMicroBatch(accumulate_gradients, config.largest_micro_batch, tell)
+        self.accumulate = AutomaticMicroBatch(
+            fastest_gradients(self.network, config, self.precision.device, tell), config.largest_micro_batch, tell
+        )
         self.optimizer = make_optimizer(model, learning_rate, config.weight_decay)
         self.steps_per_epoch = -(-len(train) // config.batch_size)
         self.scheduler = linear_schedule(self.optimizer, config.warmup_ratio, self.steps_per_epoch * config.epochs)
@@ -525,6 +529,18 @@ def _network(model: "PreTrainedModel", config: Config, tell: Tell = lambda notic
         return Unpadded(model, cheap_dropout=config.fast_path == "full")
     tell(f"no fast path for {model.config.model_type}: its own forward pass, in length buckets")
     return model
+
+
+def fastest_gradients(
+    network: nn.Module, config: Config, device: torch.device, tell: Tell = lambda notice: None
+) -> Callable[..., Any]:
+    """`accumulate_gradients`, or the same by CUDA graphs where they can be.
+
+    Packed batches have a shape of their own each, and a model's own forward pass may wait for the GPU, which no graph can.
+    """
+    if device.type == "cuda" and isinstance(network, Unpadded) and config.batching == "buckets":
+        return GraphedGradients(accumulate_gradients, tell)
+    return accumulate_gradients
 
 
 def _embedding_that_can_wait(model: "PreTrainedModel", config: Config, device: torch.device) -> nn.Embedding | None:

@@ -74,7 +74,11 @@ class Unpadded(nn.Module):
             rows = Rows.of_padded(input_ids, attention_mask)
         else:
             assert position_ids is not None and sequence_ids is not None
-            rows = Rows.of_packed(input_ids, position_ids, sequence_ids, sequence_starts)
+            if _has_flash_attention(self.model, input_ids.device):
+                longest = self.model.config.max_position_embeddings
+                rows = Rows.of_packed_without_table(input_ids, position_ids, sequence_starts, longest)
+            else:
+                rows = Rows.of_packed(input_ids, position_ids, sequence_ids, sequence_starts)
         family, dice = FAMILIES[self.model.config.model_type], Dice(self.cheap_dropout)
         hidden = _embed(self.model, rows, dice)
         *blocks, last = family.blocks(self.model)
@@ -100,6 +104,7 @@ class Rows:
 
     input_ids, position_ids: (tokens,). starts: (reviews,), where each `[CLS]` is. places: (tokens,), the place of each token in
     the table read row by row; None where the table is full. hidden_keys: (reviews, 1, 1, width), True where there is no token.
+    offsets: (reviews + 1,) int32, where each review begins and the last one ends; then no table is made (`_attend_in_rows`).
     """
 
     input_ids: torch.Tensor
@@ -109,6 +114,7 @@ class Rows:
     width: int
     places: torch.Tensor | None = None
     hidden_keys: torch.Tensor | None = None
+    offsets: torch.Tensor | None = None
 
     @classmethod
     def of_padded(cls, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> "Rows":
@@ -127,11 +133,19 @@ class Rows:
     def of_packed(
         cls, input_ids: torch.Tensor, position_ids: torch.Tensor, sequence_ids: torch.Tensor, starts: torch.Tensor
     ) -> "Rows":
-        reviews, width = len(starts), int(position_ids.max()) + 1
+        reviews, width = len(starts), int(position_ids.max()) + 1  # on a GPU the host waits for this number
         places = sequence_ids[0] * width + position_ids[0]
         table = input_ids.new_zeros(reviews * width).index_copy_(0, places, input_ids[0])
         hidden = torch.ones_like(table, dtype=torch.bool).index_fill_(0, places, False)
         return cls.of_padded(table.view(reviews, width), ~hidden.view(reviews, width))
+
+    @classmethod
+    def of_packed_without_table(
+        cls, input_ids: torch.Tensor, position_ids: torch.Tensor, starts: torch.Tensor, width: int
+    ) -> "Rows":
+        """width: at least that of the longest review."""
+        offsets = torch.cat([starts, starts.new_full((1,), input_ids.shape[1])]).to(torch.int32)
+        return cls(input_ids[0], position_ids[0], starts, len(starts), width, offsets=offsets)
 
     def _without_padding(self, hidden: torch.Tensor) -> "Rows":
         """The same without most places where `hidden` (places,) is True; so many stay that the tokens are a round number."""
@@ -176,26 +190,68 @@ def _embed(model: Any, rows: Rows, dice: Dice) -> torch.Tensor:
 
 def _run(block: Block, hidden: torch.Tensor, rows: Rows, dice: Dice, first_only: bool = False) -> torch.Tensor:
     """The layer's output (tokens, hidden), or of each review's first token alone (reviews, hidden)."""
-    if first_only:
-        residual = hidden.index_select(0, rows.starts)
-        query = F.linear(residual, block.query.weight, block.query.bias).unsqueeze(1)
-        keys = _table_of(rows, hidden, block.key, block.value)
-        heads = _heads(query, block.heads, 1) + _heads(keys, block.heads, 2)
-    else:
-        residual = hidden
-        heads = _heads(_table_of(rows, hidden, block.query, block.key, block.value), block.heads, 3)
-    query, key, value = heads
-    attended = _attend(query, key, value, rows.hidden_keys, block.attention_dropout, dice).transpose(1, 2)
-    attended = attended.flatten(1) if first_only else rows.as_row(attended.reshape(rows.reviews, rows.width, -1))
+    residual = hidden.index_select(0, rows.starts) if first_only else hidden
+    attend = _attend_in_table if rows.offsets is None else _attend_in_rows
+    attended = attend(block, residual, hidden, rows, dice)
     hidden = _add_and_norm(block.attention_output(attended), residual, block.attention_norm, block.output_dropout, dice)
     between = block.activation(block.intermediate(hidden))
     return _add_and_norm(block.output(between), hidden, block.norm, block.dropout, dice)
 
 
-def _table_of(rows: Rows, hidden: torch.Tensor, *layers: nn.Linear) -> torch.Tensor:
-    """What several linear layers make of the tokens, in one matrix product, side by side: (reviews, width, n)."""
+def _attend_in_table(block: Block, asking: torch.Tensor, hidden: torch.Tensor, rows: Rows, dice: Dice) -> torch.Tensor:
+    """What `asking` sees in the reviews: all tokens, being `hidden` itself, or the first of each review."""
+    if asking is hidden:
+        query, key, value = _heads_of(rows, hidden, block.heads, block.query, block.key, block.value)
+    else:
+        (query,) = _heads(block.query(asking).unsqueeze(1), block.heads, 1)
+        key, value = _heads_of(rows, hidden, block.heads, block.key, block.value)
+    attended = _attend(query, key, value, rows.hidden_keys, block.attention_dropout, dice).transpose(1, 2)
+    if asking is hidden:
+        return rows.as_row(attended.reshape(rows.reviews, rows.width, -1))
+    return attended.flatten(1)
+
+
+def _attend_in_rows(block: Block, asking: torch.Tensor, hidden: torch.Tensor, rows: Rows, dice: Dice) -> torch.Tensor:
+    """The same by flash attention over reviews of different lengths; torch's public function for it has no dropout."""
+    assert rows.offsets is not None
+    if asking is hidden:
+        offsets, width = rows.offsets, rows.width
+        parts = _side_by_side(hidden, block.query, block.key, block.value)
+        query, key, value = parts.view(len(hidden), 3, block.heads, -1).unbind(1)
+    else:
+        offsets, width = torch.arange(rows.reviews + 1, dtype=torch.int32, device=hidden.device), 1
+        query = block.query(asking).view(len(asking), block.heads, -1)
+        key, value = _side_by_side(hidden, block.key, block.value).view(len(hidden), 2, block.heads, -1).unbind(1)
+    attended: torch.Tensor = torch.ops.aten._flash_attention_forward(
+        query, key, value, offsets, rows.offsets, width, rows.width, block.attention_dropout, False, False
+    )[0]
+    return attended.flatten(1)
+
+
+def _has_flash_attention(model: Any, device: torch.device) -> bool:
+    """It computes in half precision alone, for heads of certain sizes, on NVIDIA's GPUs from Ampere on."""
+    if device.type != "cuda" or torch.version.hip or torch.cuda.get_device_capability(device) < (8, 0):
+        return False
+    size = model.config.hidden_size // model.config.num_attention_heads
+    computed = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else model.dtype
+    return computed in (torch.float16, torch.bfloat16) and size % 8 == 0 and size <= 256
+
+
+def _side_by_side(hidden: torch.Tensor, *layers: nn.Linear) -> torch.Tensor:
+    """What several linear layers make of the tokens, in one matrix product, side by side: (tokens, n)."""
     weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
-    return rows.as_table(F.linear(hidden, weight, bias))
+    return F.linear(hidden, weight, bias)
+
+
+def _heads_of(rows: Rows, hidden: torch.Tensor, heads: int, *layers: nn.Linear) -> tuple[torch.Tensor, ...]:
+    """What each of several linear layers makes of the tokens, as `_heads` divides it.
+
+    In training by one matrix product. In evaluation by one for each layer, for autocast casts a weight once for all batches,
+    and weights that are joined for the product it would cast every time.
+    """
+    if torch.is_grad_enabled():
+        return _heads(rows.as_table(_side_by_side(hidden, *layers)), heads, len(layers))
+    return tuple(part for layer in layers for part in _heads(rows.as_table(layer(hidden)), heads, 1))
 
 
 def _heads(table: torch.Tensor, heads: int, parts: int) -> tuple[torch.Tensor, ...]:
@@ -250,7 +306,8 @@ class _Attention(torch.autograd.Function):
         scores = torch.matmul(query, key.transpose(-1, -2))
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).mul_(ctx.size**-0.5)
         if hidden_keys is not None:
-            scores.masked_fill_(hidden_keys, -torch.inf)
+            # Added, because on the CPU to fill by a mask that must be expanded takes five times as long.
+            scores += torch.zeros_like(hidden_keys, dtype=scores.dtype).masked_fill_(hidden_keys, -torch.inf)
         probabilities = torch.softmax(scores, dim=-1)
         used = probabilities.to(value.dtype)
         used = used if kept is None else used * kept

@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # The way of a review through labkit: an import points from a later module to an earlier one.
 ORDER = """
     errors importing files assets readers reviews raters tokens token_cache words dataset batching encoders fallback
-    dropout unpadded optimizer precision memory config ranks arrays metrics calibration intervals checkpoints training
-    measuring small_room runs baselines comparison folds false_alarms ceiling lab adaptation margins explanations
+    dropout unpadded optimizer precision memory cuda_graphs config ranks arrays metrics calibration intervals checkpoints
+    training measuring small_room runs baselines comparison folds false_alarms ceiling lab adaptation margins explanations
     attention attribution agreement faithfulness randomisation cues behaviour tagging figures work lessons report
     serving distributed doctor cli __main__
 """.split()  # noqa: SIM905 (a line a name would be longer than it is clear)
