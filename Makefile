@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 SETUP := $(PYTHON) scripts/setup.py $(if $(strip $(TORCH)),--torch $(strip $(TORCH)))
 
-.PHONY: help setup lab jupyter pages notebooks benchmark benchmark-accuracy benchmark-growth benchmark-memory test lint clean
+.PHONY: help setup lab jupyter pages notebooks benchmark benchmark-accuracy benchmark-growth benchmark-memory benchmark-gpu test lint clean
 
 help: ## show these lines
 	@echo 'make TARGET [TORCH=cpu] [PYTHON=python3.13] [ARGS="..."]'
@@ -52,6 +52,11 @@ benchmark-growth: ## how speed and memory grow with examples, length, micro-batc
 benchmark-memory: ## what training takes in memory, and what each way to lower it costs: benchmarks/MEMORY.md
 	@$(SETUP) benchmark
 	@$(BIN)/python benchmarks/memory.py $(ARGS)
+
+benchmark-gpu: ## training and evaluation speed on a GPU: benchmarks/gpu/SPEED.md
+	@$(SETUP) benchmark
+	@$(BIN)/python -m labkit fetch
+	@$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 test: ## what CI runs: style, types, every notebook, doctests, tests
 	@$(SETUP) test instructor

@@ -154,7 +154,7 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
 
     from labkit.encoders import freeze, load_encoder
     from labkit.precision import choose_device, choose_precision
-    from labkit.training import StepRecord, make_optimizer, train_epoch
+    from labkit.training import StepRecord, fastest_gradients, make_optimizer, train_epoch
     from labkit.unpadded import Unpadded
 
     way, setting = next(way for way in WAYS if way.row.name == task["way"]), Setting(**task["setting"])
@@ -185,7 +185,17 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
 
     accumulated = -(-config.batch_size // config.largest_micro_batch)
     with _waiting_rows(optimizer, model, config.fast_path):
-        train_epoch(network, batches, optimizer, scheduler, accumulated, precision=precision, after_step=watched)
+        gradients = fastest_gradients(network, config, precision.device, print)
+        train_epoch(
+            network,
+            batches,
+            optimizer,
+            scheduler,
+            accumulated,
+            precision=precision,
+            accumulate=gradients,
+            after_step=watched,
+        )
         peak = peak_memory_mib(watch.cuda)
     if peak is None or imports is None:
         raise SystemExit("this system does not tell the peak memory of a process")

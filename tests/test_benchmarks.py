@@ -17,6 +17,7 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # where the scripts that `make benchmark` runs find each other
 
 import accuracy
+import gpu
 import growth
 import memory
 from side_by_side.examples import Examples
@@ -24,7 +25,7 @@ from side_by_side.journal import Journal, digest, digest_of_files
 from side_by_side.ratios import beyond_noise, estimate, ratios, why_void
 from side_by_side.rounds import DISTURBED, Result, Round, examples_for, measure_rounds, order_of, rounds_of
 from side_by_side.rows import DYNAMIC, EVALUATE, GROUPED, LABKIT, LIMIT, PIPELINE, ROWS, Row, Setting
-from side_by_side.table import as_markdown
+from side_by_side.table import _joules, as_markdown
 from side_by_side.verdicts import REQUIREMENTS
 from side_by_side.watch import Watch, processor_joules, share_of_others
 
@@ -332,6 +333,23 @@ def test_the_page_in_the_repository_is_the_one_that_its_numbers_give() -> None:
     line = json.loads(found.read_text("utf-8"))["line"] if found.is_file() else ""
     page = as_markdown(json.loads(numbers.read_text("utf-8")), line)
     assert page == (BENCHMARKS / "RESULTS.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("page", "numbers", "as_page"),
+    [("SPEED.md", "speed.json", gpu.as_markdown), ("MEMORY.md", "memory.json", memory.as_markdown)],
+)
+def test_so_are_the_pages_of_the_gpu(page: str, numbers: str, as_page: Any) -> None:
+    folder = BENCHMARKS / "gpu"
+    assert as_page(json.loads((folder / numbers).read_text("utf-8"))) == (folder / page).read_text("utf-8")
+
+
+def test_joules_are_those_of_one_epoch_however_many_there_were() -> None:
+    results = [
+        {"examples": 100, "reviews_per_second": 50.0 * epochs, "seconds": 2.0, "joules": 3.0 * epochs}
+        for epochs in (1, 4)
+    ]
+    assert [_joules([each]) for each in results] == ["30", "30"]
 
 
 # --- reviews, accuracy, growth ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from labkit.config import Config
-from labkit.precision import choose_device, choose_precision
+from labkit.precision import choose_device, choose_precision, suitable_multiple
 from side_by_side.examples import Examples
 from side_by_side.rows import Row, Setting
 from side_by_side.watch import Watch, peak_memory_mib
@@ -43,9 +43,8 @@ def train_with_labkit(
     from labkit.training import StepRecord, fit, make_optimizer
 
     config = config_of(row, setting, seed, half)
-    precision = choose_precision(config.precision, choose_device()).name
-    # The padding that `labkit train` chooses.
-    batcher = examples.batcher(config.batching, multiple=1 if precision == "fp32" else 8)
+    precision = choose_precision(config.precision, choose_device())
+    batcher = examples.batcher(config.batching, multiple=suitable_multiple(precision))
     validation = examples.first(2).batcher(config.batching)  # fit validates after an epoch; a peer is not asked to
     steps, notices, records = setting.steps(len(examples)), list[str](), list[StepRecord]()
     weights: Mapping[str, torch.Tensor] = {}
@@ -66,7 +65,7 @@ def train_with_labkit(
             peak = peak_memory_mib(watch.cuda)
             weights = weights_of(model)
     print(*notices, sep="\n", file=sys.stderr)
-    return Trained([float(record.loss) for record in records], weights, precision, peak, notices)
+    return Trained([float(record.loss) for record in records], weights, precision.name, peak, notices)
 
 
 def config_of(row: Row, setting: Setting, seed: int, half: str | None) -> Config:

@@ -56,13 +56,13 @@ def as_markdown(data: Mapping[str, Any], accuracy: str = "") -> str:
     """The whole page. accuracy: the line of `make benchmark-accuracy`, where it was measured."""
     report = Report(data)
     sections = [
-        *_heading(report),
+        *heading(report),
         "## What must be shown",
         *_requirements(report, accuracy),
-        *_training(report, ""),
-        *_training(report, BERT_BASE),
-        *_evaluation(report),
-        *_limits(report),
+        *training(report, ""),
+        *training(report, BERT_BASE),
+        *evaluation(report),
+        *limits_found(report),
         "## How it was measured",
         method(report.setting),
     ]
@@ -83,7 +83,8 @@ def machine_line(machine: Mapping[str, Any]) -> str:
     )
 
 
-def _heading(report: Report) -> list[str]:
+def heading(report: Report) -> list[str]:
+    """Whether the comparison is void, on which machine, how many rounds, and the settings."""
     counted, left_out = len(report.counted), len(report.rounds.disturbed)
     lines = [f"**Void**: {'; '.join(report.void)}." if report.void else _not_void(counted)]
     setting = report.setting
@@ -142,7 +143,8 @@ def _shown(found: Estimate | None, percent: bool = False) -> str:
     return format(found, ".1%") if percent else f"{found} x"
 
 
-def _training(report: Report, model: str) -> list[str]:
+def training(report: Report, model: str) -> list[str]:
+    """The table of one model's training rows; nothing where there are none."""
     rows = [row for row in report.rows if row.does in TRAINING and row.model == model]
     if not rows:
         return []
@@ -186,7 +188,8 @@ def _to_best_peer(report: Report, row: Row, rows: Sequence[Row]) -> str:
     return "the best peer" if best == row.name else _shown(estimate(ratios(report.counted, row.name, best)))
 
 
-def _evaluation(report: Report) -> list[str]:
+def evaluation(report: Report) -> list[str]:
+    """The table of the evaluation rows; nothing where there are none."""
     rows = [row for row in report.rows if row.does in EVALUATION]
     if not rows:
         return []
@@ -206,7 +209,8 @@ def _evaluation(report: Report) -> list[str]:
     return ["## Evaluation, from texts to probabilities", grid(head, lines)]
 
 
-def _limits(report: Report) -> list[str]:
+def limits_found(report: Report) -> list[str]:
+    """The table of the limits; nothing where they were not measured."""
     found = [each.results["limit"]["gflops"] for each in report.counted if "limit" in each.results]
     if not found:
         return []
@@ -225,5 +229,10 @@ def _memory(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _joules(results: Sequence[Mapping[str, Any]]) -> str:
-    joules = [1000 * result["joules"] / result["examples"] for result in results if result["joules"] is not None]
+    joules = [1000 * each["joules"] / _computed(each) for each in results if each["joules"] is not None]
     return f"{median(joules):,.0f}" if joules else "not told"
+
+
+def _computed(result: Mapping[str, Any]) -> float:
+    """Reviews while the clock ran, of all epochs."""
+    return float(result["reviews_per_second"] * result["seconds"])
