@@ -7,7 +7,7 @@ buckets keep the shapes few. What is computed stays the same. Does not train (tr
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -29,7 +29,7 @@ class GraphedGradients:
     steps after one in which a graph was in the way, mostly for want of memory: its own comes on top of the plain way's.
     """
 
-    def __init__(self, accumulate: Callable[..., Any], tell: Callable[[str], None] = lambda notice: None) -> None:
+    def __init__(self, accumulate: Callable[..., float], tell: Callable[[str], None] = lambda notice: None) -> None:
         self.accumulate = accumulate
         self.tell = tell
         self._given_up = False
@@ -37,7 +37,9 @@ class GraphedGradients:
         self._used: list[nn.Parameter] = []  # those that got a gradient: the others must stay without one
         self._graphs: _Graphs | None = None
 
-    def __call__(self, model: nn.Module, micro_batches: Iterable[MicroBatch], precision: "Precision") -> Any:
+    def __call__(
+        self, model: nn.Module, micro_batches: Iterable[MicroBatch], precision: "Precision"
+    ) -> float | torch.Tensor:
         """The mean loss over all examples; afterwards every gradient is that of this mean."""
         batches = list(micro_batches)
         if self._given_up:
@@ -54,7 +56,9 @@ class GraphedGradients:
         put_back(before, precision.device)
         return self.accumulate(model, batches, precision)
 
-    def _gradients_of(self, model: nn.Module, batches: list[MicroBatch], precision: "Precision") -> Any:
+    def _gradients_of(
+        self, model: nn.Module, batches: list[MicroBatch], precision: "Precision"
+    ) -> float | torch.Tensor:
         shapes = {shapes_of(batch) for batch in batches}
         if shapes <= self._known:
             self._graphs = self._graphs or _Graphs(model, self._used, precision)

@@ -118,13 +118,18 @@ class AutomaticMicroBatch:
     """
 
     def __init__(
-        self, accumulate: Callable[..., float], micro_batch_size: int, tell: Callable[[str], None] = lambda notice: None
+        self,
+        accumulate: "Callable[..., float | torch.Tensor]",
+        micro_batch_size: int,
+        tell: Callable[[str], None] = lambda notice: None,
     ) -> None:
         self.accumulate = accumulate
         self.micro_batch_size = micro_batch_size
         self.tell = tell
 
-    def __call__(self, model: "torch.nn.Module", micro_batches: Sequence[Batch], precision: "Precision") -> float:
+    def __call__(
+        self, model: "torch.nn.Module", micro_batches: Sequence[Batch], precision: "Precision"
+    ) -> "float | torch.Tensor":
         """The mean loss over all examples of the step; afterwards every gradient is that of this mean."""
         while True:
             before = random_state(precision.device)

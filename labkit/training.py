@@ -126,7 +126,7 @@ def train_epoch(
     max_grad_norm: float = 1.0,
     *,
     precision: Precision | None = None,
-    accumulate: Callable[..., float] = accumulate_gradients,
+    accumulate: Callable[..., float | torch.Tensor] = accumulate_gradients,
     after_step: Callable[[StepRecord], None] = lambda record: None,
 ) -> float:
     """Train on every batch once, one optimizer step per `accumulation_steps` batches; return the mean loss per example.
@@ -533,7 +533,7 @@ def _network(model: "PreTrainedModel", config: Config, tell: Tell = lambda notic
 
 def fastest_gradients(
     network: nn.Module, config: Config, device: torch.device, tell: Tell = lambda notice: None
-) -> Callable[..., Any]:
+) -> Callable[..., float | torch.Tensor]:
     """`accumulate_gradients`, or the same by CUDA graphs where they can be.
 
     Packed batches have a shape of their own each, and a model's own forward pass may wait for the GPU, which no graph can.
