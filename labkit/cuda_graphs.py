@@ -27,12 +27,14 @@ class GraphedGradients:
 
     A step with a shape that is new goes the plain way, for a shape that never comes again is not worth recording. So do all
     steps after one in which a graph was in the way, mostly for want of memory: its own comes on top of the plain way's.
+    Another model, or one whose parameters lie elsewhere or are frozen since, begins anew; probabilities of dropout must stay.
     """
 
     def __init__(self, accumulate: Callable[..., float], tell: Callable[[str], None] = lambda notice: None) -> None:
         self.accumulate = accumulate
         self.tell = tell
         self._given_up = False
+        self._asked: tuple[object, ...] = ()
         self._known: set[Shapes] = set()
         self._used: list[nn.Parameter] = []  # those that got a gradient: the others must stay without one
         self._graphs: _Graphs | None = None
@@ -44,13 +46,15 @@ class GraphedGradients:
         batches = list(micro_batches)
         if self._given_up:
             return self.accumulate(model, batches, precision)
+        if (asked := _as_recorded(model, precision)) != self._asked:
+            self._asked, self._known, self._graphs = asked, set(), None
         before = random_state(precision.device)
         try:
             return self._gradients_of(model, batches, precision)
         except RuntimeError as error:
             if self._graphs is None:
                 raise
-            why = str(error).strip().splitlines()[0]
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
         # outside the handler, since the traceback holds on to the tensors that filled the memory
         self._give_up(model, why)
         put_back(before, precision.device)
@@ -63,8 +67,8 @@ class GraphedGradients:
         if shapes <= self._known:
             self._graphs = self._graphs or _Graphs(model, self._used, precision)
             return self._graphs.gradients_of(batches)
-        self._known |= shapes
         loss = self.accumulate(model, batches, precision)
+        self._known |= shapes  # now that the step is done: had it failed, nobody would know what is used
         self._used = [parameter for parameter in model.parameters() if parameter.grad is not None]
         return loss
 
@@ -111,13 +115,23 @@ class _Graphs:
         made = _Graph(
             torch.cuda.CUDAGraph(), {name: tensor.to(self.precision.device) for name, tensor in batch.items()}
         )
-        with torch.cuda.graph(made.graph, pool=self.pool, capture_error_mode="thread_local"):
+        # The outer context brings the stream back where recording fails, which the inner one does not.
+        with (
+            torch.cuda.stream(torch.cuda.current_stream()),
+            torch.cuda.graph(made.graph, pool=self.pool, capture_error_mode="thread_local"),
+        ):
             with self.precision.autocast():
                 loss = self.model(**made.inputs).loss * self.share
             self.precision.scaler.scale(loss).backward()
             self.loss += loss.detach()
         self.graphs[shapes_of(batch)] = made
         return made
+
+
+def _as_recorded(model: nn.Module, precision: "Precision") -> tuple[object, ...]:
+    """What a graph takes for granted: where the weights lie, and which of them learn."""
+    weights = ((parameter.data_ptr(), parameter.requires_grad) for parameter in model.parameters())
+    return (precision.name, model.training, *weights)
 
 
 def shapes_of(batch: MicroBatch) -> Shapes:

@@ -169,7 +169,7 @@ def eval_epoch(
         with precision.autocast():  # around all batches, for it casts each weight once and keeps the copy until it ends
             for batch in batches:
                 output = model(**_on_device(batch, precision.device))
-                losses.append(output.loss * loss_terms(batch))
+                losses.append(_precise(output.loss).reshape(()) * loss_terms(batch))
                 logits.append(output.logits.float())
                 labels.append(batch["labels"].cpu())
     finally:
@@ -510,6 +510,11 @@ def _on_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]
     return {name: (value.pin_memory() if pin else value).to(device, non_blocking=True) for name, value in batch.items()}
 
 
+def _precise(values: torch.Tensor) -> torch.Tensor:
+    """At least in fp32."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _plain_precision(model: nn.Module) -> Precision:
     """fp32 on the device that the model is on."""
     parameter = next(model.parameters(), None)
@@ -537,8 +542,10 @@ def fastest_gradients(
     """`accumulate_gradients`, or the same by CUDA graphs where they can be.
 
     Packed batches have a shape of their own each, and a model's own forward pass may wait for the GPU, which no graph can.
+    Graphs are recorded on the present GPU, so another one (cuda:1) goes without.
     """
-    if device.type == "cuda" and isinstance(network, Unpadded) and config.batching == "buckets":
+    suits = isinstance(network, Unpadded) and config.batching == "buckets"
+    if suits and device.type == "cuda" and device.index in (None, torch.cuda.current_device()):
         return GraphedGradients(accumulate_gradients, tell)
     return accumulate_gradients
 

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -313,6 +314,24 @@ def test_evaluation_is_in_order_and_its_loss_is_the_mean_over_examples(tiny_worl
     assert (logits - wanted.logits).abs().max() < 1e-6
     assert labels.tolist() == whole["labels"].tolist()
     assert logits.shape == (sum(sizes), 2)
+
+
+class _HalfPrecise(nn.Module):
+    """Every example's loss is 1/3 as far as fp16 knows it, in a tensor of one element."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor) -> Any:
+        loss = torch.full((1,), 1 / 3, dtype=torch.float16)
+        return SimpleNamespace(loss=loss, logits=self.weight.expand(len(labels), 2))
+
+
+def test_a_loss_in_half_precision_or_in_a_tensor_of_one_element_is_summed_in_fp32():
+    batch = {"input_ids": torch.zeros(2000, 1), "labels": torch.zeros(2000, dtype=torch.int64)}
+    evaluation = eval_epoch(_HalfPrecise(), [batch] * 3)
+    assert evaluation.loss == pytest.approx(float(torch.tensor(1 / 3, dtype=torch.float16)), rel=1e-6)
 
 
 def test_evaluation_leaves_modes_gradients_and_grad_mode_as_they_were(tiny_world, batch_of):
