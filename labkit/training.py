@@ -21,7 +21,7 @@ from labkit.checkpoints import CheckpointFolder
 from labkit.config import Config
 from labkit.cuda_graphs import GraphedGradients
 from labkit.errors import LabkitError
-from labkit.memory import AutomaticMicroBatch
+from labkit.memory import AutomaticMicroBatch, is_out_of_memory
 from labkit.optimizer import clip_gradients, make_optimizer
 from labkit.precision import Precision, choose_device, choose_precision, make_precision
 from labkit.unpadded import Unpadded, can_unpad
@@ -183,10 +183,20 @@ def eval_epoch(
 def evaluate(
     model: "PreTrainedModel", reviews: Batcher, config: Config, precision: Precision | None = None
 ) -> Evaluation:
-    """`eval_epoch` over all reviews, computed in order of length, for speed, and returned in their own order."""
-    network = _network(model, config)
-    batches = list(reviews.in_order_of_length(config.eval_batch_size))
-    loss, logits, labels = eval_epoch(network, batches, precision)
+    """`eval_epoch` over all reviews, computed in order of length, for speed, and returned in their own order.
+
+    Where memory runs out, it begins again with half as many reviews at once.
+    """
+    network, size = _network(model, config), config.eval_batch_size
+    while True:
+        batches = list(reviews.in_order_of_length(size))
+        try:
+            loss, logits, labels = eval_epoch(network, batches, precision)
+            break
+        except (RuntimeError, MemoryError) as error:
+            if size == 1 or not is_out_of_memory(error):
+                raise
+        size = -(-size // 2)
     order = torch.from_numpy(_places([batch.indices for batch in batches]))
     return Evaluation(loss, logits[order], labels[order])
 

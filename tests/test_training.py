@@ -380,6 +380,36 @@ def test_evaluate_gives_logits_and_labels_in_the_order_of_the_reviews(tiny_world
     assert torch.equal(found.labels, wanted.labels)
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()], ids=["cuda", "python"])
+def test_where_memory_runs_out_evaluation_goes_on_with_half_as_many_reviews_at_once(
+    error, tiny_world, reviews, monkeypatch
+):
+    model, sizes = tiny_world.model(), list[int]()
+
+    def eval_epoch_in_a_small_room(network: Any, batches: Any, precision: Any) -> Evaluation:
+        sizes.append(len(batches[0].indices))
+        if sizes[-1] > 5:
+            raise error
+        return eval_epoch(network, batches, precision)
+
+    wanted = evaluate(model, reviews, Config())
+    monkeypatch.setattr(training, "eval_epoch", eval_epoch_in_a_small_room)
+    found = evaluate(model, reviews, Config(eval_batch_size=18))
+    assert sizes == [18, 9, 5]
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-5)
+    assert torch.allclose(found.logits, wanted.logits, atol=1e-5)
+
+
+def test_an_evaluation_that_fails_otherwise_or_with_one_review_at_once_raises(tiny_world, reviews, monkeypatch):
+    def failing(network: Any, batches: Any, precision: Any) -> Evaluation:
+        raise errors.pop()
+
+    monkeypatch.setattr(training, "eval_epoch", failing)
+    for errors, wanted in (([RuntimeError("shapes")], "shapes"), ([MemoryError("full")] * 2, "full")):
+        with pytest.raises((RuntimeError, MemoryError), match=wanted):
+            evaluate(tiny_world.model(), reviews, Config(eval_batch_size=2))
+
+
 # --- the schedule (the contract of exercise 3.1) and the optimizer ------------------------------------------------
 
 
