@@ -10,12 +10,11 @@ import argparse
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import torch
@@ -118,7 +117,8 @@ def speed(way: Way, name: str, precision_name: str, batches: "list[Batch]") -> t
     scheduler = linear_schedule(optimizer, 0.1, (1 + PASSES) * len(batches))
     gradients = fastest_gradients(network, Config(), device, print) if way.graphs else accumulate_gradients
     found = []
-    with _kernel(way):
+    attend = in_rows_by(way.kernel) if way.kernel else unpadded._attend_in_rows
+    with mock.patch.object(unpadded, "_attend_in_rows", attend):
         for _ in range(1 + PASSES):
             torch.cuda.synchronize()
             begun = time.perf_counter()
@@ -126,15 +126,6 @@ def speed(way: Way, name: str, precision_name: str, batches: "list[Batch]") -> t
             torch.cuda.synchronize()
             found.append(BATCH * len(batches) / (time.perf_counter() - begun))
     return found[0], median(found[1:])
-
-
-@contextmanager
-def _kernel(way: Way) -> Iterator[None]:
-    patched: Any = (
-        mock.patch.object(unpadded, "_attend_in_rows", in_rows_by(way.kernel)) if way.kernel else nullcontext()
-    )
-    with patched:
-        yield
 
 
 def batches_of(count: int, multiple: int) -> "tuple[list[Batch], list[Batch]]":

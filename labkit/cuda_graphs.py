@@ -75,8 +75,7 @@ class GraphedGradients:
     def _give_up(self, model: nn.Module, why: str) -> None:
         self._given_up, self._graphs = True, None
         model.zero_grad(set_to_none=True)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
         self.tell(f"CUDA graphs are off for the rest of this run ({why}); training goes on without them, more slowly")
 
 

@@ -24,7 +24,7 @@ from labkit.errors import LabkitError
 from labkit.memory import AutomaticMicroBatch, is_out_of_memory
 from labkit.optimizer import clip_gradients, make_optimizer
 from labkit.precision import Precision, choose_device, choose_precision, make_precision
-from labkit.unpadded import Unpadded, can_unpad
+from labkit.unpadded import Unpadded, at_least_fp32, can_unpad
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -169,7 +169,7 @@ def eval_epoch(
         with precision.autocast():  # around all batches, for it casts each weight once and keeps the copy until it ends
             for batch in batches:
                 output = model(**_on_device(batch, precision.device))
-                losses.append(_precise(output.loss).reshape(()) * loss_terms(batch))
+                losses.append(at_least_fp32(output.loss).reshape(()) * loss_terms(batch))
                 logits.append(output.logits.float())
                 labels.append(batch["labels"].cpu())
     finally:
@@ -518,11 +518,6 @@ def _on_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]
     """A copy to a GPU goes on while the host prepares the next; that takes memory which the system cannot move (pinned)."""
     pin = device.type == "cuda"
     return {name: (value.pin_memory() if pin else value).to(device, non_blocking=True) for name, value in batch.items()}
-
-
-def _precise(values: torch.Tensor) -> torch.Tensor:
-    """At least in fp32."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _plain_precision(model: nn.Module) -> Precision:

@@ -85,14 +85,18 @@ class Unpadded(nn.Module):
         for block in blocks:
             hidden = _run(block, hidden, rows, dice)
         logits = family.head(self.model, _run(last, hidden, rows, dice, first_only=True))
-        precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = None if labels is None else F.cross_entropy(precise, labels)
+        loss = None if labels is None else F.cross_entropy(at_least_fp32(logits), labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
 def can_unpad(model: "PreTrainedModel") -> bool:
     """Whether the model is a sequence classifier of a family whose layers are known here."""
     return type(model).__name__.endswith("ForSequenceClassification") and model.config.model_type in FAMILIES
+
+
+def at_least_fp32(values: torch.Tensor) -> torch.Tensor:
+    """Half precision as fp32, everything else as it is."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 # --- where the tokens of each review are --------------------------------------------------------------------------
@@ -185,7 +189,7 @@ def _embed(model: Any, rows: Rows, dice: Dice) -> torch.Tensor:
     hidden = hidden if mask.kept is None else hidden * mask.kept * mask.scale
     projection = getattr(getattr(model.base_model, "encoder", None), "embedding_hidden_mapping_in", None)
     hidden = hidden if projection is None else projection(hidden)
-    return hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # as autocast keeps what LayerNorm reads
+    return at_least_fp32(hidden)  # as autocast keeps what LayerNorm reads
 
 
 def _run(block: Block, hidden: torch.Tensor, rows: Rows, dice: Dice, first_only: bool = False) -> torch.Tensor:
@@ -303,8 +307,7 @@ class _Attention(torch.autograd.Function):
         scale: float,
     ) -> torch.Tensor:
         ctx.size, ctx.scale = query.shape[-1], scale
-        scores = torch.matmul(query, key.transpose(-1, -2))
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).mul_(ctx.size**-0.5)
+        scores = at_least_fp32(torch.matmul(query, key.transpose(-1, -2))).mul_(ctx.size**-0.5)
         if hidden_keys is not None:
             # Added, because on the CPU to fill by a mask that must be expanded takes five times as long.
             scores += torch.zeros_like(hidden_keys, dtype=scores.dtype).masked_fill_(hidden_keys, -torch.inf)

@@ -64,7 +64,7 @@ def train_with_trainer(job: Job, watch: Watch) -> Trained:
             if len(losses) == steps:
                 watch.stop()
 
-    class Keeping(Trainer):  # type: ignore[misc]  # nor this one
+    class Keeping(Trainer):  # type: ignore[misc]  # nor this one a type
         def training_step(self, *arguments: Any, **named: Any) -> torch.Tensor:
             loss: torch.Tensor = super().training_step(*arguments, **named)
             losses.append(loss.detach())
