@@ -201,5 +201,8 @@ def _jupyter() -> Finding:
         )
     except metadata.PackageNotFoundError as missing:
         return Finding(
-            "Jupyter", "bad", f"{missing.name} is not installed", "run `make setup` (or pip install labkit[lab])"
+            "Jupyter",
+            "bad",
+            f"{missing.name} is not installed",
+            "run `make setup`, or install what your release's page says",
         )

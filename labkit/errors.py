@@ -30,3 +30,13 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """
     nearest = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.6)
     return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def missing_extra(purpose: str, package: str, extra: str) -> UsageError:
+    """The error for something that an extra brings and that is not installed, with both ways to bring it in.
+
+    >>> print(missing_extra("building notebooks", "nbgrader", "instructor"))
+    building notebooks needs nbgrader; in a checkout: python scripts/setup.py instructor, elsewhere: pip install nbgrader
+    """
+    both = f"in a checkout: python scripts/setup.py {extra}, elsewhere: pip install {package}"
+    return UsageError(f"{purpose} needs {package}; {both}")

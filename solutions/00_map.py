@@ -29,7 +29,7 @@
 # something is amiss, it says what to do. (In a terminal, `labkit doctor` does the same.)
 
 # %%
-from labkit.doctor import examination
+from labkit import examination
 
 examination(network=False)
 
@@ -72,7 +72,7 @@ predict("00-rating", f"How did people rate this review? “{review}”", ["negat
 # sentence: below zero is negative, above it positive. Sentences rated near zero were left out.
 
 # %%
-from labkit.reviews import CLASS_NAMES
+from labkit import CLASS_NAMES
 
 explanation = "People weigh a sentence as a whole. A model has to learn that from examples."
 outcome("00-rating", CLASS_NAMES[label], explanation)
@@ -266,7 +266,7 @@ figure(journey_figure(stations))
 # notebooks. Your answers are in the notebooks themselves: save them with Ctrl-S.
 
 # %%
-from labkit.work import Work
+from labkit import Work
 
 Work()
 

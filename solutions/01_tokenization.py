@@ -40,7 +40,7 @@ shares = ["fewer than 2 in 100", "2 to 5 in 100", "more than 5 in 100"]
 predict("01-new-words", "How many words of new reviews were in no training review?", shares)
 
 # %%
-from labkit.tokens import words_of
+from labkit import words_of
 
 known = set(words_of(lesson.splits.train.texts, tokenizer))
 met = words_of(lesson.splits.validation.texts, tokenizer)
@@ -56,8 +56,8 @@ outcome("01-new-words", shares[int(share >= 0.02) + int(share > 0.05)], f"It is 
 # slowly. Names, slang and inventions never end.
 
 # %%
+from labkit import new_word_shares
 from labkit.figures import new_words_figure
-from labkit.tokens import new_word_shares
 
 old, unread = lesson.splits.train.texts, lesson.splits.validation.texts
 counts = [10, 30, 100, 300, len(old)]
@@ -363,8 +363,8 @@ max_length_explorer(lengths, max_length=needed)
 # Both prices at once, for many choices. Too small cuts reviews to pieces; too large makes the model compute on padding.
 
 # %%
+from labkit import length_costs
 from labkit.figures import length_costs_figure
-from labkit.tokens import length_costs
 
 figure(length_costs_figure(length_costs(lengths), name="short reviews"))
 

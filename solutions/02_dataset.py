@@ -183,7 +183,7 @@ print("stand in training too:", labkit.leaks(naive))
 # training review. It understands nothing. Here is its accuracy on that test split.
 
 # %%
-from labkit.intervals import score_table
+from labkit import score_table
 
 remembered = labkit.nearest_neighbour(naive.train, naive.test)
 flattered = score_table(remembered).accuracy
@@ -259,7 +259,7 @@ outcome("02-leak", verdicts[int(change > -0.03) + int(change > 0.03)], said)
 # Where did the difference come from? Go back to the naive test split, and look at the two kinds of reviews in it apart.
 
 # %%
-from labkit.reviews import normalise
+from labkit import normalise
 
 known = {normalise(text) for text in naive.train.texts}
 seen = np.array([normalise(text) in known for text in naive.test.texts])
@@ -295,7 +295,7 @@ for seed in range(5):
 # draws it. A hash of the text decides: about one text in ten, on every machine.
 
 # %%
-from labkit.reviews import in_test_split
+from labkit import in_test_split
 
 text = lesson.splits.test.texts[0]
 print(text)
@@ -524,7 +524,7 @@ float(result.points)
 # begins.
 
 # %%
-from labkit.batching import BATCHINGS
+from labkit import BATCHINGS
 from labkit.figures import padding_waste_figure
 
 plans = {way: labkit.plan_epoch(lengths, 32, way, seed=0) for way in BATCHINGS}

@@ -546,7 +546,7 @@ outcome("03-half", found, f"{share:.0%} of fp32's. {why}")
 # On a CPU labkit measures which is faster:
 
 # %%
-from labkit.precision import bf16_speedup
+from labkit import bf16_speedup
 
 print(f"precision auto on this {precision.device} is {precision.name}")
 print(f"this processor multiplies matrices {bf16_speedup():.1f} times as fast in bf16 as in fp32")
@@ -563,7 +563,7 @@ print(f"this processor multiplies matrices {bf16_speedup():.1f} times as fast in
 # the forward pass keeps grows with the reviews, and faster than in proportion with their length.
 
 # %%
-from labkit.memory import OutOfMemory, activation_bytes, state_bytes
+from labkit import OutOfMemory, activation_bytes, state_bytes
 
 print(f"gradients and moments: about {state_bytes(model) / 2**20:,.0f} MiB")
 for reviews, tokens in ((32, 32), (8, 128), (32, 128), (32, 512)):
@@ -672,7 +672,7 @@ outcome("03-frozen", found, f"McNemar's p for full against frozen: {compared.p_v
 # %%
 import json
 
-from labkit.assets import TINY_BERT
+from labkit import TINY_BERT
 
 for row in json.loads((TINY_BERT / "scores.json").read_text())["summary"]:
     accuracy = f"{row['accuracy_mean']:.3f} ± {row['accuracy_sd']:.3f}"

@@ -59,7 +59,7 @@ logits, labels = logits.double().numpy(), labels.numpy()
 ahead = np.ptp(logits, axis=1) * (logits.argmax(axis=1) != labels)
 worst = int(ahead.argmax())
 print(reviews.texts[worst])
-print("people say: ", labkit.reviews.CLASS_NAMES[labels[worst]])
+print("people say: ", labkit.CLASS_NAMES[labels[worst]])
 print("logits:      negative {:.2f}, positive {:.2f}".format(*logits[worst]))
 
 # %% [markdown]
@@ -391,7 +391,7 @@ float(result.points)
 # %%
 wrong = labkit.confidently_wrong(logits, labels, threshold=0.5)
 for place in wrong[:5]:
-    said = labkit.reviews.CLASS_NAMES[balanced.predictions[place]]
+    said = labkit.CLASS_NAMES[balanced.predictions[place]]
     print(f"{balanced.confidences[place]:.1%} {said}, and wrong: {reviews.texts[place]}\n")
 
 # %% [markdown]

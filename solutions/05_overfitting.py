@@ -262,7 +262,7 @@ print(f"of the model you have now:   {back:.4f}")
 # %%
 import json
 
-from labkit.assets import SHIPPED
+from labkit import SHIPPED
 
 measured = json.loads((SHIPPED / "overfitting.json").read_text(encoding="utf-8"))
 history = [labkit.EpochRecord(**record) for record in measured["history"]]
@@ -450,7 +450,7 @@ figure(repeated_scores(folds))
 # TF-IDF with logistic regression. Look at both p-values.
 
 # %%
-from labkit.folds import CrossValidation, Repetition, fold_splits
+from labkit import CrossValidation, Repetition, fold_splits
 
 runs = []
 for place, split in enumerate(fold_splits(mine, k, short)):

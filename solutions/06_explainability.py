@@ -67,7 +67,7 @@ print(*classifier.predict([review]))
 # **Break it first.** Ask for them.
 
 # %%
-from labkit.explanations import AttributionError
+from labkit import AttributionError
 
 with expect_error(AttributionError):
     labkit.attention_weights(model, lesson.tokenizer, review)
@@ -340,7 +340,7 @@ outcome("06-agree", found, f"{shared:.1f} of 3; by chance it would be {3 * pair.
 # believed?
 
 # %%
-from labkit.agreement import rank_correlation
+from labkit import rank_correlation
 from labkit.figures import attribution_grid
 
 pairs = zip(*(explanations.of(name) for name in ("integrated-gradients", "occlusion")), strict=True)
@@ -471,7 +471,7 @@ question = "The accuracy of the cheat, beside that of the honest model, will be 
 predict("06-cheat", question, answers)
 
 # %%
-from labkit.runs import make_batchers
+from labkit import make_batchers
 
 source = labkit.Splits(**{name: part.reviews for name, part in planted.items()})
 batchers = make_batchers(source, lesson.tokenizer, lesson.config)
@@ -526,7 +526,7 @@ for name, who in {"honest": classifier, "cheat": cheat}.items():
 # %%
 import json
 
-from labkit.assets import SHIPPED
+from labkit import SHIPPED
 
 measured = json.loads((SHIPPED / "explanations.json").read_text("utf-8"))["cue"]
 print(f"{measured['model']}, {measured['train_examples']:,} training reviews, seed {measured['seed']}:")

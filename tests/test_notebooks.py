@@ -1,13 +1,18 @@
 """The lessons themselves: built from their masters, thin, and giving nothing away. What they do is CI's notebook run."""
 
+import ast
+import re
 import shutil
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from courses import run_nbgrader
 from matplotlib.axes import Axes
 
-from labkit import figures
+import labkit
+from labkit import figures, widgets
 from labkit.course.build import Course, drift
 from labkit.course.lint import leaks, lint
 from labkit.course.notebooks import read_notebook
@@ -39,6 +44,51 @@ def test_every_notebook_is_what_its_master_gives() -> None:
 @pytest.mark.parametrize("path", [*STUDENTS, *SOLUTIONS], ids=named)
 def test_a_notebook_is_thin_and_complete(path: Path) -> None:
     assert lint(read_notebook(path), LINKED, DRAWING) == []
+
+
+PUBLIC = {"labkit", "labkit.figures", "labkit.widgets", "labkit.checks", "labkit.lessons"}
+
+
+def deep_names(source: str) -> set[str]:
+    """What a cell takes from below labkit's public packages, or by an attribute that is no public name."""
+    found = set()
+    for node in ast.walk(ast.parse(re.sub(r"^[%!].*", "pass", source, flags=re.MULTILINE))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "labkit":
+            module = import_module(str(node.module))
+            found |= {f"{node.module}.{one.name}" for one in node.names if one.name not in getattr(module, "__all__", vars(module))}
+            found |= {str(node.module)} - PUBLIC
+        elif isinstance(node, ast.Import):
+            found |= {one.name for one in node.names if one.name.startswith("labkit.")} - PUBLIC
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "labkit":
+            found |= {f"labkit.{node.attr}"} - {f"labkit.{name}" for name in labkit.__all__}
+    return found
+
+
+@pytest.mark.parametrize("path", [*STUDENTS, *SOLUTIONS], ids=named)
+def test_a_notebook_takes_from_labkit_only_what_is_public(path: Path) -> None:
+    code = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
+    assert {cell["id"]: found for cell in code if (found := deep_names(cell["source"]))} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from labkit.reviews import normalise", {"labkit.reviews"}),
+        ("import labkit.work", {"labkit.work"}),
+        ("import labkit\nlabkit.reviews.CLASS_NAMES", {"labkit.reviews"}),
+        ("from labkit import no_such_name", {"labkit.no_such_name"}),
+        ("import labkit\nfrom labkit import Config\nlabkit.fit", set()),
+    ],
+)
+def test_what_is_not_public_is_seen_however_it_is_reached(source: str, found: set[str]) -> None:
+    assert found <= deep_names(source)
+    assert bool(found) == bool(deep_names(source))
+
+
+@pytest.mark.parametrize("package", [labkit, widgets], ids=lambda package: package.__name__)
+def test_every_public_name_is_there(package: ModuleType) -> None:
+    assert package.__all__
+    assert [name for name in package.__all__ if not hasattr(package, name)] == []
 
 
 @pytest.mark.parametrize("path", STUDENTS, ids=named)

@@ -20,7 +20,7 @@ from labkit.course.notebooks import (
     parse_notebook,
     read_notebook,
 )
-from labkit.errors import UsageError
+from labkit.errors import UsageError, missing_extra
 from labkit.files import write_atomically
 
 POINTS = 10
@@ -172,6 +172,6 @@ def _release_steps() -> list[Any]:
     try:
         from nbgrader import preprocessors as steps
     except ImportError:
-        raise UsageError("building notebooks needs nbgrader: pip install labkit[instructor]") from None
+        raise missing_extra("building notebooks", "nbgrader", "instructor") from None
     first = [steps.LockCells, steps.ClearSolutions, steps.ClearOutput, steps.CheckCellMetadata]
     return [step() for step in [*first, steps.ClearHiddenTests, steps.ComputeChecksums, steps.CheckCellMetadata]]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from labkit.course.notebooks import LESSON_NAME, check_cell_id, exercise_cell_id, region
-from labkit.errors import UsageError, did_you_mean
+from labkit.errors import UsageError, did_you_mean, missing_extra
 
 OPTIONS = ("exercise", "check", "name", "tags")
 FACTS = ("title", "minutes")
@@ -140,7 +140,7 @@ def _jupytext() -> tuple[Any, Any]:
         import jupytext
         from nbformat import ValidationError
     except ImportError:
-        raise UsageError("building notebooks needs jupytext: pip install labkit[instructor]") from None
+        raise missing_extra("building notebooks", "jupytext", "instructor") from None
     return jupytext, ValidationError
 
 

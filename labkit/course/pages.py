@@ -16,7 +16,7 @@ from labkit.course.copies import PAGE
 from labkit.course.lint import pictures_without_alt
 from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook, without_hidden_tests
 from labkit.course.running import run_notebook
-from labkit.errors import LabkitError, UsageError
+from labkit.errors import LabkitError, UsageError, missing_extra
 from labkit.files import whole_folder, write_atomically
 
 GENERATOR = '<meta name="generator" content="labkit course pages">'
@@ -94,7 +94,7 @@ def _exporter() -> Callable[[Notebook], str]:
     try:
         from nbconvert.exporters import HTMLExporter
     except ImportError:
-        raise UsageError("publishing pages needs nbconvert: pip install labkit[lab]") from None
+        raise missing_extra("publishing pages", "nbconvert", "lab") from None
     import nbformat
 
     def export(notebook: Notebook) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.course.notebooks import Notebook
-from labkit.errors import UsageError
+from labkit.errors import missing_extra
 
 CELL_SECONDS = 600
 
@@ -116,7 +116,7 @@ def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
     Raises UsageError where it is absent.
     """
     if find_spec("jupyterlab") is None:
-        raise UsageError("opening the course needs JupyterLab: pip install labkit[lab]")
+        raise missing_extra("opening the course", "jupyterlab", "lab")
     # Its terminals are to find labkit.
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = [sys.executable, "-m", "jupyterlab", str(folder), *arguments]
@@ -135,7 +135,7 @@ def _nbclient() -> tuple[Any, Any]:
     try:
         from nbclient import NotebookClient, exceptions
     except ImportError:
-        raise UsageError("running notebooks needs Jupyter: pip install labkit[lab]") from None
+        raise missing_extra("running notebooks", "jupyterlab", "lab") from None
     return NotebookClient, exceptions
 
 
