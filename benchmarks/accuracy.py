@@ -119,7 +119,7 @@ def as_markdown(report: dict[str, Any]) -> tuple[str, str]:
 
 
 def main() -> None:
-    from labkit.encoders import registry_entry
+    from labkit.models.encoders import registry_entry
 
     arguments = _parser().parse_args()
     if arguments.table:

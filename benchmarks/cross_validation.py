@@ -15,11 +15,11 @@ from typing import Any
 
 
 def main() -> None:
-    from labkit.config import Config, profile_settings
+    from labkit.data.reviews import movie_reviews, split_reviews
+    from labkit.experiments.fine_tuning import environment
+    from labkit.experiments.folds import compare_folds, cross_validate
     from labkit.figures import repeated_scores, to_svg
-    from labkit.folds import compare_folds, cross_validate
-    from labkit.reviews import movie_reviews, split_reviews
-    from labkit.runs import environment
+    from labkit.training.config import Config, profile_settings
 
     arguments = _parser().parse_args()
     config = Config().replaced(profile_settings("laptop") | {"seed": arguments.seed})
@@ -52,8 +52,8 @@ def main() -> None:
 
 def tfidf_over_folds(config: Any, reviews: Any, k: int) -> Any:
     """The baseline, trained and tested on the same reviews of each fold."""
-    from labkit.baselines import tfidf
-    from labkit.folds import CrossValidation, Repetition, fold_splits
+    from labkit.evaluation.baselines import tfidf
+    from labkit.experiments.folds import CrossValidation, Repetition, fold_splits
 
     repetitions = []
     for fold, splits in enumerate(fold_splits(reviews, k, config)):

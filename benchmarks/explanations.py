@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labkit.assets import SHIPPED
+from labkit.data.assets import SHIPPED
 
 if TYPE_CHECKING:
-    from labkit.explanations import Attribution
-    from labkit.reviews import Reviews
-    from labkit.serving import Classifier
+    from labkit.data.reviews import Reviews
+    from labkit.explanation.attribution import Attribution
+    from labkit.serving.classifier import Classifier
 
 PARTS = ("complete", "speed", "faithful", "cue")
 METHODS = ("attention", "rollout", "gradient-x-input", "integrated-gradients", "occlusion")
@@ -49,8 +49,8 @@ def main() -> None:
 
 def complete(arguments: argparse.Namespace) -> dict[str, Any]:
     """How many reviews add up within one percent, after how many steps, and the mean time that it takes."""
-    from labkit.attribution import STEPS
-    from labkit.explanations import TOLERANCE
+    from labkit.explanation.attribution import TOLERANCE
+    from labkit.explanation.methods import STEPS
 
     classifier, texts = _classifier(arguments), test_reviews(arguments).texts
     found: list[Attribution] = []
@@ -96,8 +96,8 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def faithful(arguments: argparse.Namespace) -> dict[str, Any]:
     """Each method's comprehensiveness and sufficiency, and its paired difference to a random order with the interval."""
-    from labkit.agreement import measure_agreement
-    from labkit.faithfulness import measure_faithfulness
+    from labkit.explanation.agreement import measure_agreement
+    from labkit.explanation.faithfulness import measure_faithfulness
 
     classifier, texts = _classifier(arguments, "eager"), test_reviews(arguments).texts
     explanations = classifier.explain(texts, METHODS)
@@ -123,13 +123,13 @@ def faithful(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def cue(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plant a word, fine-tune the tiny BERT on it, and look for the word in the explanations of those that carry it."""
-    from labkit.config import Config
-    from labkit.cues import CUE, cue_found, plant_cue
-    from labkit.encoders import load_encoder, registry_entry
-    from labkit.reviews import Splits, movie_reviews, split_reviews
-    from labkit.runs import make_batchers
-    from labkit.serving import Classifier
-    from labkit.training import fit
+    from labkit.data.reviews import Splits, movie_reviews, split_reviews
+    from labkit.experiments.fine_tuning import make_batchers
+    from labkit.explanation.spurious_cue import CUE, cue_found, plant_cue
+    from labkit.models.encoders import load_encoder, registry_entry
+    from labkit.serving.classifier import Classifier
+    from labkit.training.config import Config
+    from labkit.training.fit import fit
 
     splits = split_reviews(movie_reviews(), arguments.seed)
     planted = {name: plant_cue(part, seed=arguments.seed) for name, part in vars(splits).items()}
@@ -167,14 +167,14 @@ def cue(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def test_reviews(arguments: argparse.Namespace) -> "Reviews":
     """A random part of the test reviews, the same for every part of this script."""
-    from labkit.reviews import movie_reviews, split_reviews
+    from labkit.data.reviews import movie_reviews, split_reviews
 
     test = split_reviews(movie_reviews()).test
     return test.select(np.random.default_rng(arguments.seed).permutation(len(test))[: arguments.reviews])
 
 
 def _classifier(arguments: argparse.Namespace, attention: str = "sdpa") -> "Classifier":
-    from labkit.serving import Classifier
+    from labkit.serving.classifier import Classifier
 
     if arguments.model is None:
         raise SystemExit("--model: wanted the folder of a fine-tuned model, such as FOLDER/model of `labkit train`")

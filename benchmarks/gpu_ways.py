@@ -24,14 +24,14 @@ from side_by_side.rows import BERT_BASE
 from side_by_side.table import grid
 from torch.nn import functional as F
 
-from labkit import unpadded
-from labkit.config import Config
-from labkit.precision import choose_precision, suitable_multiple
-from labkit.training import accumulate_gradients, fastest_gradients, linear_schedule, make_optimizer, train_epoch
-from labkit.unpadded import Block, Rows, Unpadded
+from labkit.models import unpadded
+from labkit.models.unpadded import Block, Rows, Unpadded
+from labkit.training.config import Config
+from labkit.training.fit import accumulate_gradients, fastest_gradients, linear_schedule, make_optimizer, train_epoch
+from labkit.training.precision import choose_precision, suitable_multiple
 
 if TYPE_CHECKING:
-    from labkit.batching import Batch
+    from labkit.data.batching import Batch
 
 BATCH, PASSES = 32, 3
 Tensor = torch.Tensor

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NAME, NUMBERS, PAGE = "memory", "memory.json", "MEMORY.md"
 LENGTH, MIB = 128, 2**20
 CARD, SET_ASIDE = 8 * 2**30, 2**30  # of a GPU; for CUDA's context, workspaces, gaps between tensors and a screen
-CODE = ("labkit/unpadded", "labkit/dropout", "labkit/optimizer", "labkit/training", "benchmarks/side_by_side/models")
+CODE = ("labkit/models/*.py", "labkit/training/*.py", "benchmarks/side_by_side/models.py")  # what the figures hang on
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def counted_state(way: Way, model: "PreTrainedModel") -> int:
 
     Adafactor has one moment, of a matrix its row and column sums alone (Shazeer & Stern 2018, alg. 4).
     """
-    from labkit.memory import state_bytes
+    from labkit.training.memory import state_bytes
 
     weights = 4 * sum(parameter.numel() for parameter in model.parameters())
     if not way.factored:
@@ -102,7 +102,7 @@ def counted_activations(way: Way, model: "PreTrainedModel", reviews: int) -> int
 
     With checkpointing the input of each layer stays, and one layer at a time is whole; with a frozen encoder that one alone.
     """
-    from labkit.memory import activation_bytes
+    from labkit.training.memory import activation_bytes
 
     config, whole = model.config, activation_bytes(model, reviews, LENGTH)
     layers, tokens = config.num_hidden_layers, reviews * LENGTH
@@ -128,7 +128,7 @@ def counted_copies(way: Way, model: "PreTrainedModel") -> int:
 
 def counts(way: Way, model: "PreTrainedModel", batch_size: int, free: int) -> dict[str, int]:
     """Counted bytes: state, activations (of the row's micro-batch), copies; largest: reviews at once within `free` bytes."""
-    from labkit.encoders import freeze
+    from labkit.models.encoders import freeze
 
     freeze(model.requires_grad_(True), way.freeze)
     state, copies = counted_state(way, model), counted_copies(way, model)
@@ -152,10 +152,10 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
     from side_by_side.models import load_model
     from side_by_side.ours import config_of
 
-    from labkit.encoders import freeze, load_encoder
-    from labkit.precision import choose_device, choose_precision
-    from labkit.training import StepRecord, fastest_gradients, make_optimizer, train_epoch
-    from labkit.unpadded import Unpadded
+    from labkit.models.encoders import freeze, load_encoder
+    from labkit.models.unpadded import Unpadded
+    from labkit.training.fit import StepRecord, fastest_gradients, make_optimizer, train_epoch
+    from labkit.training.precision import choose_device, choose_precision
 
     way, setting = next(way for way in WAYS if way.row.name == task["way"]), Setting(**task["setting"])
     load_encoder("tiny")
@@ -207,8 +207,8 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
 def _optimizer(way: Way, model: "PreTrainedModel", setting: Setting) -> "torch.optim.Optimizer":
     import torch
 
-    from labkit.encoders import parameter_groups
-    from labkit.training import make_optimizer
+    from labkit.models.encoders import parameter_groups
+    from labkit.training.fit import make_optimizer
 
     if way.factored:  # tensor by tensor, so that what it works with stays small
         groups = parameter_groups(model, setting.weight_decay)
@@ -220,7 +220,7 @@ def _waiting_rows(optimizer: "torch.optim.Optimizer", model: "PreTrainedModel", 
     """As `fit` does: on a CPU the rows of the word embedding that no batch reads wait, if the optimizer knows how."""
     from contextlib import nullcontext
 
-    from labkit.optimizer import LazyAdamW
+    from labkit.training.optimizer import LazyAdamW
 
     if fast_path == "full" and isinstance(optimizer, LazyAdamW) and model.device.type == "cpu":
         embeddings: Any = model.base_model.embeddings
@@ -243,7 +243,7 @@ def run(setting: Setting, arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "reviews.npz"
         facts = prepared(data, "tiny" if setting.model == "tiny" else "minilm", max(256, setting.examples), 2)
-        code = digest_of_files(ROOT / f"{file}.py" for file in CODE)
+        code = digest_of_files(sorted(path for pattern in CODE for path in ROOT.glob(pattern)))
         ways = [dataclasses.asdict(way) for way in WAYS]
         header = {"setting": dataclasses.asdict(setting), "ways": ways, "code": code}
         header |= {"machine": facts["machine"], "half": facts["half"]}
@@ -301,8 +301,8 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         "much smaller than it is." if not on_gpu else "",
         "## What fits into 8 GB on a GPU",
         "**Counted" + (", and measured in the last column.**" if on_gpu else ", not measured: there was no GPU at hand.**")
-        + " State: weights, gradients, moments (`labkit.memory.state_bytes`). Copies: autocast's half-precision matrices. "
-        "Activations: `labkit.memory.activation_bytes` of the micro-batch, and what each way changes in it, as "
+        + " State: weights, gradients, moments (`labkit.state_bytes`). Copies: autocast's half-precision matrices. "
+        "Activations: `labkit.activation_bytes` of the micro-batch, and what each way changes in it, as "
         "`counted_activations` in this script says; where attention keeps no table of pairs, as torch's fused one on "
         f"a GPU, it is less. Of {CARD // MIB:,} MiB, {SET_ASIDE // MIB:,} are set aside for CUDA's "
         "context, workspaces, gaps between tensors and a screen. The largest micro-batch may exceed the batch.",

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labkit.assets import SHIPPED
+from labkit.data.assets import SHIPPED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from labkit.calibration import Temperature
-    from labkit.metrics import EvalResult
+    from labkit.evaluation.calibration import Temperature
+    from labkit.evaluation.metrics import EvalResult
 
 PATIENCE = 2  # of the early stopping that is looked at; the training itself goes through all epochs
 HISTORY = "history.json"
@@ -44,13 +44,13 @@ class Setting:
 
 def train(setting: Setting, work: Path) -> None:
     """Train through all epochs, leaving `epoch-N.npz` for each and at the end `history.json` in the work folder."""
-    from labkit.checkpoints import CheckpointFolder
-    from labkit.config import Config
-    from labkit.encoders import load_encoder, registry_entry
-    from labkit.precision import choose_device, choose_precision
-    from labkit.reviews import movie_reviews, split_reviews
-    from labkit.runs import environment, make_batchers
-    from labkit.training import evaluate, fit
+    from labkit.data.reviews import movie_reviews, split_reviews
+    from labkit.experiments.fine_tuning import environment, make_batchers
+    from labkit.models.encoders import load_encoder, registry_entry
+    from labkit.training.checkpoints import CheckpointFolder
+    from labkit.training.config import Config
+    from labkit.training.fit import evaluate, fit
+    from labkit.training.precision import choose_device, choose_precision
 
     if (work / HISTORY).is_file():
         print(f"{work} holds this training, finished")
@@ -108,7 +108,7 @@ def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def report_of(setting: Setting, work: Path) -> dict[str, Any]:
     """Everything that the figure and the table show, from the files of the work folder alone."""
-    from labkit.calibration import fit_temperature
+    from labkit.evaluation.calibration import fit_temperature
 
     found = json.loads((work / HISTORY).read_text("utf-8"))
     history = found["history"]
@@ -138,14 +138,14 @@ def _logits(file: Path, split: str) -> np.ndarray:
 
 
 def _result(found: dict[str, Any], work: Path, epoch: int, split: str) -> "EvalResult":
-    from labkit.metrics import EvalResult
+    from labkit.evaluation.metrics import EvalResult
 
     return EvalResult.from_logits(found["labels"][split], _logits(_epoch_file(work, epoch), split), f"epoch {epoch}")
 
 
 def _epoch_row(record: dict[str, Any], before: "EvalResult", temperature: "Temperature") -> dict[str, Any]:
     """One epoch on test before and after temperature scaling; of each metric the change with its paired interval."""
-    from labkit.comparison import compare_models
+    from labkit.evaluation.comparison import compare_models
 
     after = temperature.apply(before)
     change = compare_models(after, before, metrics=("accuracy", "nll", "ece"))
@@ -163,7 +163,7 @@ def _epoch_row(record: dict[str, Any], before: "EvalResult", temperature: "Tempe
 
 def _stops_after(losses: list[float]) -> int | None:
     """The epoch after which early stopping would end the run; None where it would let it go to the end."""
-    from labkit.training import EarlyStopping
+    from labkit.training.fit import EarlyStopping
 
     stopping = EarlyStopping(PATIENCE)
     return next((epoch for epoch, loss in enumerate(losses) if stopping.step(loss)), None)
@@ -211,8 +211,8 @@ def draw(report: dict[str, Any], work: Path) -> "Axes":
     from matplotlib.figure import Figure
 
     from labkit import figures
-    from labkit.calibration import fit_temperature
-    from labkit.training import EpochRecord
+    from labkit.evaluation.calibration import fit_temperature
+    from labkit.training.fit import EpochRecord
 
     found = json.loads((work / HISTORY).read_text("utf-8"))
     history, examples = [EpochRecord(**row) for row in report["history"]], report["examples"]

@@ -56,7 +56,7 @@ def main() -> None:
 @contextlib.contextmanager
 def cache_folder() -> Iterator[Path]:
     """For each tree a cache folder with links to the archives in the user's, and nothing else in it."""
-    from labkit import assets
+    from labkit.data import assets
 
     archives = [assets.fetch(name) for name in assets.ARCHIVES]
     with tempfile.TemporaryDirectory() as folder:
@@ -98,10 +98,10 @@ def run(command: list[str], folder: str, environment: dict[str, str]) -> str:
 # All movie reviews: their tokens made, made by way of the cache, and found there. Imports and the tokenizer are not counted.
 TOKENIZE = """
 import json, time
-from labkit.encoders import encoder_folder
-from labkit.reviews import load_corpus
-from labkit.token_cache import tokenize_parts
-from labkit.tokens import load_tokenizer, tokenize
+from labkit.models.encoders import encoder_folder
+from labkit.data.reviews import load_corpus
+from labkit.data.token_cache import tokenize_parts
+from labkit.data.tokens import load_tokenizer, tokenize
 texts, tokenizer = load_corpus().texts, load_tokenizer(encoder_folder("minilm"))
 tokenizer(texts[:100])
 begun = time.perf_counter()
@@ -137,7 +137,7 @@ def first_cell(lesson: str, tree: Path, folder: str, environment: dict[str, str]
 
 def machine() -> dict[str, Any]:
     """What a figure needs beside it."""
-    from labkit.runs import environment
+    from labkit.experiments.fine_tuning import environment
 
     found = environment("auto")
     versions = {name: metadata.version(name) for name in PACKAGES}
@@ -171,7 +171,7 @@ NOTES = """## What was cut
 * **The garbage collector stands still during large imports** (`labkit/importing.py`). torch, transformers and BERT's module
   leave 600,000 objects; without the collector they take 2.9 s in place of 3.6 (medians of 3). The first collection afterwards
   would take 0.23 s of that back, so what was imported is frozen out of its sight.
-* **Tokens are kept as Arrow** (`labkit/token_cache.py`), one file for all seeds and folds of the same texts.
+* **Tokens are kept as Arrow** (`labkit/data/token_cache.py`), one file for all seeds and folds of the same texts.
 * **pandas is no longer imported** on the way of the reviews: pyarrow's `to_numpy` did it, 0.2 to 0.3 s.
 * **BERT's tokenizer is loaded by its own class**: `AutoTokenizer` imports torch, about 1 s, and gives the same object.
 * **The first cell of a lesson imports neither torch nor matplotlib** unless it names them itself, as 03 and 06 do and the

@@ -7,14 +7,14 @@ from .errors import (
     LabkitError as LabkitError,
     UsageError as UsageError,
 )
-from .work import Work as Work
-from .assets import (
+from .student_work import Work as Work
+from .data.assets import (
     SHIPPED as SHIPPED,
     TINY_BERT as TINY_BERT,
     fetch as fetch,
 )
-from .readers import ReviewFileError as ReviewFileError
-from .reviews import (
+from .data.readers import ReviewFileError as ReviewFileError
+from .data.reviews import (
     CLASS_NAMES as CLASS_NAMES,
     Reviews as Reviews,
     Splits as Splits,
@@ -31,11 +31,11 @@ from .reviews import (
     split_reviews as split_reviews,
     stratified_split as stratified_split,
 )
-from .raters import (
+from .evaluation.annotators import (
     rater_agreement as rater_agreement,
     rater_spread as rater_spread,
 )
-from .tokens import (
+from .data.tokens import (
     Tokenized as Tokenized,
     encode as encode,
     length_costs as length_costs,
@@ -46,9 +46,9 @@ from .tokens import (
     wordpiece as wordpiece,
     words_of as words_of,
 )
-from .token_cache import tokenize_parts as tokenize_parts
-from .dataset import ReviewDataset as ReviewDataset
-from .batching import (
+from .data.token_cache import tokenize_parts as tokenize_parts
+from .data.dataset import ReviewDataset as ReviewDataset
+from .data.batching import (
     BATCHINGS as BATCHINGS,
     Batch as Batch,
     Batcher as Batcher,
@@ -57,45 +57,45 @@ from .batching import (
     padding_waste as padding_waste,
     plan_epoch as plan_epoch,
 )
-from .encoders import (
+from .models.encoders import (
     ENCODERS as ENCODERS,
     freeze as freeze,
     load_classifier as load_classifier,
     load_encoder as load_encoder,
     parameter_groups as parameter_groups,
 )
-from .dropout import (
+from .models.dropout import (
     Dice as Dice,
     Mask as Mask,
 )
-from .unpadded import Unpadded as Unpadded
-from .optimizer import (
+from .models.unpadded import Unpadded as Unpadded
+from .training.optimizer import (
     LazyAdamW as LazyAdamW,
     clip_gradients as clip_gradients,
 )
-from .config import (
+from .training.config import (
     Config as Config,
     ConfigError as ConfigError,
 )
-from .precision import (
+from .training.precision import (
     Precision as Precision,
     bf16_speedup as bf16_speedup,
     choose_device as choose_device,
     choose_precision as choose_precision,
 )
-from .fallback import (
+from .lessons.stand_ins import (
     encoder_or_tiny as encoder_or_tiny,
     movie_reviews_or_sample as movie_reviews_or_sample,
 )
-from .memory import (
+from .training.memory import (
     AutomaticMicroBatch as AutomaticMicroBatch,
     OutOfMemory as OutOfMemory,
     activation_bytes as activation_bytes,
     free_memory as free_memory,
     state_bytes as state_bytes,
 )
-from .cuda_graphs import GraphedGradients as GraphedGradients
-from .metrics import (
+from .training.cuda_graphs import GraphedGradients as GraphedGradients
+from .evaluation.metrics import (
     EvalResult as EvalResult,
     average_precision as average_precision,
     best_f1_threshold as best_f1_threshold,
@@ -105,21 +105,21 @@ from .metrics import (
     roc_auc as roc_auc,
     softmax as softmax,
 )
-from .calibration import (
+from .evaluation.calibration import (
     abstention_curve as abstention_curve,
     at_temperature as at_temperature,
     expected_calibration_error as expected_calibration_error,
     fit_temperature as fit_temperature,
     reliability_bins as reliability_bins,
 )
-from .intervals import (
+from .evaluation.intervals import (
     Score as Score,
     bootstrap_interval as bootstrap_interval,
     proportion_interval as proportion_interval,
     score_table as score_table,
 )
-from .checkpoints import CheckpointFolder as CheckpointFolder
-from .training import (
+from .training.checkpoints import CheckpointFolder as CheckpointFolder
+from .training.fit import (
     EarlyStopping as EarlyStopping,
     EpochRecord as EpochRecord,
     accumulate_gradients as accumulate_gradients,
@@ -130,24 +130,24 @@ from .training import (
     train_epoch as train_epoch,
     warmup_linear as warmup_linear,
 )
-from .measuring import (
+from .training.step_costs import (
     gradient_difference as gradient_difference,
     gradient_sizes as gradient_sizes,
     gradients_of as gradients_of,
     step_costs as step_costs,
 )
-from .small_room import SmallRoom as SmallRoom
-from .runs import (
+from .lessons.limited_memory import SmallRoom as SmallRoom
+from .experiments.fine_tuning import (
     FineTuned as FineTuned,
     fine_tune as fine_tune,
     make_batchers as make_batchers,
 )
-from .baselines import (
+from .evaluation.baselines import (
     majority as majority,
     nearest_neighbour as nearest_neighbour,
     tfidf as tfidf,
 )
-from .comparison import (
+from .evaluation.comparison import (
     Comparison as Comparison,
     McNemar as McNemar,
     compare_models as compare_models,
@@ -155,7 +155,7 @@ from .comparison import (
     fold_test as fold_test,
     mcnemar as mcnemar,
 )
-from .folds import (
+from .experiments.folds import (
     CrossValidation as CrossValidation,
     Repetition as Repetition,
     SeedSpread as SeedSpread,
@@ -165,55 +165,55 @@ from .folds import (
     seed_spread as seed_spread,
     stratified_kfold as stratified_kfold,
 )
-from .false_alarms import false_alarm_rates as false_alarm_rates
-from .ceiling import (
+from .evaluation.false_alarms import false_alarm_rates as false_alarm_rates
+from .evaluation.human_ceiling import (
     HumanCeiling as HumanCeiling,
     human_ceiling as human_ceiling,
     human_ceiling_or_notice as human_ceiling_or_notice,
     krippendorffs_alpha as krippendorffs_alpha,
     ratings_of as ratings_of,
 )
-from .explanations import (
+from .explanation.attribution import (
     Attribution as Attribution,
     AttributionError as AttributionError,
     Explanations as Explanations,
 )
-from .attention import (
+from .explanation.attention import (
     AttentionWeights as AttentionWeights,
     attention_rollout as attention_rollout,
     attention_weights as attention_weights,
 )
-from .attribution import (
+from .explanation.methods import (
     embedded_review as embedded_review,
     explain as explain,
     integrated_gradients as integrated_gradients,
     merge_wordpieces as merge_wordpieces,
 )
-from .agreement import (
+from .explanation.agreement import (
     measure_agreement as measure_agreement,
     rank_correlation as rank_correlation,
 )
-from .faithfulness import (
+from .explanation.faithfulness import (
     comprehensiveness as comprehensiveness,
     measure_faithfulness as measure_faithfulness,
 )
-from .randomisation import randomisation_check as randomisation_check
-from .cues import (
+from .explanation.randomisation import randomisation_check as randomisation_check
+from .explanation.spurious_cue import (
     cue_found as cue_found,
     plant_cue as plant_cue,
 )
-from .behaviour import (
+from .evaluation.behaviour import (
     BehaviourTest as BehaviourTest,
     behaviour_tests as behaviour_tests,
     check_behaviour as check_behaviour,
 )
-from .lessons import (
+from .lessons.lesson import (
     Lesson as Lesson,
     open_lesson as open_lesson,
 )
-from .report import write_report as write_report
-from .lab import main_job as main_job
-from .serving import (
+from .report.page import write_report as write_report
+from .experiments.main_job import main_job as main_job
+from .serving.classifier import (
     Classifier as Classifier,
     Prediction as Prediction,
 )

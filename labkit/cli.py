@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from labkit import __version__
-from labkit.config import SETTINGS, Config, parse_assignments, profile_settings, read_config_file
 from labkit.errors import LabkitError, UsageError
 from labkit.importing import quick_imports
+from labkit.training.config import SETTINGS, Config, parse_assignments, profile_settings, read_config_file
 
 if TYPE_CHECKING:
-    from labkit.reviews import Reviews
+    from labkit.data.reviews import Reviews
 
 app = App(
     name="labkit", help="A course lab for learning to fine-tune BERT.", version=__version__, help_format="plaintext"
@@ -79,7 +79,7 @@ def fetch(
     to: Annotated[Path | None, Parameter(help="bring the archives into this folder, to be carried elsewhere")] = None,
 ) -> int:
     """Fetch reviews and weights into the cache (default: reviews and minilm); other names are those of the model hub."""
-    from labkit import assets
+    from labkit.data import assets
 
     if source is not None and not source.is_dir():
         raise UsageError(f"--from {source}: no such folder")
@@ -96,7 +96,7 @@ def fetch(
 
 
 def _hub_names() -> list[str]:
-    from labkit.encoders import ENCODERS
+    from labkit.models.encoders import ENCODERS
 
     return [name for name, encoder in ENCODERS.items() if encoder.source == "hub"]
 
@@ -124,9 +124,9 @@ def train(
     config = _config(profile, config_file, assignments, settings)
     reviews = _reviews(data, text_column, label_column, config)
     with quick_imports():
-        from labkit.intervals import score_table
-        from labkit.lab import scores_as_json
-        from labkit.runs import fine_tune, say
+        from labkit.evaluation.intervals import score_table
+        from labkit.experiments.fine_tuning import fine_tune, say
+        from labkit.experiments.main_job import scores_as_json
 
     run = fine_tune(config, reviews, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)
     scores = score_table(run.test, seed=config.seed)
@@ -157,9 +157,9 @@ def lab(
     """The main job: fine-tune on the movie reviews, beside two baselines, in a table and a report page."""
     config = _config(profile, config_file, assignments, settings)
     with quick_imports():
-        from labkit.lab import RESULTS_FILE, main_job, results_as_text
-        from labkit.report import write_report
-        from labkit.runs import say
+        from labkit.experiments.fine_tuning import say
+        from labkit.experiments.main_job import RESULTS_FILE, main_job, results_as_text
+        from labkit.report.page import write_report
 
     results = main_job(config, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)
     report_page = write_report(output)
@@ -188,18 +188,18 @@ def evaluate(
     as_json: AsJson = False,
 ) -> int:
     """Test a saved model on labelled reviews: metrics with their intervals, calibration and, on wish, its behaviour."""
-    from labkit.encoders import check_model_folder
+    from labkit.models.encoders import check_model_folder
 
     check_model_folder(model)
     reviews = _reviews(data, text_column, label_column, Config())
     with quick_imports():
-        from labkit.behaviour import behaviour_tests, check_behaviour
-        from labkit.calibration import bins_as_text, reliability_bins
-        from labkit.intervals import ALL_METRICS, score_table
-        from labkit.lab import scores_as_json
-        from labkit.reviews import split_reviews
-        from labkit.runs import say
-        from labkit.serving import Classifier
+        from labkit.data.reviews import split_reviews
+        from labkit.evaluation.behaviour import behaviour_tests, check_behaviour
+        from labkit.evaluation.calibration import bins_as_text, reliability_bins
+        from labkit.evaluation.intervals import ALL_METRICS, score_table
+        from labkit.experiments.fine_tuning import say
+        from labkit.experiments.main_job import scores_as_json
+        from labkit.serving.classifier import Classifier
 
     for note in reviews.notes:
         say(note)
@@ -224,8 +224,8 @@ def evaluate(
 @app.command
 def compare(folder_a: Path, folder_b: Path, /, *, as_json: AsJson = False) -> int:
     """Compare two finished runs on their test reviews: paired bootstrap intervals of the differences, and McNemar's test."""
-    from labkit.comparison import compare_runs
-    from labkit.intervals import ALL_METRICS
+    from labkit.evaluation.comparison import compare_runs
+    from labkit.evaluation.intervals import ALL_METRICS
 
     comparison = compare_runs(folder_a, folder_b, ALL_METRICS)
     print(json.dumps(comparison.as_json(), indent=1) if as_json else comparison)
@@ -244,7 +244,7 @@ def predict(
     """Say whether texts are positive or negative, and how sure the model is."""
     lines = _texts(texts, file)
     with quick_imports():
-        from labkit.serving import Classifier
+        from labkit.serving.classifier import Classifier
 
     predictions = Classifier.load(model).predict(lines)
     if as_json:
@@ -283,8 +283,8 @@ def explain(
         raise UsageError("--html and --json were both given; wanted one of them")
     lines = _texts(texts, file, "explain")
     with quick_imports():
-        from labkit.attribution import NEEDS_EAGER, check_methods
-        from labkit.serving import Classifier
+        from labkit.explanation.methods import NEEDS_EAGER, check_methods
+        from labkit.serving.classifier import Classifier
 
     chosen = check_methods(methods or "integrated-gradients")
     attention = "eager" if NEEDS_EAGER & set(chosen) else "sdpa"
@@ -299,7 +299,7 @@ def explain(
 @app.command
 def report(folder: Path, /) -> int:
     """Write a run's report page again: FOLDER/report.html."""
-    from labkit.report import write_report
+    from labkit.report.page import write_report
 
     print(write_report(folder))
     return 0
@@ -326,7 +326,7 @@ def _config(profile: str | None, file: Path | None, assignments: Sequence[str], 
 
 
 def _reviews(data: Path | None, text_column: str, label_column: str, config: Config) -> "Reviews":
-    from labkit.reviews import movie_reviews, read_reviews
+    from labkit.data.reviews import movie_reviews, read_reviews
 
     return read_reviews(data, text_column, label_column) if data else movie_reviews(config.neutral_band)
 
@@ -341,8 +341,8 @@ def _texts(texts: Sequence[str], file: str | None, purpose: str = "predict") -> 
         return list(texts)
     if texts:
         raise UsageError("texts and --file were both given; wanted one of them")
-    from labkit.readers import ReviewFileError, decode_utf8
-    from labkit.runs import say
+    from labkit.data.readers import ReviewFileError, decode_utf8
+    from labkit.experiments.fine_tuning import say
 
     path = Path("standard input" if file == "-" else file)
     if file != "-" and not path.is_file():

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-from labkit import assets
+from labkit.data import assets
 from labkit.importing import quick_imports
-from labkit.memory import free_memory
+from labkit.training.memory import free_memory
 
 NEEDED = ("torch", "transformers", "tokenizers", "safetensors", "scikit-learn", "matplotlib", "pyarrow")
 GIB = 2**30
@@ -107,7 +107,7 @@ def _device() -> Finding:
     with quick_imports():
         import torch
 
-    from labkit.precision import choose_device
+    from labkit.training.precision import choose_device
 
     device = choose_device()
     if device.type == "cuda":
@@ -122,7 +122,7 @@ def _device() -> Finding:
 
 
 def _precision() -> Finding:
-    from labkit.precision import bf16_speedup, choose_device, choose_precision
+    from labkit.training.precision import bf16_speedup, choose_device, choose_precision
 
     device = choose_device()
     chosen = choose_precision("auto", device).name

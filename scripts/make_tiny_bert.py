@@ -32,8 +32,8 @@ from transformers import (
     get_cosine_schedule_with_warmup,
 )
 
-from labkit import assets
-from labkit.reviews import CORPORA, in_test_split, load_corpus, normalise
+from labkit.data import assets
+from labkit.data.reviews import CORPORA, in_test_split, load_corpus, normalise
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCABULARY_SIZE = 10_700

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from labkit.course.notebooks import exercise_of, read_notebook
-from labkit.work import Work
+from labkit.student_work import Work
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 120  # four times what a whole notebook may take

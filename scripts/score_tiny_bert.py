@@ -15,13 +15,13 @@ from statistics import mean, stdev
 from sklearn.metrics import accuracy_score, f1_score
 from tqdm.auto import tqdm
 
-from labkit import assets
-from labkit.config import Config
-from labkit.encoders import load_encoder
+from labkit.data import assets
+from labkit.data.reviews import movie_reviews, split_reviews
+from labkit.experiments.fine_tuning import make_batchers
 from labkit.files import sha256, write_atomically
-from labkit.reviews import movie_reviews, split_reviews
-from labkit.runs import make_batchers
-from labkit.training import evaluate, fit
+from labkit.models.encoders import load_encoder
+from labkit.training.config import Config
+from labkit.training.fit import evaluate, fit
 
 WEIGHTS = ("tiny BERT", "random weights")
 

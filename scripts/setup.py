@@ -196,7 +196,7 @@ def say(sentence: str) -> None:
 
 def fetch_reviews() -> None:
     """The real movie reviews, unless they are in the cache. Without a network the set-up stands, and says what it lacks."""
-    probe = "import sys; from labkit.assets import is_cached; sys.exit(not is_cached('reviews'))"
+    probe = "import sys; from labkit.data.assets import is_cached; sys.exit(not is_cached('reviews'))"
     if subprocess.run([str(PYTHON), "-c", probe], cwd=ROOT, capture_output=True).returncode == 0:
         return
     if subprocess.run([str(PYTHON), "-m", "labkit", "fetch", "reviews"], cwd=ROOT).returncode != 0:

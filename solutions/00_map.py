@@ -40,7 +40,7 @@ examination(network=False)
 # `tiny` gives a first look in seconds. Your choice holds for all lessons.
 
 # %%
-from labkit.widgets import choose_profile
+from labkit.lessons import choose_profile
 
 choose_profile()
 

@@ -19,9 +19,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import pytest
 
-from labkit import assets
-from labkit.reviews import Reviews
-from labkit.reviews import movie_reviews as load_movie_reviews
+from labkit.data import assets
+from labkit.data.reviews import Reviews
+from labkit.data.reviews import movie_reviews as load_movie_reviews
 
 if TYPE_CHECKING:
     from transformers import BertForSequenceClassification, BertTokenizer
@@ -185,7 +185,7 @@ def tiny_world() -> TinyWorld:
 @pytest.fixture(scope="session")
 def tiny_folder(tiny_world: TinyWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny world's model and tokenizer as saved: what `--model FOLDER` wants. Read it, do not write to it."""
-    from labkit.encoders import quiet_transformers
+    from labkit.models.encoders import quiet_transformers
 
     folder = tmp_path_factory.mktemp("tiny-model")
     with quiet_transformers():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from labkit.metrics import EvalResult
+from labkit.evaluation.metrics import EvalResult
 
 
 def make_result(n: int = 60, classes: int = 2, seed: int = 1, name: str = "a model") -> EvalResult:

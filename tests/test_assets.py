@@ -19,8 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labkit import assets
-from labkit.assets import Archive, AssetError, AssetMissing
+from labkit.data import assets
+from labkit.data.assets import Archive, AssetError, AssetMissing
 from labkit.errors import UsageError
 
 MEMBERS = {"corpus/one.txt": b"first\n" * 50, "corpus/two.txt": b"second\n" * 70}
@@ -253,8 +253,8 @@ def test_a_path_out_of_the_archive_never_becomes_a_path_on_the_disk(tmp_path, mo
 IN_A_PROCESS_OF_ITS_OWN = """
 import os, signal, time
 from pathlib import Path
-from labkit import assets
-from labkit.assets import Archive
+from labkit.data import assets
+from labkit.data.assets import Archive
 
 content, log = {content!r}, Path({log!r})
 

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from labkit import explanations, margins
-from labkit.attention import attention_rollout, attention_weights
-from labkit.attribution import embedded_review, explain, integrated_gradients, merge_wordpieces
+from labkit.data.tokens import TRUNCATIONS, tokenize
 from labkit.errors import UsageError
-from labkit.explanations import METHODS, TOLERANCE, Attribution, AttributionError, Explanations
-from labkit.tokens import TRUNCATIONS, tokenize
-from labkit.words import read_texts, word_spans
+from labkit.explanation import attribution as explanations
+from labkit.explanation import margins
+from labkit.explanation.attention import attention_rollout, attention_weights
+from labkit.explanation.attribution import METHODS, TOLERANCE, Attribution, AttributionError, Explanations
+from labkit.explanation.methods import embedded_review, explain, integrated_gradients, merge_wordpieces
+from labkit.explanation.words import read_texts, word_spans
 
 law = settings(max_examples=40, deadline=None)
 ROUGH = ["Films, slowly: not 'good'!", "naïve שָׁלוֹם 🎬❤️", "a[SEP]b", "<b>bad</b>", "हिन्दी x...y", "l'été", "\u200bgood"]

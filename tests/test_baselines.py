@@ -11,9 +11,9 @@ from sklearn.metrics import log_loss
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import StratifiedKFold
 
-from labkit.baselines import FOLDS, REGULARISATIONS, majority, nearest_neighbour, tfidf
-from labkit.intervals import score_table
-from labkit.metrics import EvalResult
+from labkit.evaluation.baselines import FOLDS, REGULARISATIONS, majority, nearest_neighbour, tfidf
+from labkit.evaluation.intervals import score_table
+from labkit.evaluation.metrics import EvalResult
 
 PRAISE, BLAME = ("good", "fine", "superb"), ("bad", "dull", "awful")
 FILLER = ("film", "plot", "cast", "scene", "music", "story", "ending")

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.batching import (
+from labkit.data.batching import (
     BATCHINGS,
     Batcher,
     chunks,
@@ -19,15 +19,15 @@ from labkit.batching import (
     padding_waste,
     plan_epoch,
 )
-from labkit.config import Config
-from labkit.encoders import encoder_folder
-from labkit.tokens import Tokenized, load_tokenizer, tokenize
-from labkit.training import evaluate
+from labkit.data.tokens import Tokenized, load_tokenizer, tokenize
+from labkit.models.encoders import encoder_folder
+from labkit.training.config import Config
+from labkit.training.fit import evaluate
 
 if TYPE_CHECKING:
     from conftest import TinyWorld
 
-    from labkit.reviews import Reviews
+    from labkit.data.reviews import Reviews
 
 law = settings(max_examples=80, deadline=None)
 LONGEST = 40

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.behaviour import (
+from labkit.evaluation.behaviour import (
     BLAME,
     CASES,
     DIRECTION,
@@ -20,7 +20,7 @@ from labkit.behaviour import (
     behaviour_tests,
     check_behaviour,
 )
-from labkit.intervals import proportion_interval
+from labkit.evaluation.intervals import proportion_interval
 
 NEGATIONS = re.compile(r"\b(not|isn't|never|nobody|nothing)\b", re.IGNORECASE)
 

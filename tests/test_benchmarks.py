@@ -400,8 +400,8 @@ def test_what_grows_has_three_points_on_each_axis_and_the_page_shows_them_all(tm
 
 
 def test_what_training_keeps_is_counted_for_each_way_and_the_largest_micro_batch_is_the_last_that_fits() -> None:
-    from labkit.encoders import load_encoder
-    from labkit.memory import activation_bytes
+    from labkit.models.encoders import load_encoder
+    from labkit.training.memory import activation_bytes
 
     model, _ = load_encoder("tiny", pretrained=False)
     free = 2**30
@@ -425,7 +425,7 @@ def test_what_training_keeps_is_counted_for_each_way_and_the_largest_micro_batch
 def test_adafactor_keeps_as_much_as_is_counted_for_it() -> None:
     import torch
 
-    from labkit.encoders import load_encoder
+    from labkit.models.encoders import load_encoder
 
     model, _ = load_encoder("tiny", pretrained=False)
     optimizer = torch.optim.Adafactor(model.parameters(), lr=1e-3)

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from predicting import calibration_by_hand, make_confident, make_result
 
-from labkit.calibration import (
+from labkit.evaluation.calibration import (
     abstention_curve,
     at_temperature,
     expected_calibration_error,
     fit_temperature,
     reliability_bins,
 )
-from labkit.metrics import EvalResult, softmax
+from labkit.evaluation.metrics import EvalResult, softmax
 
 law = settings(max_examples=30, deadline=None)
 

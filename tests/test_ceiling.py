@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.ceiling import (
+from labkit.data.reviews import Reviews, label_corpus, load_corpus, sample_reviews
+from labkit.evaluation.human_ceiling import (
     HumanCeiling,
     NoCeiling,
     NoRatings,
@@ -18,8 +19,7 @@ from labkit.ceiling import (
     krippendorffs_alpha,
     ratings_of,
 )
-from labkit.metrics import EvalResult, roc_auc
-from labkit.reviews import Reviews, label_corpus, load_corpus, sample_reviews
+from labkit.evaluation.metrics import EvalResult, roc_auc
 
 law = settings(max_examples=25, deadline=None)
 sheets = st.lists(st.lists(st.integers(-2, 2), min_size=1, max_size=6), min_size=2, max_size=8)

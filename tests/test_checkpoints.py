@@ -15,8 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.checkpoints import KEPT, CheckpointError, CheckpointFolder
 from labkit.errors import LabkitError
+from labkit.training.checkpoints import KEPT, CheckpointError, CheckpointFolder
 
 law = settings(max_examples=40, deadline=None)
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool]

@@ -25,7 +25,7 @@ from labkit.checks.child import observe_all
 from labkit.checks.exercise import Case
 from labkit.checks.wire import Array, Other, close, dumps, loads, plain
 from labkit.errors import UsageError
-from labkit.work import Work
+from labkit.student_work import Work
 
 WHERE = ["child", "thread"]
 

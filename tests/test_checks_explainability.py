@@ -17,11 +17,11 @@ from checking import (
 
 import labkit
 from labkit.checks import exercise
-from labkit.checks.explainability import EXERCISES
-from labkit.checks.explainability.attention_rollout import attention_rollout_reference
-from labkit.checks.explainability.comprehensiveness import how_many
-from labkit.checks.explainability.integrated_gradients import gradients_of, value_of
-from labkit.checks.observers.explainability import ScalarFunction
+from labkit.lessons.exercises.explainability import EXERCISES
+from labkit.lessons.exercises.explainability.attention_rollout import attention_rollout_reference
+from labkit.lessons.exercises.explainability.comprehensiveness import how_many
+from labkit.lessons.exercises.explainability.integrated_gradients import gradients_of, value_of
+from labkit.lessons.observers.explainability import ScalarFunction
 
 # Right answers
 

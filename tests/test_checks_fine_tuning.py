@@ -21,12 +21,12 @@ from transformers import get_linear_schedule_with_warmup
 import labkit
 from labkit.checks import Exercise, exercise
 from labkit.checks.exercise import OTHER_FORM
-from labkit.checks.fine_tuning import EXERCISES
-from labkit.checks.fine_tuning.accumulate_gradients import accumulate_gradients_reference
-from labkit.checks.fine_tuning.batches import loss_and_gradients, one_big_batch
-from labkit.checks.fine_tuning.train_epoch import NO_LIMIT, train_epoch_reference
-from labkit.checks.fine_tuning.warmup_linear import warmup_linear_reference
-from labkit.checks.observers.fine_tuning import small_classifier, tensors
+from labkit.lessons.exercises.fine_tuning import EXERCISES
+from labkit.lessons.exercises.fine_tuning.accumulate_gradients import accumulate_gradients_reference
+from labkit.lessons.exercises.fine_tuning.batches import loss_and_gradients, one_big_batch
+from labkit.lessons.exercises.fine_tuning.train_epoch import NO_LIMIT, train_epoch_reference
+from labkit.lessons.exercises.fine_tuning.warmup_linear import warmup_linear_reference
+from labkit.lessons.observers.fine_tuning import small_classifier, tensors
 
 Batch = Mapping[str, torch.Tensor]
 

@@ -19,13 +19,13 @@ from sklearn import metrics as sklearn_metrics
 
 import labkit
 from labkit.checks import exercise
-from labkit.checks.metrics import EXERCISES
-from labkit.checks.metrics.best_f1_threshold import STRICT, best_f1_reference, f1_at
-from labkit.checks.metrics.confidently_wrong import APART, confidently_wrong_reference
-from labkit.checks.metrics.confusion_matrix import confusion_matrix_reference
-from labkit.checks.metrics.expected_calibration_error import expected_calibration_error_reference
-from labkit.checks.metrics.precision_recall_f1 import precision_recall_f1_reference
-from labkit.checks.metrics.softmax import softmax_reference
+from labkit.lessons.exercises.metrics import EXERCISES
+from labkit.lessons.exercises.metrics.best_f1_threshold import STRICT, best_f1_reference, f1_at
+from labkit.lessons.exercises.metrics.confidently_wrong import APART, confidently_wrong_reference
+from labkit.lessons.exercises.metrics.confusion_matrix import confusion_matrix_reference
+from labkit.lessons.exercises.metrics.expected_calibration_error import expected_calibration_error_reference
+from labkit.lessons.exercises.metrics.precision_recall_f1 import precision_recall_f1_reference
+from labkit.lessons.exercises.metrics.softmax import softmax_reference
 
 # Right answers
 

@@ -21,10 +21,10 @@ from sklearn.model_selection import KFold, StratifiedKFold
 
 import labkit
 from labkit.checks import exercise
-from labkit.checks.overfitting import EXERCISES
-from labkit.checks.overfitting.bootstrap_interval import bounds_reference
-from labkit.checks.overfitting.early_stopping import early_stopping_reference
-from labkit.checks.overfitting.stratified_kfold import FOLD_HINTS
+from labkit.lessons.exercises.overfitting import EXERCISES
+from labkit.lessons.exercises.overfitting.bootstrap_interval import bounds_reference
+from labkit.lessons.exercises.overfitting.early_stopping import early_stopping_reference
+from labkit.lessons.exercises.overfitting.stratified_kfold import FOLD_HINTS
 
 # Right answers
 

@@ -13,10 +13,10 @@ from checking import assert_hints_are_hints, hint_of, judged, lazy_answers, unfi
 
 import labkit
 from labkit.checks import exercise
-from labkit.checks.observers.tokenization import small_tokenizer
-from labkit.checks.tokenization import EXERCISES
-from labkit.checks.tokenization.encode import encode_reference
-from labkit.checks.tokenization.wordpiece import wordpiece_reference
+from labkit.lessons.exercises.tokenization import EXERCISES
+from labkit.lessons.exercises.tokenization.encode import encode_reference
+from labkit.lessons.exercises.tokenization.wordpiece import wordpiece_reference
+from labkit.lessons.observers.tokenization import small_tokenizer
 
 # Right answers
 

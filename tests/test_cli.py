@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from labkit import cli
-from labkit.config import SETTINGS, Config
+from labkit.training.config import SETTINGS, Config
 
 QUICK = ["--device", "cpu", "--precision", "fp32", "--epochs", "1", "--validation-fraction", "0.3", "--batch-size", "8"]
 
@@ -286,7 +286,7 @@ def test_a_full_disk_is_one_message_and_exit_code_1(
     def full(*arguments: object, **named: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labkit.assets.fetch", full)
+    monkeypatch.setattr("labkit.data.assets.fetch", full)
     outcome = labkit("fetch", "reviews")
     assert outcome.code == 1 and "No space left" in outcome.err
 

@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.comparison import (
+from labkit.errors import UsageError
+from labkit.evaluation.comparison import (
     McNemar,
     bootstrap_p,
     compare_models,
@@ -22,9 +23,8 @@ from labkit.comparison import (
     fold_test,
     mcnemar,
 )
-from labkit.errors import UsageError
-from labkit.intervals import ALL_METRICS, score_table
-from labkit.metrics import EvalResult
+from labkit.evaluation.intervals import ALL_METRICS, score_table
+from labkit.evaluation.metrics import EvalResult
 
 law = settings(max_examples=30, deadline=None)
 triples = st.lists(st.tuples(*[st.integers(0, 2)] * 3), max_size=40)

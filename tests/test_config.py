@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.config import (
+from labkit.data.readers import ReviewFileError
+from labkit.errors import UsageError
+from labkit.training.config import (
     NEVER_CHANGE_THE_RESULT,
     PROFILES,
     SETTINGS,
@@ -20,8 +22,6 @@ from labkit.config import (
     profile_settings,
     read_config_file,
 )
-from labkit.errors import UsageError
-from labkit.readers import ReviewFileError
 
 law = settings(max_examples=60, deadline=None)
 TYPES = typing.get_type_hints(Config)

@@ -20,7 +20,7 @@ from labkit.course.build import Course, build
 from labkit.course.copies import find_copy, is_behind, is_own_copy, released_files, start, update
 from labkit.course.notebooks import read_notebook
 from labkit.errors import LabkitError, UsageError
-from labkit.work import Work
+from labkit.student_work import Work
 
 ANSWER = "    return max(lengths)  # my own"
 

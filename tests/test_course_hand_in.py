@@ -16,7 +16,7 @@ from labkit.course.copies import start
 from labkit.course.hand_in import hand_in
 from labkit.course.notebooks import NotebookError
 from labkit.errors import UsageError
-from labkit.work import Work
+from labkit.student_work import Work
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from courses import notebook_of, write_course
 
 from labkit.course.build import build
-from labkit.work import Work
+from labkit.student_work import Work
 
 BARE_PICTURE = "from IPython.display import Image\nImage(data=b'\\x89PNG\\r\\n\\x1a\\n' + bytes(50), format='png')"
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +39,7 @@ def write(folder: Path, name: str, *sources: str) -> None:
 
 def test_both_kinds_are_run_in_the_order_of_their_cells_and_nothing_stays_behind(tmp_path: Path) -> None:
     root = tmp_path / "course"
-    keep = "from labkit.work import Work\nWork().save('checks', '1.1', {'status': 'passed'})"
+    keep = "from labkit.student_work import Work\nWork().save('checks', '1.1', {'status': 'passed'})"
     write(root / "solutions", "01_keeps", keep, "open('left', 'w').close()")
     write(root / "notebooks", "01_one", "1", "# NBVAL_IGNORE_OUTPUT\n2")
     write(

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from labkit.batching import Batcher
-from labkit.checkpoints import CheckpointFolder
-from labkit.config import Config
-from labkit.cuda_graphs import GraphedGradients
-from labkit.dropout import Dice
-from labkit.measuring import gradient_difference, gradients_of
-from labkit.precision import make_precision
-from labkit.serving import Classifier
-from labkit.tokens import tokenize
-from labkit.training import EpochRecord, TrainingStopped, accumulate_gradients, fit
-from labkit.unpadded import Unpadded
+from labkit.data.batching import Batcher
+from labkit.data.tokens import tokenize
+from labkit.models.dropout import Dice
+from labkit.models.unpadded import Unpadded
+from labkit.serving.classifier import Classifier
+from labkit.training.checkpoints import CheckpointFolder
+from labkit.training.config import Config
+from labkit.training.cuda_graphs import GraphedGradients
+from labkit.training.fit import EpochRecord, TrainingStopped, accumulate_gradients, fit
+from labkit.training.precision import make_precision
+from labkit.training.step_costs import gradient_difference, gradients_of
 
 if TYPE_CHECKING:
     from conftest import TinyWorld

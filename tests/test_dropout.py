@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from labkit.dropout import STEPS, Dice, Mask
+from labkit.models.dropout import STEPS, Dice, Mask
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
 

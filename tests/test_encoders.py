@@ -21,8 +21,10 @@ from transformers import (
     ModernBertConfig,
 )
 
-from labkit import assets
-from labkit.encoders import (
+from labkit.data import assets
+from labkit.data.tokens import TokenizerError
+from labkit.errors import UsageError
+from labkit.models.encoders import (
     ENCODERS,
     FREEZABLE,
     LAB_LEARNING_RATE,
@@ -34,8 +36,6 @@ from labkit.encoders import (
     quiet_transformers,
     registry_entry,
 )
-from labkit.errors import UsageError
-from labkit.tokens import TokenizerError
 
 if TYPE_CHECKING:
     from conftest import TinyWorld

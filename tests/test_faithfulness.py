@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, spearmanr
 from torch import nn
 
-from labkit import attribution, explanations, randomisation
-from labkit.agreement import measure_agreement, rank_correlation
-from labkit.attribution import ANSWERS, Answer, Question, explain
-from labkit.cues import CUE, cue_found, insert_word, plant_cue
-from labkit.explanations import AttributionError, Method
-from labkit.faithfulness import MEASURES, _Falls, comprehensiveness, measure_faithfulness
-from labkit.intervals import mean_interval, proportion_interval
-from labkit.randomisation import randomisation_check
-from labkit.reviews import Reviews
+from labkit.data.reviews import Reviews
+from labkit.evaluation.intervals import mean_interval, proportion_interval
+from labkit.explanation import attribution as explanations
+from labkit.explanation import methods as attribution
+from labkit.explanation import randomisation
+from labkit.explanation.agreement import measure_agreement, rank_correlation
+from labkit.explanation.attribution import AttributionError, Method
+from labkit.explanation.faithfulness import MEASURES, _Falls, comprehensiveness, measure_faithfulness
+from labkit.explanation.methods import ANSWERS, Answer, Question, explain
+from labkit.explanation.randomisation import randomisation_check
+from labkit.explanation.spurious_cue import CUE, cue_found, insert_word, plant_cue
 
 law = settings(max_examples=60, deadline=None)
 WEIGHTS = {"superb": 2.0, "good": 1.0, "fine": 0.5, "dull": -2.0, "bad": -1.0, "not": -0.5}

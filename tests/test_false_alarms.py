@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from labkit.false_alarms import ABOUT, false_alarm_rates
+from labkit.evaluation.false_alarms import ABOUT, false_alarm_rates
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from labkit.data.tokens import length_costs
+from labkit.evaluation.intervals import proportion_interval, score_table
+from labkit.evaluation.metrics import EvalResult
 from labkit.figures import (
     MODEL_COLOURS,
     alt_text,
@@ -37,10 +40,7 @@ from labkit.figures import (
 )
 from labkit.figures.drawing import OTHER_COLOURS
 from labkit.figures.training import _course
-from labkit.intervals import proportion_interval, score_table
-from labkit.metrics import EvalResult
-from labkit.serving import WordEffects
-from labkit.tokens import length_costs
+from labkit.serving.classifier import WordEffects
 
 
 @dataclass(frozen=True)

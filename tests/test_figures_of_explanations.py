@@ -8,11 +8,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from labkit.agreement import Agreement, AgreementRow
-from labkit.attention import AttentionWeights
-from labkit.attribution import explain
-from labkit.explanations import COLOURS, METHODS, Attribution, AttributionError, Explanations
-from labkit.faithfulness import Faithfulness, FaithfulnessRow
+from labkit.evaluation.intervals import Score
+from labkit.explanation.agreement import Agreement, AgreementRow
+from labkit.explanation.attention import AttentionWeights
+from labkit.explanation.attribution import COLOURS, METHODS, Attribution, AttributionError, Explanations
+from labkit.explanation.faithfulness import Faithfulness, FaithfulnessRow
+from labkit.explanation.methods import explain
+from labkit.explanation.randomisation import Randomisation, RandomisationRow
+from labkit.explanation.words import Reading, Word
 from labkit.figures import (
     METHOD_COLOURS,
     agreement_figure,
@@ -28,9 +31,6 @@ from labkit.figures import (
     to_svg,
 )
 from labkit.figures.explanations import SHOWN_WORDS
-from labkit.intervals import Score
-from labkit.randomisation import Randomisation, RandomisationRow
-from labkit.words import Reading, Word
 
 
 def reading(*words: str) -> Reading:

@@ -9,11 +9,14 @@ import sklearn.metrics
 from matplotlib.figure import Figure
 from predicting import make_result
 
-from labkit.behaviour import behaviour_tests, check_behaviour
-from labkit.calibration import abstention_curve
-from labkit.ceiling import NoCeiling, human_ceiling
-from labkit.comparison import compare_models
-from labkit.false_alarms import false_alarm_rates
+from labkit.evaluation.behaviour import behaviour_tests, check_behaviour
+from labkit.evaluation.calibration import abstention_curve
+from labkit.evaluation.comparison import compare_models
+from labkit.evaluation.false_alarms import false_alarm_rates
+from labkit.evaluation.human_ceiling import NoCeiling, human_ceiling
+from labkit.evaluation.intervals import bootstrap_interval, score_table
+from labkit.evaluation.metrics import EvalResult, best_f1_threshold, precision_recall_f1
+from labkit.experiments.folds import CrossValidation, Repetition, SeedSpread
 from labkit.figures import (
     abstention_figure,
     alt_text,
@@ -31,9 +34,6 @@ from labkit.figures import (
     to_html,
     to_svg,
 )
-from labkit.folds import CrossValidation, Repetition, SeedSpread
-from labkit.intervals import bootstrap_interval, score_table
-from labkit.metrics import EvalResult, best_f1_threshold, precision_recall_f1
 
 REPETITIONS = tuple(Repetition(f"fold {i}", make_result(n=50, seed=i), 200, 0, 1.0) for i in range(3))
 FOLDS = CrossValidation("MiniLM", "reviews", REPETITIONS)

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from predicting import make_result
 from sklearn.model_selection import StratifiedKFold
 
-from labkit import folds
-from labkit.config import Config
-from labkit.folds import (
+from labkit.data.reviews import Reviews, normalise
+from labkit.experiments import folds
+from labkit.experiments.fine_tuning import Interrupted
+from labkit.experiments.folds import (
     CrossValidation,
     Repetition,
     SeedSpread,
@@ -28,8 +29,7 @@ from labkit.folds import (
     seed_spread,
     stratified_kfold,
 )
-from labkit.reviews import Reviews, normalise
-from labkit.runs import Interrupted
+from labkit.training.config import Config
 
 law = settings(max_examples=30, deadline=None)
 
@@ -214,9 +214,9 @@ PROGRAM = """
     import sys
     from pathlib import Path
     import numpy as np
-    from labkit.config import Config
-    from labkit.folds import cross_validate
-    from labkit.reviews import Reviews
+    from labkit.training.config import Config
+    from labkit.experiments.folds import cross_validate
+    from labkit.data.reviews import Reviews
 
     if __name__ == "__main__":
         texts = [f"{'good' if i % 2 else 'bad'} film number {i}" for i in range(96)]

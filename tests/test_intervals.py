@@ -11,10 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from predicting import calibration_by_hand, make_result
 
-from labkit import intervals
-from labkit.calibration import expected_calibration_error
-from labkit.intervals import ALL_METRICS, METRICS, Score, bootstrap_interval, proportion_interval, score_table
-from labkit.metrics import EvalResult, precision_recall_f1, roc_auc
+from labkit.evaluation import intervals
+from labkit.evaluation.calibration import expected_calibration_error
+from labkit.evaluation.intervals import (
+    ALL_METRICS,
+    METRICS,
+    Score,
+    bootstrap_interval,
+    proportion_interval,
+    score_table,
+)
+from labkit.evaluation.metrics import EvalResult, precision_recall_f1, roc_auc
 
 law = settings(max_examples=30, deadline=None)
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit import fallback, lab
-from labkit.assets import AssetMissing
-from labkit.config import Config
-from labkit.intervals import score_table
-from labkit.metrics import EvalResult
-from labkit.reviews import Reviews, sample_reviews
+from labkit.data.assets import AssetMissing
+from labkit.data.reviews import Reviews, sample_reviews
+from labkit.evaluation.intervals import score_table
+from labkit.evaluation.metrics import EvalResult
+from labkit.experiments import main_job as lab
+from labkit.lessons import stand_ins as fallback
+from labkit.training.config import Config
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit.batching import Batcher
-from labkit.config import PROFILES, ConfigError
-from labkit.lessons import ABOUT, EXAMPLES, current_profile, keep_profile, open_lesson
+from labkit.data.batching import Batcher
+from labkit.lessons.lesson import ABOUT, EXAMPLES, current_profile, keep_profile, open_lesson
+from labkit.training.config import PROFILES, ConfigError
 
 
 @pytest.fixture(autouse=True)

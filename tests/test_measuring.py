@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from test_memory import peak_bytes
 from torch import nn
 
-from labkit import measuring
-from labkit.batching import Batch, Batcher
-from labkit.encoders import freeze
-from labkit.measuring import (
+from labkit.data.batching import Batch, Batcher
+from labkit.data.tokens import tokenize
+from labkit.models.encoders import freeze
+from labkit.training import step_costs as measuring
+from labkit.training.fit import accumulate_gradients
+from labkit.training.step_costs import (
     GradientSizes,
     StepCost,
     StepCosts,
@@ -24,8 +26,6 @@ from labkit.measuring import (
     gradients_of,
     step_costs,
 )
-from labkit.tokens import tokenize
-from labkit.training import accumulate_gradients
 
 if TYPE_CHECKING:
     from conftest import TinyWorld

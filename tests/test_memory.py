@@ -16,12 +16,16 @@ from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 from transformers import BertConfig, BertForSequenceClassification
 
-from labkit import memory, training
-from labkit.batching import Batcher
-from labkit.config import Config
-from labkit.encoders import parameter_groups
+from labkit.data.batching import Batcher
+from labkit.data.tokens import Tokenized, tokenize
 from labkit.errors import UsageError
-from labkit.memory import (
+from labkit.models.encoders import parameter_groups
+from labkit.models.unpadded import Unpadded
+from labkit.training import fit as training
+from labkit.training import memory
+from labkit.training.config import Config
+from labkit.training.fit import accumulate_gradients, fit
+from labkit.training.memory import (
     AutomaticMicroBatch,
     OutOfMemory,
     activation_bytes,
@@ -31,10 +35,7 @@ from labkit.memory import (
     parse_bytes,
     state_bytes,
 )
-from labkit.precision import make_precision
-from labkit.tokens import Tokenized, tokenize
-from labkit.training import accumulate_gradients, fit
-from labkit.unpadded import Unpadded
+from labkit.training.precision import make_precision
 
 if TYPE_CHECKING:
     from conftest import TinyWorld

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from predicting import make_result
 
-from labkit.metrics import (
+from labkit.evaluation.metrics import (
     EvalResult,
     average_precision,
     best_f1_threshold,
@@ -256,7 +256,9 @@ def test_a_confidence_at_the_threshold_counts_in_either_precision(dtype):
 
 
 def test_importing_the_metrics_loads_no_heavy_library():
-    code = "import sys, labkit.intervals; print({'torch', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules))"
+    code = (
+        "import sys, labkit.evaluation.intervals; print({'torch', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules))"
+    )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from labkit.optimizer import LazyAdamW, clip_gradients, make_optimizer
+from labkit.training.optimizer import LazyAdamW, clip_gradients, make_optimizer
 
 ROWS, SIZE = 12, 3
 law = settings(max_examples=40, deadline=None)

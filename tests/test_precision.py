@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from labkit import precision
 from labkit.errors import UsageError
-from labkit.precision import WORTH_IT, bf16_speedup, choose_device, choose_precision, make_precision
+from labkit.training import precision
+from labkit.training.precision import WORTH_IT, bf16_speedup, choose_device, choose_precision, make_precision
 
 CPU = torch.device("cpu")
 

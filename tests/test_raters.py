@@ -5,9 +5,9 @@ import statistics
 import numpy as np
 import pytest
 
+from labkit.data.reviews import Corpus, sample_corpus
 from labkit.errors import UsageError
-from labkit.raters import rater_agreement, rater_spread
-from labkit.reviews import Corpus, sample_corpus
+from labkit.evaluation.annotators import rater_agreement, rater_spread
 
 
 def corpus_of(*votes: list[int]) -> Corpus:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labkit.data.readers import READERS, ReviewFileError, Row, and_more, column_of, decode_utf8, read_rows
 from labkit.errors import UsageError
-from labkit.readers import READERS, ReviewFileError, Row, and_more, column_of, decode_utf8, read_rows
 
 law = settings(max_examples=60, deadline=None)
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labkit import report
 from labkit.errors import LabkitError, UsageError
-from labkit.intervals import score_table
-from labkit.metrics import EvalResult
-from labkit.report import (
+from labkit.evaluation.intervals import score_table
+from labkit.evaluation.metrics import EvalResult
+from labkit.experiments.fine_tuning import RUN_FILE, TEST_FILE
+from labkit.report import page as report
+from labkit.report.page import (
     LONGEST_SHOWN,
     REPORT_FILE,
     RESULTS_FILE,
@@ -26,8 +27,7 @@ from labkit.report import (
     summary,
     write_report,
 )
-from labkit.runs import RUN_FILE, TEST_FILE
-from labkit.training import EpochRecord
+from labkit.training.fit import EpochRecord
 
 FIGURES_OF_THE_ISSUE = ("learning_curves", "confusion_matrix", "reliability", "roc", "lengths")
 NASTY = """<script>alert(1)</script></title></style>" onload="alert(2)' & {{ 7 * 7 }} <b>"""

@@ -21,15 +21,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
-# The way of a review through labkit: an import points from a later module to an earlier one.
-ORDER = """
-    errors importing files assets readers reviews raters tokens token_cache words dataset batching encoders fallback
-    dropout unpadded optimizer precision memory cuda_graphs config ranks arrays metrics calibration intervals checkpoints
-    training measuring small_room runs baselines comparison folds false_alarms ceiling lab adaptation margins explanations
-    attention attribution agreement faithfulness randomisation cues behaviour tagging figures work lessons report
-    serving distributed doctor cli __main__
-""".split()  # noqa: SIM905 (a line a name would be longer than it is clear)
-AROUND = ["widgets", "checks", "course", "grading"]  # folders: they may use the way, it never uses them
+# The rooms of labkit: what all stand on, the way of a review, the classroom, this course, the program.
+GROUND = ["errors", "importing", "files", "display", "student_work"]
+WAY = ["data", "models", "evaluation", "training", "explanation", "experiments", "serving", "figures", "report"]
+CLASSROOM = ["checks", "grading", "course", "widgets"]  # knows no subject
+ROOMS = [*GROUND, *WAY, *CLASSROOM, "lessons", "doctor", "cli", "__main__"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))["dependencies"]
@@ -140,19 +136,65 @@ def imports_of(source: str, name: str) -> Iterator[str]:
                 yield base[7:]
 
 
+def room(name: str) -> str:
+    """The room of a module; each room of the ground and of the program is one file."""
+    return name.split(".")[0]
+
+
+def imported_rooms(name: str) -> set[str]:
+    """The rooms, besides its own, that a module imports from."""
+    return {room(target) for target in imports_of(modules()[name].read_text("utf-8"), name)} - {room(name)}
+
+
 @pytest.mark.parametrize("name", modules())
-def test_every_module_has_its_place(name: str) -> None:
-    assert name.split(".")[0] in [*ORDER, *AROUND], (
-        f"labkit/{name}.py has no place yet: put it into ORDER in {Path(__file__).name}, after what it imports"
-    )
+def test_every_module_stands_in_a_room(name: str) -> None:
+    assert room(name) in ROOMS, f"labkit/{name}.py stands in no room of {Path(__file__).name}"
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if name.split(".")[0] in ORDER])
-def test_an_import_points_from_a_later_module_to_an_earlier_one(name: str) -> None:
-    own = name.split(".")[0]  # the modules of one folder may name each other
-    imported = {target.split(".")[0] for target in imports_of(modules()[name].read_text("utf-8"), name)}
-    forward = sorted(imported - set(ORDER[: ORDER.index(own)]) - {own})
-    assert not forward, f"labkit/{name}.py imports {', '.join(forward)}: not an earlier module of ORDER"
+@pytest.mark.parametrize("name", modules())
+def test_nothing_imports_upwards(name: str) -> None:
+    upwards = sorted(imported_rooms(name) - set(ROOMS[: ROOMS.index(room(name))]))
+    if name in TO_BE_CUT:
+        return
+    assert not upwards, f"labkit/{name}.py imports from {', '.join(upwards)}, which is no room above it"
+
+
+TO_BE_CUT = ("checks", "evaluation.comparison", "widgets.showing")  # the next step
+SUBJECT = ("widgets.explorers",)  # the one folder of the classroom that knows the subject
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if room(name) in CLASSROOM])
+def test_the_classroom_knows_no_subject(name: str) -> None:
+    known = set() if name.startswith(SUBJECT) else imported_rooms(name) - {*GROUND, *CLASSROOM}
+    if name in TO_BE_CUT:
+        return
+    assert not known, f"labkit/{name}.py imports from {', '.join(sorted(known))}: the classroom serves any course"
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name.startswith("lessons.observers")])
+def test_what_runs_beside_a_students_code_imports_checks_and_the_ground_alone(name: str) -> None:
+    targets = imports_of(modules()[name].read_text("utf-8"), name)
+    beyond = {target for target in targets if room(target) not in ("checks", *GROUND)} - {"lessons.observers"}
+    beyond = {target for target in beyond if not target.startswith("lessons.observers.")}
+    assert not beyond, f"labkit/{name}.py imports {', '.join(sorted(beyond))}"
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if room(name) == "evaluation"])
+def test_evaluation_needs_no_torch(name: str) -> None:
+    names = {
+        alias.name if isinstance(node, ast.Import) else str(node.module)
+        for node in ast.walk(ast.parse(modules()[name].read_text("utf-8")))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    assert not {one for one in names if one.split(".")[0] in ("torch", "transformers", "tokenizers")}
+
+
+def test_a_room_can_be_looked_over() -> None:
+    folders = [path for path in (ROOT / "labkit").rglob("*") if path.is_dir() and path.name != "__pycache__"]
+    sizes = {path.relative_to(ROOT).as_posix(): len(list(path.glob("*.py"))) for path in folders}
+    assert max(sizes.values()) <= 16, sizes
+    assert sum(path.is_file() for path in (ROOT / "labkit").iterdir()) <= 12
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import assets
-from labkit.errors import UsageError
-from labkit.readers import ReviewFileError
-from labkit.reviews import (
+from labkit.data import assets
+from labkit.data.readers import ReviewFileError
+from labkit.data.reviews import (
     CORPORA,
     FEWEST_PER_CLASS,
     Corpus,
@@ -39,6 +38,7 @@ from labkit.reviews import (
     split_reviews,
     stratified_split,
 )
+from labkit.errors import UsageError
 
 law = settings(max_examples=25, deadline=None)
 any_text = st.text(max_size=40)

@@ -26,16 +26,18 @@ import torch
 from conftest import BLAME, FILLER, PRAISE
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from labkit import memory, precision, runs, training
-from labkit.checkpoints import CheckpointError
-from labkit.config import Config, ConfigError, read_config_file
-from labkit.encoders import ModelError
+from labkit.data.reviews import Reviews, split_reviews
+from labkit.data.tokens import TokenizerError
 from labkit.errors import LabkitError, UsageError
-from labkit.memory import OutOfMemory
-from labkit.reviews import Reviews, split_reviews
-from labkit.runs import FineTuned, Interrupted, RunError, fine_tune
-from labkit.tokens import TokenizerError
-from labkit.training import TrainingError
+from labkit.experiments import fine_tuning as runs
+from labkit.experiments.fine_tuning import FineTuned, Interrupted, RunError, fine_tune
+from labkit.models.encoders import ModelError
+from labkit.training import fit as training
+from labkit.training import memory, precision
+from labkit.training.checkpoints import CheckpointError
+from labkit.training.config import Config, ConfigError, read_config_file
+from labkit.training.fit import TrainingError
+from labkit.training.memory import OutOfMemory
 
 STEPS = 6  # of the run below: two epochs of three
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit.config import Config
 from labkit.errors import UsageError
-from labkit.serving import Classifier
+from labkit.serving.classifier import Classifier
+from labkit.training.config import Config
 
 
 @pytest.fixture

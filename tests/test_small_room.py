@@ -11,10 +11,10 @@ import psutil
 import pytest
 import torch
 
-from labkit import small_room
 from labkit.errors import UsageError
-from labkit.memory import OutOfMemory, micro_batch_that_fits
-from labkit.small_room import MEBIBYTE, RoomError, SmallRoom, StepTried, WaysTried, limit_memory
+from labkit.lessons import limited_memory as small_room
+from labkit.lessons.limited_memory import MEBIBYTE, RoomError, SmallRoom, StepTried, WaysTried, limit_memory
+from labkit.training.memory import OutOfMemory, micro_batch_that_fits
 
 CPU = torch.device("cpu")
 ROOM = 16 * MEBIBYTE

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
+from labkit.evaluation.intervals import proportion_interval
+from labkit.evaluation.metrics import EvalResult
 from labkit.figures import (
     CUT,
     WHOLE,
@@ -15,9 +17,7 @@ from labkit.figures import (
     part_sizes,
     to_svg,
 )
-from labkit.intervals import proportion_interval
-from labkit.measuring import GradientSizes
-from labkit.metrics import EvalResult
+from labkit.training.step_costs import GradientSizes
 
 SIZES = GradientSizes(np.array([2.0**-30, 2.0**-28, 2.0**-10, 2.0**-9]))
 

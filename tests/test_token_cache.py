@@ -13,10 +13,10 @@ import pyarrow.ipc
 import pytest
 import torch
 
-from labkit import token_cache
-from labkit.batching import Batcher
-from labkit.token_cache import folder, tokenize_parts
-from labkit.tokens import TRUNCATIONS, Tokenized, tokenize
+from labkit.data import token_cache
+from labkit.data.batching import Batcher
+from labkit.data.token_cache import folder, tokenize_parts
+from labkit.data.tokens import TRUNCATIONS, Tokenized, tokenize
 
 if TYPE_CHECKING:
     from conftest import TinyWorld
@@ -199,8 +199,8 @@ def test_a_file_is_plain_arrow(tiny_world):
 AT_ONCE = """
 import sys
 from pathlib import Path
-from labkit import token_cache
-from labkit.tokens import load_tokenizer
+from labkit.data import token_cache
+from labkit.data.tokens import load_tokenizer
 token_cache.FEWEST = 1
 texts = [f"{'good ' * (number % 30)} film {number}" for number in range(3000)]
 tokenizer = load_tokenizer(Path(sys.argv[1]))
@@ -231,9 +231,9 @@ def test_two_processes_at_once_get_the_same_tokens_and_leave_whole_files(tiny_fo
 
 
 def test_a_run_finds_the_tokens_of_the_one_before(tiny_world: "TinyWorld", tokenized_texts: list[int]) -> None:
-    from labkit.config import Config
-    from labkit.reviews import Splits
-    from labkit.runs import make_batchers
+    from labkit.data.reviews import Splits
+    from labkit.experiments.fine_tuning import make_batchers
+    from labkit.training.config import Config
 
     reviews = tiny_world.reviews
     splits = Splits(*(reviews.select(range(start, start + 20)) for start in (0, 20, 40)))

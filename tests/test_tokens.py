@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from labkit.errors import UsageError
-from labkit.tokens import (
+from labkit.data.tokens import (
     TRUNCATIONS,
     TokenizerError,
     encode,
@@ -26,6 +25,7 @@ from labkit.tokens import (
     wordpiece,
     words_of,
 )
+from labkit.errors import UsageError
 
 law = settings(max_examples=40, deadline=None)
 words = st.sampled_from(

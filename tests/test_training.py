@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import ElectraConfig, ElectraForSequenceClassification, get_linear_schedule_with_warmup
 
-from labkit import training
-from labkit.batching import BATCHINGS, Batcher
-from labkit.checkpoints import CheckpointFolder
-from labkit.config import Config
-from labkit.encoders import load_encoder
-from labkit.precision import make_precision
-from labkit.tokens import tokenize
-from labkit.training import (
+from labkit.data.batching import BATCHINGS, Batcher
+from labkit.data.tokens import tokenize
+from labkit.models.encoders import load_encoder
+from labkit.training import fit as training
+from labkit.training.checkpoints import CheckpointFolder
+from labkit.training.config import Config
+from labkit.training.fit import (
     EarlyStopping,
     EpochRecord,
     Evaluation,
@@ -39,6 +38,7 @@ from labkit.training import (
     train_epoch,
     warmup_linear,
 )
+from labkit.training.precision import make_precision
 
 if TYPE_CHECKING:
     from conftest import TinyWorld
@@ -135,7 +135,7 @@ def test_a_step_divided_as_16_8_5_and_the_rest_has_the_gradient_of_one_big_batch
 
 @pytest.mark.parametrize("batching", BATCHINGS)
 def test_every_way_of_batching_has_the_gradient_of_the_same_reviews(batching, tiny_world, reviews, batch_of):
-    from labkit.unpadded import Unpadded
+    from labkit.models.unpadded import Unpadded
 
     model = tiny_world.model().double()
     loss = accumulate_gradients(model, [batch_of(0, 32)])
@@ -809,7 +809,7 @@ def test_finished_epochs_come_again_when_a_run_goes_on(run, tiny_world, tmp_path
 
 
 def test_a_micro_batch_that_was_halved_stays_halved_when_the_run_goes_on(run, tmp_path, monkeypatch):
-    from labkit import training
+    from labkit.training import fit as training
 
     def cramped(model: Any, pieces: Any, precision: Any) -> float:
         if max(len(piece.indices) for piece in pieces) > 3:

@@ -17,18 +17,18 @@ from transformers import (
     PreTrainedModel,
 )
 
-from labkit.batching import Batcher
-from labkit.dropout import Dice
-from labkit.encoders import freeze
+from labkit.data.batching import Batcher
+from labkit.data.tokens import Tokenized
 from labkit.errors import UsageError
-from labkit.measuring import gradient_difference, gradients_of
-from labkit.precision import make_precision
-from labkit.tokens import Tokenized
-from labkit.training import accumulate_gradients
-from labkit.unpadded import ROUND, Rows, Unpadded, _AddAndNorm, _attend, _Attention
+from labkit.models.dropout import Dice
+from labkit.models.encoders import freeze
+from labkit.models.unpadded import ROUND, Rows, Unpadded, _AddAndNorm, _attend, _Attention
+from labkit.training.fit import accumulate_gradients
+from labkit.training.precision import make_precision
+from labkit.training.step_costs import gradient_difference, gradients_of
 
 if TYPE_CHECKING:
-    from labkit.batching import Batch
+    from labkit.data.batching import Batch
 
 law = settings(max_examples=25, deadline=None)
 WORDS = 50

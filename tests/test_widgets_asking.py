@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from labkit.errors import LabkitError, UsageError
 from labkit.figures import alt_text, review_lengths
-from labkit.training import train_epoch
+from labkit.student_work import Work
+from labkit.training.fit import train_epoch
 from labkit.widgets import asking, expect_error, failing, outcome, predict, reflection, show_source, showing
-from labkit.widgets.still import WIDGET_MIME
-from labkit.work import Work
+from labkit.widgets.interactive import WIDGET_MIME
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" $"
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from explaining import FAMILIES, of_family
 
-from labkit import attention
-from labkit.attention import attention_weights
-from labkit.config import Config
+from labkit.explanation import attention
+from labkit.explanation.attention import attention_weights
 from labkit.figures import alt_text, attention_heatmap
-from labkit.serving import Classifier
+from labkit.serving.classifier import Classifier
+from labkit.training.config import Config
 from labkit.widgets import attention_explorer
-from labkit.widgets.still import WIDGET_MIME
+from labkit.widgets.interactive import WIDGET_MIME
 
 REVIEW = "a superb film and not dull"
 CONFIG = Config(max_length=32, device="cpu", precision="fp32")

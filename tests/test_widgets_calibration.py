@@ -9,12 +9,12 @@ import scipy.special
 import sklearn.metrics
 from predicting import make_confident, make_result
 
-from labkit.calibration import at_temperature, expected_calibration_error, fit_temperature
+from labkit.evaluation.calibration import at_temperature, expected_calibration_error, fit_temperature
+from labkit.evaluation.metrics import EvalResult
 from labkit.figures import alt_text, to_html
-from labkit.metrics import EvalResult
 from labkit.widgets import calibration_explorer
-from labkit.widgets.calibration import TEMPERATURES, calibration_panels, losses_at, recalibrated
-from labkit.widgets.still import WIDGET_MIME
+from labkit.widgets.explorers.calibration import TEMPERATURES, calibration_panels, losses_at, recalibrated
+from labkit.widgets.interactive import WIDGET_MIME
 
 RESULT = make_result(n=120, name="MiniLM")
 LOSSES = losses_at(RESULT, TEMPERATURES)
@@ -41,7 +41,7 @@ def test_no_temperature_changes_a_prediction_and_it_is_said(temperature: float) 
 
 def test_a_prediction_that_did_change_would_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     flipped = EvalResult(RESULT.labels, RESULT.probabilities[:, ::-1], loss=0.5)
-    monkeypatch.setattr("labkit.widgets.calibration.at_temperature", lambda result, temperature: flipped)
+    monkeypatch.setattr("labkit.widgets.explorers.calibration.at_temperature", lambda result, temperature: flipped)
     assert recalibrated(RESULT, 2.0).changed == len(RESULT)
 
 

@@ -9,17 +9,17 @@ import pytest
 import torch
 from matplotlib.patches import Rectangle
 
-from labkit.batching import BATCHINGS, Batcher, plan_epoch
+from labkit.data.batching import BATCHINGS, Batcher, plan_epoch
+from labkit.data.tokens import Tokenized, encode
 from labkit.errors import UsageError
 from labkit.figures import alt_text
-from labkit.tokens import Tokenized, encode
-from labkit.training import fit_with_early_stopping
+from labkit.training.fit import fit_with_early_stopping
 from labkit.widgets import batch_explorer, learning_rate_explorer, stopping_explorer, tokenizer_explorer
-from labkit.widgets.batches import SHOWN_BARS, batch_bars, batch_figure
-from labkit.widgets.learning_rate import schedule, schedule_figure
-from labkit.widgets.still import WIDGET_MIME
-from labkit.widgets.stopping import stopping, stopping_figure
-from labkit.widgets.tokenizer import tokenized_text
+from labkit.widgets.explorers.batches import SHOWN_BARS, batch_bars, batch_figure
+from labkit.widgets.explorers.learning_rate import schedule, schedule_figure
+from labkit.widgets.explorers.stopping import stopping, stopping_figure
+from labkit.widgets.explorers.tokenizer import tokenized_text
+from labkit.widgets.interactive import WIDGET_MIME
 
 LOSSES = [0.7, 0.6, 0.65, 0.5, 0.55, 0.6, 0.7]
 LENGTHS = [3, 9, 4, 40, 12, 5, 7, 200, 6, 8, 31]
@@ -107,7 +107,7 @@ def test_each_piece_is_called_what_it_is(tiny_world: Any) -> None:
 
 
 def test_a_text_of_markup_is_escaped_and_an_empty_one_shows_its_special_tokens(tiny_world: Any) -> None:
-    from labkit.encoders import load_encoder
+    from labkit.models.encoders import load_encoder
 
     _, tokenizer = load_encoder("tiny")
     page = tokenized_text(tokenizer, "<b>&</b>", 12)._repr_html_()
@@ -174,7 +174,7 @@ def test_without_reviews_the_explorer_says_what_it_wants() -> None:
 
 @pytest.mark.parametrize(("total_steps", "warmup_ratio"), [(10, 0.0), (10, 0.25), (97, 0.1), (1, 0.9)])
 def test_the_schedule_is_the_one_that_training_uses(total_steps: int, warmup_ratio: float) -> None:
-    from labkit.training import linear_schedule
+    from labkit.training.fit import linear_schedule
 
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-4)
     scheduler = linear_schedule(optimizer, warmup_ratio, total_steps)

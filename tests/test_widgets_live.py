@@ -11,14 +11,14 @@ import torch
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from labkit.batching import Batcher
-from labkit.config import Config
+from labkit.data.batching import Batcher
+from labkit.data.tokens import tokenize
 from labkit.figures import alt_text, to_html
-from labkit.tokens import tokenize
-from labkit.training import EpochRecord, StepRecord, TrainingError, evaluate, fit
+from labkit.training.config import Config
+from labkit.training.fit import EpochRecord, StepRecord, TrainingError, evaluate, fit
 from labkit.widgets import live
-from labkit.widgets.live import TrainingSoFar, Watch, live_training, smoothed, training_figure
-from labkit.widgets.still import WIDGET_MIME
+from labkit.widgets.explorers.live import TrainingSoFar, Watch, live_training, smoothed, training_figure
+from labkit.widgets.interactive import WIDGET_MIME
 
 CONFIG = Config(epochs=3, batch_size=8, device="cpu", precision="fp32", patience=3)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from labkit.config import PROFILES
-from labkit.lessons import ABOUT, current_profile, open_lesson
+from labkit.lessons.lesson import ABOUT, current_profile, open_lesson
+from labkit.student_work import Work
+from labkit.training.config import PROFILES
 from labkit.widgets import choose_profile
-from labkit.widgets.still import WIDGET_MIME
-from labkit.work import Work
+from labkit.widgets.interactive import WIDGET_MIME
 
 
 @pytest.fixture(autouse=True)

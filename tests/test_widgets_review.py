@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from explaining import SumOfWords, of_family
 
-from labkit.attribution import explain
-from labkit.config import Config
 from labkit.errors import UsageError
-from labkit.explanations import AttributionError, Explanations
-from labkit.serving import Classifier
+from labkit.explanation.attribution import AttributionError, Explanations
+from labkit.explanation.methods import explain
+from labkit.serving.classifier import Classifier
+from labkit.training.config import Config
 from labkit.widgets import review_explorer
-from labkit.widgets.review import METHODS, without_words
-from labkit.widgets.still import WIDGET_MIME, Interactive
+from labkit.widgets.explorers.review import METHODS, without_words
+from labkit.widgets.interactive import WIDGET_MIME, Interactive
 
 WEIGHTS = {"superb": 2.0, "good": 1.0, "dull": -2.5, "bad": -1.0, "not": -0.5}
 REVIEWS = ["a superb film and not dull", "good cast , good music , dull script", "the film is superb"]

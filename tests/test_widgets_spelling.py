@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.config import Config
+from labkit.data.tokens import encode, length_costs, wordpiece
 from labkit.errors import UsageError
-from labkit.serving import Classifier
-from labkit.tokens import encode, length_costs, wordpiece
+from labkit.serving.classifier import Classifier
+from labkit.training.config import Config
 from labkit.widgets import max_length_explorer, token_table, word_explorer, wordpiece_explorer
-from labkit.widgets.spelling import spelling
-from labkit.widgets.still import WIDGET_MIME
+from labkit.widgets.explorers.spelling import spelling
+from labkit.widgets.interactive import WIDGET_MIME
 
 VOCAB = frozenset(["play", "un", "a", "ab", "##ing", "##able", "##a", "##b", "##c", "##y"])
 LENGTHS = [3, 9, 4, 40, 12, 5, 7, 200, 6, 8, 31]

@@ -8,11 +8,11 @@ import pytest
 import sklearn.metrics
 from predicting import make_result
 
+from labkit.evaluation.metrics import EvalResult
 from labkit.figures import alt_text
-from labkit.metrics import EvalResult
 from labkit.widgets import threshold_explorer
-from labkit.widgets.still import WIDGET_MIME
-from labkit.widgets.threshold import at_threshold, curves_of, threshold_panels
+from labkit.widgets.explorers.threshold import at_threshold, curves_of, threshold_panels
+from labkit.widgets.interactive import WIDGET_MIME
 
 THRESHOLDS = [0.0, 0.3, 0.5, 0.77, 1.0]
 

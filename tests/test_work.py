@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.work import Work, course_folder
+from labkit.student_work import Work, course_folder
 
 
 def test_the_course_folder_is_the_nearest_above_that_holds_work(

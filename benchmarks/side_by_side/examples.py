@@ -13,8 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from labkit.batching import Batcher
-    from labkit.reviews import Reviews
+    from labkit.data.batching import Batcher
+    from labkit.data.reviews import Reviews
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Examples:
 
     def tokenized_by(self, tokenizer: "PreTrainedTokenizerBase") -> "Examples":
         """The same texts in another vocabulary."""
-        from labkit.tokens import tokenize
+        from labkit.data.tokens import tokenize
 
         tokenized = tokenize(self.texts, tokenizer)
         return Examples(self.texts, tokenized.input_ids, self.labels, tokenized.pad_token_id)
@@ -61,8 +61,8 @@ class Examples:
 
     def batcher(self, batching: str, multiple: int = 1) -> "Batcher":
         """As labkit's loop takes them."""
-        from labkit.batching import Batcher
-        from labkit.tokens import Tokenized
+        from labkit.data.batching import Batcher
+        from labkit.data.tokens import Tokenized
 
         tokenized = Tokenized(self.input_ids, np.zeros(len(self), dtype=bool), self.pad_token_id)
         return Batcher(tokenized, self.labels, batching, multiple=multiple)
@@ -83,9 +83,9 @@ def write_examples(
     seed: of the split and of the choice. part: `validation` or `test`. Returns how many there are of each. Raises
     ValueError where there are fewer training reviews than wanted.
     """
-    from labkit.encoders import encoder_folder
-    from labkit.reviews import movie_reviews, split_reviews
-    from labkit.tokens import load_tokenizer, tokenize
+    from labkit.data.reviews import movie_reviews, split_reviews
+    from labkit.data.tokens import load_tokenizer, tokenize
+    from labkit.models.encoders import encoder_folder
 
     splits = split_reviews(movie_reviews(), seed)
     if train and train > len(splits.train):

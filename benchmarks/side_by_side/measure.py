@@ -30,8 +30,8 @@ def prepare(data: str, model: str, train: int | None, held_out: int | None, seed
 
     import psutil
 
-    from labkit.precision import choose_device, choose_precision
-    from labkit.runs import environment
+    from labkit.experiments.fine_tuning import environment
+    from labkit.training.precision import choose_device, choose_precision
     from side_by_side.examples import write_examples
 
     sizes = write_examples(Path(data), model, train, held_out, seed, part)
@@ -123,7 +123,7 @@ def _measured_evaluation(
 
 def _measured_limit(half: str | None, watch: Any) -> dict[str, Any]:
     """The limits for MiniLM's shapes and for BERT base's, by the model's hidden width and the precision."""
-    from labkit.precision import choose_device
+    from labkit.training.precision import choose_device
     from side_by_side.limit import limits
 
     watch.start()

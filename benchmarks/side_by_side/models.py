@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from labkit.encoders import load_encoder
-from labkit.precision import choose_device
-from labkit.tokens import pad
+from labkit.data.tokens import pad
+from labkit.models.encoders import load_encoder
+from labkit.training.precision import choose_device
 from side_by_side.examples import Examples
 from side_by_side.rows import BERT_BASE
 

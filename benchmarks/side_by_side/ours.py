@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from labkit.config import Config
-from labkit.precision import choose_device, choose_precision, suitable_multiple
+from labkit.training.config import Config
+from labkit.training.precision import choose_device, choose_precision, suitable_multiple
 from side_by_side.examples import Examples
 from side_by_side.rows import Row, Setting
 from side_by_side.watch import Watch, peak_memory_mib
@@ -36,11 +36,11 @@ def weights_of(model: "PreTrainedModel") -> dict[str, torch.Tensor]:
 def train_with_labkit(
     row: Row, setting: Setting, seed: int, model: "PreTrainedModel", examples: Examples, half: str | None, watch: Watch
 ) -> Trained:
-    """By `labkit.training.fit`. The clock runs from its call until it gives the record of the last epoch.
+    """By `labkit.training.fit.fit`. The clock runs from its call until it gives the record of the last epoch.
 
     A step may put work off, so the end of the last one would be too early.
     """
-    from labkit.training import StepRecord, fit, make_optimizer
+    from labkit.training.fit import StepRecord, fit, make_optimizer
 
     config = config_of(row, setting, seed, half)
     precision = choose_precision(config.precision, choose_device())
@@ -89,8 +89,8 @@ def evaluate_with_labkit(
     watch: Watch,
 ) -> tuple[list[float], str]:
     """P(positive) of each review and the precision, by a loaded classifier; the clock runs from texts to probabilities."""
-    from labkit.reviews import Reviews
-    from labkit.serving import Classifier
+    from labkit.data.reviews import Reviews
+    from labkit.serving.classifier import Classifier
 
     wanted = (half or "fp32") if row.precision == "half" else row.precision
     precision = choose_precision(wanted, choose_device()).name

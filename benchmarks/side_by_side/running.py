@@ -39,7 +39,7 @@ def header_of(setting: Setting, rows: Sequence[Row], facts: dict[str, Any]) -> d
         "rows": [dataclasses.asdict(row) for row in rows],
         "machine": facts["machine"],
         "half": facts["half"],
-        "code": digest_of_files([*sorted((ROOT / "labkit").glob("*.py")), *shared]),
+        "code": digest_of_files([*sorted((ROOT / "labkit").rglob("*.py")), *shared]),
     }
 
 

@@ -19,7 +19,7 @@ from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconceptio
 from labkit.checks.progress import Progress
 from labkit.checks.verdict import CheckResult, Example, PropertyRow, judge_all
 from labkit.errors import UsageError, did_you_mean
-from labkit.fallback import in_notebook
+from labkit.lessons.stand_ins import in_notebook
 
 WARM_UPS = {"00": "warm_up"}  # checked as all others, for no points
 LESSONS = {
@@ -58,7 +58,7 @@ def exercises() -> dict[str, Exercise]:
 
 @cache
 def _of_lesson(lesson: str) -> dict[str, Exercise]:
-    return {one.id: one for one in import_module(f"labkit.checks.{(WARM_UPS | LESSONS)[lesson]}").EXERCISES}
+    return {one.id: one for one in import_module(f"labkit.lessons.exercises.{(WARM_UPS | LESSONS)[lesson]}").EXERCISES}
 
 
 def exercise(exercise_id: str) -> Exercise:
@@ -114,7 +114,7 @@ def _kernel_left_alone() -> Iterator[None]:
 
 def _keep(result: CheckResult) -> None:
     """In the student's folder, where there is one; a folder that cannot be written to costs a sentence, not the result."""
-    from labkit.work import Work
+    from labkit.student_work import Work
 
     work = Work()
     if not (work.exists or in_notebook()):
@@ -129,6 +129,6 @@ def _keep(result: CheckResult) -> None:
 def progress() -> Any:
     """How far one is: every exercise with its last status and points, as a table that shows itself."""
     # Progress is imported on top: here, its module would take the place of this function in the package.
-    from labkit.work import Work
+    from labkit.student_work import Work
 
     return Progress(tuple(exercises()), Work().checks)

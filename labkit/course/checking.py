@@ -25,7 +25,7 @@ from labkit.course.notebooks import (
 )
 from labkit.course.running import CELL_SECONDS, run_notebook
 from labkit.errors import UsageError
-from labkit.work import course_folder
+from labkit.student_work import course_folder
 
 MIME = "application/vnd.labkit.check+json"  # under which a result of labkit.checks shows itself as data
 NOT_SHOWN = "no result"

@@ -83,7 +83,7 @@ def open_copy(
     """Open your own copy in JupyterLab, made first where there is none."""
     from labkit.course.copies import RECORD, is_behind, start
     from labkit.course.running import jupyterlab
-    from labkit.work import FOLDER
+    from labkit.student_work import FOLDER
 
     if not (folder / FOLDER / RECORD).is_file():
         print(f"your own copy: {folder}: {', '.join(start(folder, source))}", flush=True)
@@ -111,7 +111,7 @@ def hand_in(lesson: str, /, *, output: Annotated[Path | None, Parameter(help="th
     LESSON: its number, such as 01, or the file name of its notebook.
     """
     from labkit.course.hand_in import hand_in
-    from labkit.work import course_folder
+    from labkit.student_work import course_folder
 
     print(hand_in(course_folder(), lesson, output))
     return 0

@@ -1,7 +1,7 @@
 """A student's own copy of the course: started from a release, updated to a newer one without losing a line.
 
-Beside the work itself (labkit.work) `.labkit/` holds course.json, the record of the release that each file began as, and
-backups/. How two notebooks become one is merge.py's.
+Beside the work itself (student_work.py) `.labkit/` holds course.json, the record of the release that each file began as,
+and backups/. How two notebooks become one is merge.py's.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from labkit.course.merge import merge, record
 from labkit.course.notebooks import LESSON_NAME, NotebookError, notebook_bytes, parse_notebook, read_notebook
 from labkit.errors import LabkitError, UsageError
 from labkit.files import whole_folder, write_atomically
-from labkit.work import FOLDER, KINDS
+from labkit.student_work import FOLDER, KINDS
 
 RECORD = "course.json"
 MANIFEST = "release.json"

@@ -15,7 +15,7 @@ from labkit import __version__
 from labkit.course.notebooks import read_notebook
 from labkit.errors import UsageError
 from labkit.files import write_atomically
-from labkit.work import FOLDER
+from labkit.student_work import FOLDER
 
 KEPT = ("predictions", "reflections")
 MANIFEST = "manifest.json"

@@ -8,15 +8,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from labkit.arrays import BoolArray
-from labkit.intervals import Score, bootstrap_interval, resample_weights, score_table
+from labkit.evaluation.arrays import BoolArray
+from labkit.evaluation.intervals import Score, bootstrap_interval, resample_weights, score_table
 
 if TYPE_CHECKING:
-    from labkit.behaviour import BehaviourReport
-    from labkit.ceiling import HumanCeiling, NoCeiling
-    from labkit.comparison import Comparison
-    from labkit.false_alarms import FalseAlarms
-    from labkit.folds import CrossValidation, SeedSpread
+    from labkit.evaluation.behaviour import BehaviourReport
+    from labkit.evaluation.comparison import Comparison
+    from labkit.evaluation.false_alarms import FalseAlarms
+    from labkit.evaluation.human_ceiling import HumanCeiling, NoCeiling
+    from labkit.experiments.folds import CrossValidation, SeedSpread
 
 from labkit.figures.drawing import CUT, UNNAMED, WHOLE, axes_or_new, finished, model_colours, plain_text
 
@@ -81,7 +81,7 @@ def differences_figure(comparisons: Sequence["Comparison"], metric: str = "accur
 
     Raises ValueError without comparisons, where they are not with the same B, or of another level.
     """
-    from labkit.comparison import LESS_IS_BETTER  # here, because it brings torch with it
+    from labkit.evaluation.comparison import LESS_IS_BETTER  # here, because it brings torch with it
 
     if len({(each.name_b, each.n, each.level) for each in comparisons}) != 1:
         raise ValueError("wanted at least one comparison, all with the same B on the same examples at the same level")

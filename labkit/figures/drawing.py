@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from labkit.metrics import EvalResult
+from labkit.evaluation.metrics import EvalResult
 
 if TYPE_CHECKING:
     pass

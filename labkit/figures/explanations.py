@@ -8,16 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from labkit.arrays import FloatArray
+from labkit.evaluation.arrays import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
-    from labkit.agreement import Agreement
-    from labkit.attention import AttentionWeights
-    from labkit.explanations import Attribution
-    from labkit.faithfulness import Faithfulness
-    from labkit.randomisation import Randomisation
+    from labkit.explanation.agreement import Agreement
+    from labkit.explanation.attention import AttentionWeights
+    from labkit.explanation.attribution import Attribution
+    from labkit.explanation.faithfulness import Faithfulness
+    from labkit.explanation.randomisation import Randomisation
 
 from labkit.figures.drawing import GREY, axes_or_new, cut_word, finished, plain_text
 
@@ -81,7 +81,7 @@ def attribution_bars(attribution: "Attribution", ax: Axes | None = None, *, scal
     Of a long review the words of the largest magnitude, in their order. scale: the end of the axis on both sides, so that
     several figures share one; the largest magnitude where None.
     """
-    from labkit.explanations import METHODS
+    from labkit.explanation.attribution import METHODS
 
     scores, places = attribution.word_scores, _strongest(attribution.word_scores)
     ax = axes_or_new(ax, (6.4, 1.3 + 0.26 * max(1, len(places))))
@@ -119,7 +119,7 @@ def _explaining_colours() -> "Colormap":
     """From the colour for negative over white at 0 to the colour for positive, the same as where the text is coloured."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    from labkit.explanations import COLOURS
+    from labkit.explanation.attribution import COLOURS
 
     below, above = ([channel / 255 for channel in COLOURS[sign]] for sign in (-1, 1))
     return LinearSegmentedColormap.from_list("explaining", [below, (1.0, 1.0, 1.0), above])

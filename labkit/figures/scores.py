@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from labkit.arrays import IntArray
-from labkit.calibration import (
+from labkit.evaluation.arrays import IntArray
+from labkit.evaluation.calibration import (
     CALIBRATION_BINS,
     ReliabilityBin,
     abstention_curve,
@@ -17,8 +17,8 @@ from labkit.calibration import (
     log_probabilities,
     reliability_bins,
 )
-from labkit.intervals import proportion_interval, score_table
-from labkit.metrics import EvalResult, confusion_matrix, precision_recall_f1, precision_recall_f1_of
+from labkit.evaluation.intervals import proportion_interval, score_table
+from labkit.evaluation.metrics import EvalResult, confusion_matrix, precision_recall_f1, precision_recall_f1_of
 
 if TYPE_CHECKING:
     pass

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
-from labkit.arrays import FloatArray
-from labkit.intervals import proportion_interval
+from labkit.evaluation.arrays import FloatArray
+from labkit.evaluation.intervals import proportion_interval
 
 if TYPE_CHECKING:
     pass

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from labkit.arrays import FloatArray
-from labkit.intervals import proportion_interval
-from labkit.metrics import EvalResult
+from labkit.evaluation.arrays import FloatArray
+from labkit.evaluation.intervals import proportion_interval
+from labkit.evaluation.metrics import EvalResult
 
 if TYPE_CHECKING:
     pass

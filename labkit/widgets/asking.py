@@ -1,6 +1,6 @@
 """Questions to the student: a prediction before an experiment, its outcome after it, a reflection at the end.
 
-Answers are kept at once in the student's folder (work.py). A question that nobody answers stops nothing.
+Answers are kept at once in the student's folder (student_work.py). A question that nobody answers stops nothing.
 """
 
 import html
@@ -13,8 +13,8 @@ import ipywidgets
 from IPython.display import display
 
 from labkit.errors import UsageError
-from labkit.widgets.still import Interactive, Picture, choice_buttons, labelled
-from labkit.work import Work
+from labkit.student_work import Work
+from labkit.widgets.interactive import Interactive, Picture, choice_buttons, labelled
 
 _BOX = 'style="border-left:4px solid #0072b2;padding:0.2em 0 0.2em 0.8em;margin:0.4em 0;line-height:1.5"'
 

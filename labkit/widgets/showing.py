@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.display import display
 
 from labkit.errors import UsageError
-from labkit.work import Work
+from labkit.student_work import Work
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

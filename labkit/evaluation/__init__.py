@@ -1,0 +1,4 @@
+"""What a score is worth: metrics, calibration, intervals, comparisons, baselines, behaviour.
+
+Needs numpy, scipy and scikit-learn, never torch.
+"""

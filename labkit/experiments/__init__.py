@@ -1,0 +1,1 @@
+"""Whole runs: fine-tuning into a folder, folds and seeds, the main job."""

@@ -1,0 +1,263 @@
+"""Is an explanation true of the model? Take the words away that it names, and see whether the decision moves.
+
+Comprehensiveness and sufficiency after DeYoung et al. (2020), beside a random and the reversed order. Makes no explanations
+(methods.py). That the weights matter is tested in randomisation.py, that a cue is found in spurious_cue.py.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from labkit.errors import did_you_mean
+from labkit.evaluation.arrays import FloatArray, IntArray
+from labkit.evaluation.intervals import Score, mean_interval
+from labkit.explanation.attribution import Attribution, AttributionError, aligned, table_html
+from labkit.explanation.margins import margins
+from labkit.explanation.words import Reading
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MEASURES = ("comprehensiveness", "sufficiency")
+REPLACEMENTS = ("mask", "delete")
+FRACTIONS = (0.1, 0.2, 0.3, 0.5)
+RANDOM_ORDERS = 5  # drawn for each text; their mean is the control
+
+
+def comprehensiveness(
+    predict: Callable[[list[str]], float],
+    tokens: Sequence[str],
+    scores: ArrayLike,
+    fraction: float = 0.2,
+    mask: str = "[MASK]",
+) -> float:
+    """How far `predict` falls when the highest-scored tokens are masked (DeYoung et al. 2020, eq. 1).
+
+    predict: maps a list of tokens to a number. Masked are ceil(fraction * n) of the n tokens. Raises ValueError when there
+    is not one score a token, or the fraction lies outside (0, 1].
+
+    >>> comprehensiveness(lambda tokens: tokens.count("good") / 2, ["good", "old", "good", "fun", "and"], [3, 0, 2, 1, 0])
+    0.5
+    """
+    known = np.asarray(scores, dtype=np.float64)
+    if known.shape != (len(tokens),):
+        raise ValueError(f"{len(tokens)} tokens need as many scores; found shape {known.shape}")
+    hidden = set(np.argsort(-known, kind="stable")[: _top_count(fraction, len(tokens))].tolist())
+    masked = [mask if place in hidden else token for place, token in enumerate(tokens)]
+    return float(predict(list(tokens))) - float(predict(masked))
+
+
+def _top_count(fraction: float, n: int) -> int:
+    """ceil(fraction * n), where the noise of floating point does not count: 0.1 * 30 is 3."""
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction must lie in (0, 1]; found {fraction}")
+    return math.ceil(fraction * n - 1e-9)
+
+
+@dataclass(frozen=True)
+class FaithfulnessRow:
+    """One method, measure and replacement at one fraction of the words; fraction None is the mean over all fractions.
+
+    value, random, reversed: by how much the probability of the predicted class falls, in the mean over the texts, when the
+    words are taken in the method's order, in random order, and the least important first. over_random, over_reversed:
+    the paired difference to these, with its bootstrap interval.
+    """
+
+    method: str
+    measure: str
+    replacement: str
+    fraction: float | None
+    value: float
+    random: float
+    reversed: float
+    over_random: Score
+    over_reversed: Score
+
+    @property
+    def beats_random(self) -> bool:
+        """Whether the interval of the difference to the random order lies on the right side of 0 alone."""
+        return self.over_random.low > 0 if self.measure == "comprehensiveness" else self.over_random.high < 0
+
+
+@dataclass(frozen=True, repr=False)
+class Faithfulness:
+    """Comprehensiveness and sufficiency of one or more methods on the same n texts, beside the controls.
+
+    Comprehensiveness takes the most important words away, so more is better; sufficiency leaves nothing but them, so a
+    smaller fall is better. left_out: texts without a word.
+    """
+
+    rows: tuple[FaithfulnessRow, ...]
+    n: int
+    left_out: int = 0
+
+    def row(
+        self,
+        method: str,
+        measure: str = "comprehensiveness",
+        replacement: str = "mask",
+        fraction: float | None = None,
+    ) -> FaithfulnessRow:
+        """The row of that name; fraction None is the mean over the fractions. Raises KeyError for none such."""
+        for row in self.rows:
+            if (row.method, row.measure, row.replacement, row.fraction) == (method, measure, replacement, fraction):
+                return row
+        raise KeyError((method, measure, replacement, fraction))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods in their order."""
+        return tuple(dict.fromkeys(row.method for row in self.rows))
+
+    @property
+    def caption(self) -> str:
+        """What the numbers are."""
+        left_out = f", {self.left_out} without a word left out" if self.left_out else ""
+        return (
+            f"fall of the probability of the predicted class, n = {self.n}{left_out}, 95% bootstrap intervals of "
+            "the paired difference; comprehensiveness: more is better, sufficiency: less"
+        )
+
+    def _cells(self) -> Iterator[tuple[str, ...]]:
+        """A line for each method, measure and replacement: the means over the fractions."""
+        for row in self.rows:
+            if row.fraction is None:
+                controls = f"{row.random:.3f}", f"{row.over_random:+.3f}", f"{row.reversed:.3f}"
+                yield row.method, row.measure, row.replacement, f"{row.value:.3f}", *controls
+
+    def __str__(self) -> str:
+        lines = (
+            "".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)) for cells in self._table()
+        )
+        return "\n".join([self.caption, *(line.rstrip() for line in lines)])
+
+    def _table(self) -> Iterator[tuple[str, ...]]:
+        yield "method", "measure", "words", "fall", "random", "difference", "reversed"
+        yield from self._cells()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return table_html(self.caption, list(self._table()))
+
+
+_WIDTHS = (22, 19, 8, 8, 8, 26, 8)
+
+
+def measure_faithfulness(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    explanations: Sequence[Attribution],
+    fractions: Sequence[float] = FRACTIONS,
+    replacements: Sequence[str] = REPLACEMENTS,
+    seed: int = 0,
+) -> Faithfulness:
+    """How far the decision moves when words are taken away in the order that the explanations give them (DeYoung et al. 2020).
+
+    explanations: of the same texts by each method. fractions: of a text's words, rounded up. replacements: `mask` puts
+    `[MASK]` in a word's place, `delete` closes the gap; a method that wins with one alone may owe it to the hole that is
+    left. seed: of the random orders and of the bootstrap. Raises AttributionError without a text that has words.
+    """
+    for name in replacements:
+        if name not in REPLACEMENTS:
+            raise AttributionError(
+                f"replacement {name} is none of {', '.join(REPLACEMENTS)}{did_you_mean(name, REPLACEMENTS)}"
+            )
+    by_method = aligned(explanations)
+    texts = [one for one in next(iter(by_method.values())) if one.words]
+    if not texts:
+        raise AttributionError("no text with a word in it; wanted explanations of at least one")
+    kept = {method: [one for one in ones if one.words] for method, ones in by_method.items()}
+    orders = {method: [np.argsort(-one.importance, kind="stable") for one in ones] for method, ones in kept.items()}
+    random_orders = _random_orders(texts, seed)
+    asked = _Falls(model, tokenizer, texts, fractions, replacements)
+    found = asked.of([*orders.values(), *([order[::-1] for order in each] for each in orders.values()), *random_orders])
+    rows = []
+    for (measure, replacement), falls in found.items():
+        random = falls[2 * len(orders) :].mean(axis=0)
+        for place, method in enumerate(orders):
+            ways = falls[place], random, falls[len(orders) + place]
+            rows += list(_rows(method, measure, replacement, fractions, ways, seed))
+    in_order = sorted(rows, key=lambda row: list(orders).index(row.method))
+    return Faithfulness(tuple(in_order), len(texts), len(next(iter(by_method.values()))) - len(texts))
+
+
+def _random_orders(texts: Sequence[Attribution], seed: int) -> list[list[IntArray]]:
+    """RANDOM_ORDERS times an order of the words of each text."""
+    generator = np.random.default_rng(seed)
+    return [[generator.permutation(len(one.words)) for one in texts] for _ in range(RANDOM_ORDERS)]
+
+
+@dataclass(frozen=True)
+class _Falls:
+    """Asks the model, once for every different row, how far the probability of its class falls without some words."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    texts: Sequence[Attribution]
+    fractions: Sequence[float]
+    replacements: Sequence[str]
+
+    def of(self, ways: Sequence[Sequence[IntArray]]) -> dict[tuple[str, str], FloatArray]:
+        """By measure and replacement the falls, (ways, texts, fractions); a way is an order of the words of each text."""
+        kinds = [(measure, replacement) for measure in MEASURES for replacement in self.replacements]
+        rows = [row for kind in kinds for way in ways for row in self._rows(*kind, way)]
+        found = margins(self.model, rows, int(self.tokenizer.pad_token_id))
+        shape = (len(kinds), len(ways), len(self.texts), len(self.fractions))
+        signs = np.array([one.sign for one in self.texts])[:, None]
+        whole = np.array([one.probability for one in self.texts])[:, None]
+        return dict(zip(kinds, whole - _sigmoid(signs * found.reshape(shape)), strict=True))
+
+    def _rows(self, measure: str, replacement: str, way: Sequence[IntArray]) -> Iterator[np.ndarray]:
+        """The input ids of each text at each fraction, with what the measure takes away taken away."""
+        for one, order in zip(self.texts, way, strict=True):
+            for fraction in self.fractions:
+                count = _top_count(fraction, len(order))
+                gone = order[:count] if measure == "comprehensiveness" else order[count:]
+                tokens = [token for word in gone for token in one.words[word].tokens]
+                yield without_tokens(one.reading, tokens, replacement, self.tokenizer)
+
+
+def without_tokens(
+    reading: Reading, tokens: Sequence[int], replacement: str, tokenizer: "PreTrainedTokenizerBase"
+) -> np.ndarray:
+    """The input ids with these places taken away: `delete` closes the gap, `mask` puts `[MASK]` there."""
+    if replacement == "delete":
+        return np.delete(reading.input_ids, list(tokens))
+    if tokenizer.mask_token_id is None:
+        raise AttributionError("this tokenizer has no [MASK] token; take words away by delete")
+    return reading.with_tokens(tokens, int(tokenizer.mask_token_id))
+
+
+def _sigmoid(values: FloatArray) -> FloatArray:
+    return np.asarray(1 / (1 + np.exp(-values)))
+
+
+def _rows(
+    method: str,
+    measure: str,
+    replacement: str,
+    fractions: Sequence[float],
+    ways: tuple[FloatArray, FloatArray, FloatArray],
+    seed: int,
+) -> Iterator[FaithfulnessRow]:
+    """From the falls (texts, fractions) in the method's, in random and in reversed order: a row a fraction, and their mean."""
+    places: list[tuple[float | None, slice]] = [(None, slice(None))]
+    places += [(fraction, slice(place, place + 1)) for place, fraction in enumerate(fractions)]
+    for fraction, place in places:
+        own, random, backwards = (way[:, place].mean(axis=1) for way in ways)
+        yield FaithfulnessRow(
+            method,
+            measure,
+            replacement,
+            fraction,
+            float(own.mean()),
+            float(random.mean()),
+            float(backwards.mean()),
+            mean_interval(own - random, seed=seed),
+            mean_interval(own - backwards, seed=seed),
+        )

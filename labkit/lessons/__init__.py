@@ -1,0 +1,9 @@
+"""This course: the surroundings of a lesson, its profiles and stand-ins; exercises/ and observers/ hold its checks.
+
+The public names stand in `__init__.pyi`. Each is imported when it is first used, so that observers/ can be had without the
+rest, as beside a student's code.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

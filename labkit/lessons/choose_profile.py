@@ -1,0 +1,86 @@
+"""The choice of a profile: how much of everything the lessons take, kept once for all of them."""
+
+import html
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets
+
+from labkit.lessons.lesson import ABOUT, DEFAULT_PROFILE, current_profile, keep_profile
+from labkit.student_work import Work
+from labkit.training.config import PROFILES, ConfigError
+from labkit.widgets.interactive import Interactive, Picture, choice_buttons
+
+
+@dataclass(frozen=True)
+class ProfileChoice:
+    """The profiles with what each means. choice: the one chosen; in_force: the one that lessons open under.
+
+    variable: the value of `LABKIT_PROFILE`, which goes before the choice; empty where it is not set. trouble: what is odd
+    in it.
+    """
+
+    choice: str
+    in_force: str
+    variable: str = ""
+    trouble: str = ""
+
+    @property
+    def said(self) -> str:
+        """Which profile is in force, and why."""
+        if self.trouble:
+            return f"{self.trouble}. Until that is mended no lesson opens."
+        if self.variable:
+            return (
+                f"In force: {self.in_force}, because LABKIT_PROFILE is set, whatever is chosen here. "
+                "The choice is kept for when it is not."
+            )
+        return f"In force: {self.in_force}, for every lesson that is opened or run from its top from now on."
+
+    def __str__(self) -> str:
+        rows = (f"{'◉' if name == self.choice else '○'} {name}: {about}" for name, about in ABOUT.items())
+        return "\n".join(["Choose a profile.", *rows, self.said])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><td>{"◉" if name == self.choice else "○"}</td><th scope="row" style="text-align:left">{name}</th>'
+            f'<td style="text-align:left">{html.escape(about)}</td></tr>'
+            for name, about in ABOUT.items()
+        )
+        return f"<table><caption>Choose a profile.</caption>{rows}</table><p>{html.escape(self.said)}</p>"
+
+
+def profile_choice() -> ProfileChoice:
+    """The choice as it is now: the one kept in the student's folder, or the default."""
+    variable = os.environ.get("LABKIT_PROFILE", "")
+    kept = Work().settings.get("profile", {}).get("choice")
+    choice = kept if kept in PROFILES else DEFAULT_PROFILE
+    try:
+        return ProfileChoice(choice, current_profile(), variable)
+    except ConfigError as why:
+        return ProfileChoice(choice, "", variable, str(why))
+
+
+def choose_profile() -> Interactive:
+    """Choose a profile by buttons and keep it at once, for all lessons; says which one is in force."""
+    now = profile_choice()
+    options = [(f"{name}: {about}", name) for name, about in ABOUT.items()]
+    buttons = choice_buttons("Profile:", options=options, value=now.choice)
+    said = ipywidgets.HTML(html.escape(now.said))
+
+    def keep(change: Any) -> None:
+        try:
+            keep_profile(buttons.value)
+        except OSError as why:
+            said.value = f"This could not be kept: {html.escape(str(why))}"
+        else:
+            said.value = f"Kept: {buttons.value}. {html.escape(profile_choice().said)}"
+
+    buttons.observe(keep, names="value")
+
+    def picture() -> Picture:
+        record = profile_choice()
+        return Picture(record._repr_html_(), str(record))
+
+    return Interactive(ipywidgets.VBox([buttons, said]), {"profile": buttons}, picture)

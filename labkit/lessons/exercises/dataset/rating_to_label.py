@@ -1,0 +1,163 @@
+"""Exercise 2.1, rating_to_label: what people meant, with a neutral band left out."""
+
+import math
+from functools import cache
+
+import numpy as np
+
+from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
+from labkit.checks.properties import keeps_random_state, labelled, returns
+from labkit.checks.wire import Plain, is_integer, shown
+from labkit.lessons.observers import dataset as observers
+
+
+def rating_to_label_reference(rating: float, neutral_band: float = 0.5) -> int | None:
+    """The contract as two comparisons that NaN fails as well."""
+    if rating >= neutral_band:
+        return 1
+    return 0 if rating <= -neutral_band else None
+
+
+def _case(label: str, rating: float, neutral_band: float | None = None, **more: Plain) -> Case:
+    band = {} if neutral_band is None else {"neutral_band": neutral_band}
+    return Case({"rating": rating, **band, **more}, label)
+
+
+@cache
+def _fixed() -> tuple[Case, ...]:
+    dice = np.random.default_rng(21)
+    return (
+        _case("clear", 2.0),
+        _case("clear", -1.5),
+        _case("clear", 0.75),
+        _case("clear", -0.75),
+        _case("clear", 3.8, _as_numpy=True),
+        _case("clear", -4.0, _as_numpy=True),
+        _case("neutral", 0.0),
+        _case("neutral", 0.25),
+        _case("neutral", -0.25),
+        _case("edge", 0.5),
+        _case("edge", -0.5),
+        _case("nan", float("nan")),
+        _case("nan", float("nan"), _as_numpy=True),
+        _case("nan", float("nan"), 1.0),
+        _case("band", 0.8, 1.0),
+        _case("band", -0.8, 1.0),
+        _case("band", 0.3, 0.25),
+        _case("band", -0.3, 0.25),
+        _case("band", -2.5, 3.0),
+        *(_drawn(dice) for _ in range(30)),
+    )
+
+
+def _cases(generator: np.random.Generator) -> list[Case]:
+    return [*_fixed(), *(_drawn(generator) for _ in range(5))]
+
+
+def _drawn(dice: np.random.Generator) -> Case:
+    band = float(dice.uniform(0.1, 2.0))
+    off = float(dice.choice([-1, 1]) * dice.uniform(0.05, 1))  # from the band's edge: float32 is precise enough
+    return _case("band", float(dice.choice([-1, 1])) * band * (1 + off), band)
+
+
+def _equals(case: Case, observation: Observation) -> Failure | None:
+    given = {name: value for name, value in case.inputs.items() if not name.startswith("_")}
+    wanted = rating_to_label_reference(**given)
+    right = observation.value is None if wanted is None else observation.value == wanted
+    return None if right else Failure(shown(wanted))
+
+
+RATING_TO_LABEL = Exercise(
+    id="2.1",
+    name="rating_to_label",
+    cases=_cases,
+    observe=observers.rating_to_label,
+    properties=(
+        Property(
+            "clear ratings get 1 or 0",
+            _equals,
+            "Which label should a clearly positive rating get, and which a clearly negative one?",
+            core=True,
+            applies=labelled("clear"),
+        ),
+        Property(
+            "neutral ratings get None",
+            _equals,
+            "A review that people found neither good nor bad is to be left out: it gets None, not a label of its own.",
+            applies=labelled("neutral"),
+        ),
+        Property(
+            "a rating on the edge of the band keeps its label",
+            _equals,
+            "Is a rating as large as the band neutral? Read the comparison in the exercise once more.",
+            applies=labelled("edge"),
+        ),
+        Property(
+            "NaN gets None",
+            _equals,
+            "NaN is what a missing rating looks like. How does one ask whether a number is NaN?",
+            applies=labelled("nan"),
+        ),
+        Property(
+            "neutral_band is the caller's, on both sides of 0",
+            _equals,
+            "Is the argument neutral_band used, for negative ratings too?",
+            applies=labelled("band"),
+        ),
+        returns(
+            "an int or None",
+            lambda value: value is None or is_integer(value),
+            "The label is to be an int or None. A truth value or a float may look equal, but torch makes another dtype of it.",
+        ),
+        keeps_random_state(),
+    ),
+    misconceptions=(
+        Misconception(
+            "the edge counts as neutral",
+            "A rating exactly on the edge of the band is lost. Neutral is only what lies inside.",
+            lambda rating, neutral_band=0.5: int(rating > 0) if abs(rating) > neutral_band else None,
+        ),
+        Misconception(
+            "NaN as a negative rating",
+            "A missing rating became a negative review: every comparison with NaN is false, also the one you rely on.",
+            lambda rating, neutral_band=0.5: None if abs(rating) < neutral_band else int(rating > 0),
+        ),
+        Misconception(
+            "no neutral band",
+            "Every rating gets a label from its sign. What about reviews on which people found no clear verdict?",
+            lambda rating, neutral_band=0.5: None if math.isnan(rating) else int(rating > 0),
+        ),
+        Misconception(
+            "no neutral band, NaN as a negative rating",
+            "Your answer looks at nothing but the sign. Which ratings should have no label at all?",
+            lambda rating, neutral_band=0.5: int(rating > 0),
+        ),
+        Misconception(
+            "the usual band written into the code",
+            "The width of the band is an argument: your answer uses the usual one whatever the caller says.",
+            lambda rating, neutral_band=0.5: rating_to_label_reference(rating),
+        ),
+        Misconception(
+            "negative ratings taken for neutral",
+            "Clearly negative ratings come out as neutral. How far a rating lies from 0 counts, on either side.",
+            lambda rating, neutral_band=0.5: 1 if rating >= neutral_band else None,
+        ),
+        Misconception(
+            "neutral ratings as negative",
+            "What is not clearly positive became negative. There is a third case between the two.",
+            lambda rating, neutral_band=0.5: int(rating >= neutral_band),
+        ),
+        Misconception(
+            "minus one for negative",
+            "Negative reviews are class 0, not -1: the loss counts classes from 0.",
+            lambda rating, neutral_band=0.5: {1: 1, 0: -1, None: None}[rating_to_label_reference(rating, neutral_band)],
+        ),
+        Misconception(
+            "the classes swapped",
+            "Your two classes are the wrong way round: which number stands for positive?",
+            lambda rating, neutral_band=0.5: {1: 0, 0: 1, None: None}[rating_to_label_reference(rating, neutral_band)],
+        ),
+    ),
+    # True is not 1 here, nor 1.0: those have hints of their own.
+    same=lambda one, other: type(one) is type(other) and one == other,
+)

@@ -1,0 +1,377 @@
+"""Exercise 3.5, eval_epoch: what the model says and how wrong it is, with nothing of it changed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
+from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.wire import Array, Plain, as_array, as_number, close, is_number, plain, shown
+from labkit.lessons.exercises.fine_tuning.batches import batches_of, described, examples, one_big_batch
+from labkit.lessons.observers import fine_tuning as observers
+
+
+def _case(
+    label: str,
+    dice: np.random.Generator,
+    sizes: Sequence[int],
+    form: str = "list",
+    grad_enabled: bool = True,
+    model: str = "a small classifier in evaluation mode",
+    **spec: Any,
+) -> Case:
+    batches = batches_of(dice, sizes)
+    inputs = {
+        "model": model,
+        "batches": described(batches, form),
+        "_model": {"seed": int(dice.integers(1000)), "evaluating": [""], **spec},
+        "_batches": batches,
+        "_form": form,
+        "_grad_enabled": grad_enabled,
+    }
+    return Case(inputs, label)
+
+
+@cache
+def _fixed() -> tuple[Case, ...]:
+    dice = np.random.default_rng(35)
+    training: dict[str, Any] = {
+        "model": "a small classifier in training mode, with dropout",
+        "dropout": True,
+        "evaluating": [],
+    }
+    mixed: dict[str, Any] = {
+        "model": "a small classifier, some of whose modules are in evaluation mode",
+        "dropout": True,
+    }
+    return (
+        _case("values", dice, [3]),
+        _case("values", dice, [2, 2]),
+        _case("uneven", dice, [4, 1]),
+        _case("uneven", dice, [1, 5, 2], "generator"),
+        _case("values", dice, [3, 3, 3], "mappings"),
+        _case("training", dice, [2, 2], **training),
+        _case("training", dice, [3, 3], grad_enabled=False, **training),
+        _case("mixed", dice, [2, 2], **mixed, evaluating=["embedding", "LayerNorm"]),
+        _case("mixed", dice, [2, 2], **mixed, evaluating=["", "head"], frozen=["embedding.weight"]),
+        _case("kept", dice, [2, 2], old_gradients=True, frozen=["embedding.weight", "mix.bias"]),
+        _case("kept", dice, [2, 2], grad_enabled=False, old_gradients=True),
+    )
+
+
+def _cases(generator: np.random.Generator) -> list[Case]:
+    uneven = [1, *generator.integers(2, 6, size=generator.integers(1, 4)).tolist()]
+    return [*_fixed(), _case("uneven", generator, uneven)]
+
+
+@lru_cache(512)  # each property asks for it
+def eval_epoch_reference(case: Case) -> tuple[float, Array, Array]:
+    """The contract: loss, logits and labels of one big batch, by a model that is in evaluation mode as a whole."""
+    batch = one_big_batch(observers.tensors(case.inputs["_batches"]))
+    with torch.no_grad():
+        output = observers.small_classifier(case.inputs["_model"]).eval()(**batch)
+    return output.loss.item(), plain(output.logits), plain(batch["labels"])
+
+
+def _gives(place: int, what: str) -> Callable[[Case, Observation], Failure | None]:
+    def test(case: Case, observation: Observation) -> Failure | None:
+        wanted, found = eval_epoch_reference(case)[place], _three(observation.value)[place]
+        found = as_array(found) if place else as_number(found)
+        return None if close(found, wanted) else Failure(f"{what} {shown(wanted)}", f"{what} {shown(found)}")
+
+    return test
+
+
+def _three(value: Plain) -> Sequence[Plain]:
+    """The three things that were returned. Raises TypeError for anything else."""
+    returned = value["returned"]
+    if not isinstance(returned, (list, tuple)) or len(returned) != 3:
+        raise TypeError(f"no three things: {shown(returned)}")
+    return returned
+
+
+def _leaves(fact: str, what: str) -> Callable[[Case, Observation], Failure | None]:
+    def test(case: Case, observation: Observation) -> Failure | None:
+        kept = observation.value[fact] is True
+        return None if kept else Failure(f"{what} as before", f"{what} was changed")
+
+    return test
+
+
+def _builds_no_graph(case: Case, observation: Observation) -> Failure | None:
+    built = observation.value["had_graph"] is not False
+    return Failure("no graph for a backward that never comes", "logits with a graph behind them") if built else None
+
+
+def _is_loss_and_tensors(value: Plain) -> bool:
+    returned = value["returned"]
+    if not isinstance(returned, tuple) or len(returned) != 3:
+        return False
+    return is_number(returned[0]) and all(isinstance(each, Array) and each.tensor for each in returned[1:])
+
+
+# Wrong answers
+
+Batches = Sequence[Mapping[str, torch.Tensor]]
+Losses = Sequence[float]
+
+
+def _mean_over_examples(losses: Losses, batches: Batches) -> float:
+    return sum(loss * examples(batch) for loss, batch in zip(losses, batches, strict=True)) / sum(
+        map(examples, batches)
+    )
+
+
+def _mean_over_tokens(losses: Losses, batches: Batches) -> float:
+    tokens = [float(batch["attention_mask"].sum()) for batch in batches]
+    return float(np.average(losses, weights=tokens))
+
+
+def _modes_by_module(model: nn.Module) -> Callable[[], None]:
+    modes = [(module, module.training) for module in model.modules()]
+
+    def restore() -> None:
+        for module, training in modes:
+            module.training = training
+
+    return restore
+
+
+def _mode_of_the_whole(model: nn.Module) -> Callable[[], Any]:
+    training = model.training
+    return lambda: model.train(training)
+
+
+def _evaluating(
+    mean: Callable[[Losses, Batches], float] = _mean_over_examples,
+    remember: Callable[[nn.Module], Callable[[], Any]] = _modes_by_module,
+    evaluates: bool = True,
+    no_grad: Callable[[], Any] = torch.no_grad,
+    of_logits: Callable[[torch.Tensor], torch.Tensor] = lambda logits: logits,
+    order: Callable[[list[torch.Tensor]], Iterable[torch.Tensor]] = lambda rows: rows,
+    returned: Callable[[float, torch.Tensor, torch.Tensor], Any] = lambda *three: three,
+    after: Callable[[nn.Module], Any] = lambda model: None,
+) -> Callable[[nn.Module, Iterable[Mapping[str, torch.Tensor]]], Any]:
+    """Right but for what is given."""
+
+    def answer(model: nn.Module, batches: Iterable[Mapping[str, torch.Tensor]]) -> Any:
+        given, restore = list(batches), remember(model)
+        if evaluates:
+            model.eval()
+        losses, logits = [], []
+        with no_grad():
+            for batch in given:
+                output = model(**batch)
+                losses.append(output.loss.item())
+                logits.append(output.logits)
+        restore()
+        after(model)
+        labels = torch.cat([batch["labels"] for batch in given])
+        return returned(mean(losses, given), of_logits(torch.cat(list(order(logits)))).detach(), labels)
+
+    return answer
+
+
+def _switches_gradients_off(model: nn.Module) -> None:
+    torch.set_grad_enabled(False)
+
+
+def _switches_gradients_on(model: nn.Module) -> None:
+    torch.set_grad_enabled(True)
+
+
+def _freezes(model: nn.Module) -> None:
+    model.requires_grad_(False)
+
+
+def _counts_with_len(model: nn.Module, batches: Any) -> Any:
+    len(batches)
+    return _evaluating()(model, batches)
+
+
+EVAL_EPOCH = Exercise(
+    id="3.5",
+    name="eval_epoch",
+    cases=_cases,
+    observe=observers.eval_epoch,
+    properties=(
+        Property(
+            "gives the logits of every review, in the order of the batches",
+            _gives(1, "logits"),
+            "Print the shape of your logits, and compare the first and the last row with what the model says of these reviews.",
+            core=True,
+            applies=labelled("values", "uneven"),
+        ),
+        Property(
+            "gives the labels of every review, in the same order",
+            _gives(2, "labels"),
+            "Your labels should be one number a review, as the batches have them.",
+            applies=labelled("values", "uneven"),
+        ),
+        Property(
+            "gives the mean loss of batches of one size",
+            _gives(0, "loss"),
+            "Compare your loss with that of the same reviews as one big batch.",
+            core=True,
+            applies=labelled("values"),
+        ),
+        Property(
+            "gives the mean loss per example where batches differ in size",
+            _gives(0, "loss"),
+            "Every review is to count the same. How much of the mean is a batch of one review beside one of four?",
+            core=True,
+            applies=labelled("uneven"),
+        ),
+        Property(
+            "switches dropout off",
+            _gives(1, "logits"),
+            "In training mode dropout changes what the model says. Which mode is the model in while you evaluate?",
+            applies=labelled("training", "mixed"),
+        ),
+        Property(
+            "builds no graph for gradients",
+            _builds_no_graph,
+            "Your forward passes remember everything that a backward would need, and there is none. How is that switched off?",
+            applies=labelled("values", "uneven"),
+            witnessed=True,
+        ),
+        Property(
+            "puts the model back into the mode that it had",
+            _leaves("modes_kept", "the mode of each module"),
+            "The model comes back in another mode than it went in: compare the mode before your call with the one after it.",
+            applies=labelled("values", "uneven", "training", "kept"),
+            witnessed=True,
+        ),
+        Property(
+            "does so also where modules were in different modes",
+            _leaves("modes_kept", "the mode of each module"),
+            "A frozen encoder may be evaluating while the head trains. Which modules have a mode of their own to put back?",
+            applies=labelled("mixed"),
+            witnessed=True,
+        ),
+        Property(
+            "leaves the grad mode as it was",
+            _leaves("grad_mode_kept", "the grad mode"),
+            "Whether torch records gradients is another matter after your call than before. What puts that back by itself?",
+            witnessed=True,
+        ),
+        Property(
+            "leaves requires_grad as it was",
+            _leaves("requires_grad_kept", "requires_grad of each parameter"),
+            "Your answer freezes or thaws parameters. Evaluation needs neither.",
+            witnessed=True,
+        ),
+        returns(
+            "a loss and two tensors",
+            _is_loss_and_tensors,
+            "The values may be right, but the exercise asks for a tuple: a number, then logits and labels as one tensor each.",
+        ),
+        keeps_arguments("the batches, the weights or their gradients"),
+        keeps_random_state(),
+    ),
+    misconceptions=(
+        Misconception(
+            "mean of the batches' means",
+            "Each of your batches counts the same, so the reviews of a small one count for more than those of a large one.",
+            _evaluating(lambda losses, batches: sum(losses) / len(losses)),
+        ),
+        Misconception(
+            "sum of the losses",
+            "Your loss grows with every batch. What is it to be divided by?",
+            _evaluating(lambda losses, batches: sum(losses)),
+        ),
+        Misconception(
+            "sum over examples",
+            "Your loss is added up over all reviews. A mean is asked for.",
+            _evaluating(
+                lambda losses, batches: sum(loss * examples(batch) for loss, batch in zip(losses, batches, strict=True))
+            ),
+        ),
+        Misconception(
+            "weighted by tokens",
+            "You weigh batches by their tokens. The mean is over reviews: a long one counts as much as a short one.",
+            _evaluating(_mean_over_tokens),
+        ),
+        Misconception(
+            "the last loss",
+            "Your loss is that of the last batch only.",
+            _evaluating(lambda losses, batches: losses[-1]),
+        ),
+        Misconception(
+            "the last batch alone",
+            "Your logits are those of the last batch only. Where do the others go on their way through the loop?",
+            _evaluating(order=lambda rows: rows[-1:]),
+        ),
+        Misconception(
+            "batches in reverse",
+            "Your logits do not stand in the order of the reviews: the last batch comes first.",
+            _evaluating(order=reversed),
+        ),
+        Misconception(
+            "probabilities in place of logits",
+            "Your rows add up to 1: they are probabilities. Logits are what the model says before softmax.",
+            _evaluating(of_logits=lambda logits: logits.softmax(dim=-1)),
+        ),
+        Misconception(
+            "predicted classes in place of logits",
+            "You give one class a review. Logits are one number a class, from which the class can be told later.",
+            _evaluating(of_logits=lambda logits: logits.argmax(dim=-1)),
+        ),
+        Misconception(
+            "dropout on",
+            "Dropout is at work while you evaluate: asked twice, the model says two things about one review.",
+            _evaluating(evaluates=False),
+        ),
+        Misconception(
+            "gradients on",
+            "Your forward passes still record what a backward would need. That costs memory and gives nothing here.",
+            _evaluating(no_grad=nullcontext),
+        ),
+        Misconception(
+            "training mode at the end, whatever it was",
+            "At the end you switch to training mode, whatever mode the model came in.",
+            _evaluating(remember=lambda model: model.train),
+        ),
+        Misconception(
+            "evaluation mode left on",
+            "The model is left in evaluation mode. The next epoch would train without dropout, and nothing would say so.",
+            _evaluating(remember=lambda model: lambda: None),
+        ),
+        Misconception(
+            "one mode for all modules",
+            "You put one mode back for the whole model. Before, some of its modules were in the other one.",
+            _evaluating(remember=_mode_of_the_whole),
+        ),
+        Misconception(
+            "gradients left off",
+            "After your call torch records no gradients any more, and the next training step would fail.",
+            _evaluating(after=_switches_gradients_off),
+        ),
+        Misconception(
+            "gradients switched on at the end",
+            "At the end you switch gradients on, also where whoever called had switched them off.",
+            _evaluating(after=_switches_gradients_on),
+        ),
+        Misconception(
+            "parameters left frozen",
+            "After your call other parameters can be trained than before. Evaluation changes none of that.",
+            _evaluating(after=_freezes),
+        ),
+        Misconception(
+            "another order of the three",
+            "The three things are there, but in another order than the exercise has them.",
+            _evaluating(returned=lambda loss, logits, labels: (logits, labels, loss)),
+        ),
+        Misconception(
+            "asks for the number of batches",
+            "You ask how many batches there are. A generator cannot say.",
+            _counts_with_len,
+        ),
+    ),
+    same=close,
+)

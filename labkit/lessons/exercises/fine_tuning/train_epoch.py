@@ -1,0 +1,474 @@
+"""Exercise 3.4, train_epoch: what happens once a group of batches, and in which order."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
+from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.wire import Array, as_number, close, is_number, shown
+from labkit.lessons.exercises.fine_tuning.batches import (
+    arrays,
+    batches_of,
+    described,
+    examples,
+    loss_and_gradients,
+    one_big_batch,
+    unlike,
+)
+from labkit.lessons.observers import fine_tuning as observers
+
+NO_LIMIT = 1000.0
+# Logits so small that no gradient comes near the default limit: clipping shows in the cases that are about it, and only there.
+SMALL_GAIN = 0.1
+DECAY = (1.0, 0.8, 0.5, 0.2, 0.1)
+
+
+def _case(
+    label: str,
+    dice: np.random.Generator,
+    sizes: Sequence[int],
+    accumulation_steps: int | None = 1,
+    max_grad_norm: float | None = NO_LIMIT,
+    form: str = "list",
+    multipliers: Sequence[float] = (1.0,),
+    learning_rate: float = 4.0,
+    **spec: Any,
+) -> Case:
+    batches = batches_of(dice, sizes)
+    named = {"accumulation_steps": accumulation_steps, "max_grad_norm": max_grad_norm}
+    inputs = {
+        "model": "a small classifier" + (" with dropout, in evaluation mode" if spec.get("evaluating") else ""),
+        "batches": described(batches, form),
+        **{name: value for name, value in named.items() if value is not None},
+        "_model": {"seed": int(dice.integers(1000)), "gain": SMALL_GAIN, **spec},
+        "_batches": batches,
+        "_form": form,
+        "_learning_rate": learning_rate,
+        "_multipliers": list(multipliers),
+    }
+    return Case(inputs, label)
+
+
+@cache
+def _fixed() -> tuple[Case, ...]:
+    dice = np.random.default_rng(34)
+    return (
+        _case("plain", dice, [3]),
+        _case("plain", dice, [2, 2, 2]),
+        _case("groups", dice, [2, 2], 2),
+        _case("groups", dice, [2, 2, 2, 2, 2, 2], 3),
+        _case("tail", dice, [2, 2, 2], 2),
+        _case("tail", dice, [3, 3], 4),
+        _case("tail", dice, [2, 2, 2, 2, 2, 2], 4),
+        _case("uneven", dice, [4, 1], 2),
+        _case("uneven", dice, [1, 5, 2, 3], 2),
+        _case("clipped", dice, [3, 3], max_grad_norm=0.01),
+        _case("clipped", dice, [2, 2, 2, 2], 2, max_grad_norm=0.02),
+        _case("default", dice, [2, 2, 2, 2], None, None, learning_rate=0.1, gain=2.0),
+        _case("schedule", dice, [2, 2, 2], multipliers=DECAY),
+        _case("schedule", dice, [2, 2, 2, 2], 2, multipliers=DECAY),
+        _case("training", dice, [2, 2, 2], dropout=True, evaluating=[""]),
+        _case("training", dice, [2, 2], 2, dropout=True, evaluating=["dropout", "mix"]),
+        _case("old", dice, [2, 2], old_gradients=True),
+        _case("iterable", dice, [2, 2, 2, 2], 2, form="mappings"),
+        _case("iterable", dice, [2, 2, 2, 2], 2, form="generator"),
+        _case("returned", dice, [4, 1, 2]),
+        _case("returned", dice, [2, 2, 3, 3], 2),
+    )
+
+
+def _cases(generator: np.random.Generator) -> list[Case]:
+    torch.optim.SGD([torch.zeros(1)], lr=0.1)  # torch loads much for the first one: here once, not in every child
+    steps = int(generator.integers(2, 4))
+    uneven = [1, *generator.integers(2, 6, size=steps - 1).tolist()]
+    return [*_fixed(), _case("uneven", generator, uneven, steps)]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch comes to: the weights at its end, the learning rate of each step, the mean loss per example."""
+
+    weights: Mapping[str, Array]
+    rates: Sequence[float]
+    loss: float
+
+
+@lru_cache(512)  # each property asks for it
+def train_epoch_reference(case: Case) -> Epoch:
+    """The contract with the gradient of each group as one big batch, and clipping and steps written out."""
+    given = case.inputs
+    model = observers.small_classifier(given["_model"]).train()
+    batches, size = observers.tensors(given["_batches"]), given.get("accumulation_steps", 1)
+    limit, multipliers = given.get("max_grad_norm", 1.0), given["_multipliers"]
+    rates: list[float] = []
+    total = 0.0
+    for start in range(0, len(batches), size):
+        group = one_big_batch(batches[start : start + size])
+        loss, gradients = loss_and_gradients(model, group)
+        norm = float(torch.cat([each.flatten() for each in gradients.values()]).norm())
+        rates.append(given["_learning_rate"] * multipliers[min(len(rates), len(multipliers) - 1)])
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.sub_(gradients[name], alpha=rates[-1] * min(1.0, limit / norm))
+        total += loss * examples(group)
+    return Epoch(arrays(dict(model.named_parameters())), rates, total / sum(map(examples, batches)))
+
+
+def _weights_agree(case: Case, observation: Observation) -> Failure | None:
+    return unlike("after the epoch", observation.value["weights"], train_epoch_reference(case).weights)
+
+
+def _steps_agree(case: Case, observation: Observation) -> Failure | None:
+    wanted = train_epoch_reference(case).rates
+    rates, steps = observation.value["rates"], observation.value["scheduler_steps"]
+    if close(rates, wanted) and steps == len(wanted):
+        return None
+    return Failure(
+        f"optimizer steps at {shown(wanted)}, {len(wanted)} scheduler steps",
+        f"optimizer steps at {shown(rates)}, {shown(steps)} scheduler steps",
+    )
+
+
+def _returns_mean_loss(case: Case, observation: Observation) -> Failure | None:
+    wanted, found = train_epoch_reference(case).loss, as_number(observation.value["returned"])
+    return None if close(found, wanted) else Failure(f"returned {shown(wanted)}", f"returned {shown(found)}")
+
+
+# Wrong answers
+
+Batches = Sequence[Mapping[str, torch.Tensor]]
+Groups = Callable[[Iterable[Any], int], Iterable[list[Any]]]
+
+
+def _in_groups(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(batches)
+    while group := list(islice(iterator, size)):
+        yield group
+
+
+def _by_examples(batch: Mapping[str, torch.Tensor], group: Batches, size: int) -> float:
+    return examples(batch) / sum(map(examples, group))
+
+
+def _mean_per_example(losses: Sequence[float], counts: Sequence[int]) -> float:
+    return float(np.average(losses, weights=counts))
+
+
+def _clip(model: nn.Module, limit: float) -> Any:
+    return nn.utils.clip_grad_norm_(model.parameters(), limit)
+
+
+def _training(
+    groups: Groups = _in_groups,
+    share: Callable[[Mapping[str, torch.Tensor], Batches, int], float] = _by_examples,
+    clip: Callable[[nn.Module, float], Any] = _clip,
+    clips_each: bool = False,
+    zero: str = "before each group",
+    order: str = "optimizer, scheduler",
+    trains: bool = True,
+    mean: Callable[[Sequence[float], Sequence[int]], float] = _mean_per_example,
+) -> Any:
+    """Right but for what is given. order: of the steps that are taken; "batch" is a scheduler step after every batch."""
+
+    def answer(
+        model: nn.Module,
+        batches: Iterable[Mapping[str, torch.Tensor]],
+        optimizer: Any,
+        scheduler: Any,
+        accumulation_steps: int = 1,
+        max_grad_norm: float = 1.0,
+    ) -> float:
+        model.train(trains)
+        losses, counts = [], []
+        for group in groups(batches, accumulation_steps):
+            if zero == "before each group":
+                optimizer.zero_grad()
+            for batch in group:
+                if zero == "before each batch":
+                    optimizer.zero_grad()
+                loss = model(**batch).loss
+                (loss * share(batch, group, accumulation_steps)).backward()
+                losses.append(loss.item())
+                counts.append(examples(batch))
+                if clips_each:
+                    clip(model, max_grad_norm)
+                if "batch" in order:
+                    scheduler.step()
+            if not clips_each:
+                clip(model, max_grad_norm)
+            for step in order.split(", "):
+                {"optimizer": optimizer.step, "scheduler": scheduler.step, "batch": lambda: None}[step]()
+            if zero == "after each step":
+                optimizer.zero_grad()
+        return mean(losses, counts)
+
+    return answer
+
+
+def _whole_groups_only(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    return (group for group in _in_groups(batches, size) if len(group) == size)
+
+
+def _at_multiples(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """A step after the first batch, and then after every `size` more; what is left over gets none."""
+    iterator = iter(batches)
+    yield list(islice(iterator, 1))
+    yield from _whole_groups_only(iterator, size)
+
+
+def _one_by_one(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    return ([batch] for batch in batches)
+
+
+def _all_at_once(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    yield list(batches)
+
+
+def _counts_with_len(batches: Any, size: int) -> Iterator[list[Any]]:
+    return (batches[start : start + size] for start in range(0, len(batches), size))
+
+
+def _over_steps(batch: Mapping[str, torch.Tensor], group: Batches, size: int) -> float:
+    return 1 / size
+
+
+def _over_group(batch: Mapping[str, torch.Tensor], group: Batches, size: int) -> float:
+    return 1 / len(group)
+
+
+def _undivided(batch: Mapping[str, torch.Tensor], group: Batches, size: int) -> float:
+    return 1.0
+
+
+def _by_tokens(batch: Mapping[str, torch.Tensor], group: Batches, size: int) -> float:
+    return float(batch["attention_mask"].sum()) / sum(float(each["attention_mask"].sum()) for each in group)
+
+
+def _clip_values(model: nn.Module, limit: float) -> Any:
+    return nn.utils.clip_grad_value_(model.parameters(), limit)
+
+
+def _clip_each_parameter(model: nn.Module, limit: float) -> None:
+    for parameter in model.parameters():
+        nn.utils.clip_grad_norm_(parameter, limit)
+
+
+def _plain_mean(losses: Sequence[float], counts: Sequence[int]) -> float:
+    return sum(losses) / len(losses)
+
+
+TRAIN_EPOCH = Exercise(
+    id="3.4",
+    name="train_epoch",
+    cases=_cases,
+    observe=observers.train_epoch,
+    properties=(
+        Property(
+            "every batch is a step where accumulation_steps is 1",
+            _weights_agree,
+            "Write down what has to happen once a batch, from forward to the scheduler, and compare it with your loop.",
+            core=True,
+            applies=labelled("plain"),
+        ),
+        Property(
+            "a group of batches moves the weights like one big batch",
+            _weights_agree,
+            "What has to happen once a batch, and what once a group? And to what do the parts of a group add up?",
+            core=True,
+            applies=labelled("groups"),
+        ),
+        Property(
+            "a last, shorter group is a group too",
+            _weights_agree,
+            "Give your answer fewer batches than make a whole number of groups. What becomes of the last ones?",
+            applies=labelled("tail"),
+        ),
+        Property(
+            "batches of different sizes count by their examples",
+            _weights_agree,
+            "Within a group every example is to count the same, whatever the size of its batch: that was exercise 3.3.",
+            core=True,
+            applies=labelled("uneven"),
+        ),
+        Property(
+            "gradients are clipped to max_grad_norm before the step",
+            _weights_agree,
+            "How large may the gradient of all parameters together be when the optimizer steps, and where do you see to that?",
+            applies=labelled("clipped"),
+        ),
+        Property(
+            "by default every batch is a step, clipped to a norm of 1",
+            _weights_agree,
+            "Called without the last two arguments, your answer does something else. Which defaults does the exercise name?",
+            applies=labelled("default"),
+        ),
+        Property(
+            "the scheduler steps once after each step of the optimizer",
+            _steps_agree,
+            "Note the learning rate of each optimizer step: is it the one that the schedule has for this step?",
+            applies=labelled("schedule"),
+        ),
+        Property(
+            "the model trains in training mode",
+            _weights_agree,
+            "The model may come in evaluation mode, as after an eval_epoch. Which mode does training need?",
+            applies=labelled("training"),
+        ),
+        Property(
+            "no gradient that stood before leaks in",
+            _weights_agree,
+            "Gradients that stood before your call end up in the first step. When do you put them away?",
+            applies=labelled("old"),
+        ),
+        Property(
+            "any iterable of mappings will do",
+            _weights_agree,
+            "The batches need be no list, and none of them a dict. What does your answer ask of them beyond a loop?",
+            applies=labelled("iterable"),
+        ),
+        Property(
+            "returns the mean loss per example",
+            _returns_mean_loss,
+            "The mean is over all examples of the epoch, each with the loss that it had when its batch came by.",
+            applies=labelled("plain", "returned"),
+        ),
+        returns("a number", lambda value: is_number(value["returned"])),
+        keeps_arguments("the batches, requires_grad or the grad mode"),
+        keeps_random_state(),
+    ),
+    misconceptions=(
+        Misconception(
+            "steps at multiples, from the first batch on",
+            "Your first step comes after a single batch: counting from 0, the first number is already a multiple.",
+            _training(_at_multiples, _over_steps),
+        ),
+        Misconception(
+            "drops the last, shorter group",
+            "The last batches are forgotten: your step comes only when a group is full.",
+            _training(_whole_groups_only),
+        ),
+        Misconception(
+            "drops the last, shorter group, each batch with an equal share",
+            "The last batches get no step, since their group never fills up. Each group must come to one, also a short one.",
+            _training(_whole_groups_only, _over_steps),
+        ),
+        Misconception(
+            "divides the last group as if it were full",
+            "The last group is shorter, but you divide its losses as if it were full. Its gradient comes out too small.",
+            _training(share=_over_steps),
+        ),
+        Misconception(
+            "each batch of a group with an equal share",
+            "The batches of a group count the same in your gradient, however many examples each has.",
+            _training(share=_over_group),
+        ),
+        Misconception(
+            "not divided at all",
+            "The batches of a group are added up and never divided: a larger group takes a larger step.",
+            _training(share=_undivided),
+        ),
+        Misconception(
+            "weighted by tokens",
+            "You weigh batches by their tokens. The mean is over reviews: a long one counts as much as a short one.",
+            _training(share=_by_tokens),
+        ),
+        Misconception(
+            "a step for every batch",
+            "You step after every batch. With accumulation, gradients gather first, and a whole group moves the weights once.",
+            _training(_one_by_one),
+        ),
+        Misconception(
+            "a single step",
+            "Your whole epoch comes to a single step. When is a group full?",
+            _training(_all_at_once),
+        ),
+        Misconception(
+            "no clipping",
+            "Your gradients are never clipped. One odd batch may then throw the weights far off.",
+            _training(clip=lambda model, limit: None),
+        ),
+        Misconception(
+            "clips after each batch",
+            "You clip after each batch of a group. What is to be limited is the gradient of the whole group, before the step.",
+            _training(clips_each=True),
+        ),
+        Misconception(
+            "clips to 1, whatever the caller says",
+            "You clip, but to a limit of your own: max_grad_norm is an argument.",
+            _training(clip=lambda model, limit: _clip(model, 1.0)),
+        ),
+        Misconception(
+            "clips single values",
+            "You limit each number of the gradient on its own, which bends its direction. The norm of all is to be limited.",
+            _training(clip=_clip_values),
+        ),
+        Misconception(
+            "clips each parameter on its own",
+            "You limit the gradient of each parameter on its own. The norm is that of all of them together.",
+            _training(clip=_clip_each_parameter),
+        ),
+        Misconception(
+            "scheduler before the optimizer",
+            "Your scheduler is one step ahead: each step is taken with the learning rate of the next one.",
+            _training(order="scheduler, optimizer"),
+        ),
+        Misconception(
+            "scheduler stepped for every batch",
+            "Your scheduler steps with every batch. It counts optimizer steps, so in a group it steps once.",
+            _training(order="batch, optimizer"),
+        ),
+        Misconception(
+            "scheduler never stepped",
+            "The learning rate stays what it was. Who tells the scheduler that a step was taken?",
+            _training(order="optimizer"),
+        ),
+        Misconception(
+            "gradients never zeroed",
+            "The gradients of all earlier groups are still in each of your steps. Backward only ever adds.",
+            _training(zero="never"),
+        ),
+        Misconception(
+            "gradients zeroed after the step only",
+            "You put gradients away after each step, but what stood there before the first one goes into it.",
+            _training(zero="after each step"),
+        ),
+        Misconception(
+            "gradients zeroed before each batch",
+            "You put the gradients to zero before each batch, so of a group only the last one is left.",
+            _training(zero="before each batch"),
+        ),
+        Misconception(
+            "in evaluation mode",
+            "Your model trains in evaluation mode, without dropout.",
+            _training(trains=False),
+        ),
+        Misconception(
+            "returns the mean of the batches' means",
+            "The weights are right. In the loss that you return, batches of different sizes count the same.",
+            _training(mean=_plain_mean),
+        ),
+        Misconception(
+            "returns the last loss",
+            "The weights are right. What you return is the loss of the last batch only.",
+            _training(mean=lambda losses, counts: losses[-1]),
+        ),
+        Misconception(
+            "returns the sum of the losses",
+            "The weights are right. What you return is a sum of losses, where a mean is asked for.",
+            _training(mean=lambda losses, counts: sum(losses)),
+        ),
+        Misconception(
+            "asks for the number of batches",
+            "You ask how many batches there are. A generator cannot say.",
+            _training(_counts_with_len),
+        ),
+    ),
+    same=close,
+)

@@ -1,0 +1,394 @@
+"""Exercise 5.1, EarlyStopping: when to stop, and which epoch was the best.
+
+Losses and min_delta are multiples of 1/64, so that no rounding decides what has improved by more than min_delta.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
+from labkit.checks.properties import keeps_random_state, labelled
+from labkit.checks.wire import Plain, close, shown
+from labkit.lessons.observers import overfitting as observers
+
+Test = Callable[[Case, Observation], Failure | None]
+
+
+def early_stopping_reference(
+    losses: Sequence[float], patience: int = 2, min_delta: float = 0.0
+) -> list[tuple[bool, float, int | None]]:
+    """What each step says, and best_loss and best_epoch after it."""
+    best_loss, best_epoch, steps = math.inf, None, []
+    for epoch, loss in enumerate(losses):
+        if best_loss - loss > min_delta:  # NaN is never above
+            best_loss, best_epoch = loss, epoch
+        failures = epoch - (-1 if best_epoch is None else best_epoch)
+        steps.append((failures >= patience, best_loss, best_epoch))
+    return steps
+
+
+def _case(label: str, losses: Sequence[float], **named: Plain) -> Case:
+    return Case({"losses": list(losses), **named}, label)
+
+
+LONG = [
+    3.0,
+    2.5,
+    2.375,
+    2.75,
+    math.nan,
+    2.0,
+    2.0,
+    2.25,
+    1.5,
+    1.75,
+    1.625,
+    1.375,
+    1.25,
+    1.5,
+    math.nan,
+    1.75,
+    2.0,
+    0.5,
+    1.0,
+]
+
+
+@cache
+def _fixed() -> tuple[Case, ...]:
+    return (
+        _case("plain", [1.0, 0.5, 0.75, 0.875]),
+        _case("plain", [1.0, 1.5, 1.25]),
+        _case("plain", [2.0, 1.5, 1.0, 0.5, 1.0, 0.75]),
+        _case("anew", [1.0, 1.5, 0.5, 0.75, 0.25, 0.5, 0.375]),
+        _case("anew", [2.0, 2.5, 1.5, 1.75, 1.0, 1.25, 0.75, 0.5, 1.0, 1.5]),
+        _case("on", [1.0, 1.5, 1.75, 2.0, 1.25, 3.0]),
+        _case("on", [1.0, 1.5, 1.75, 0.5, 0.75, 1.0, 1.25]),
+        _case("patience", [1.0, 1.5, 0.5, 0.75], patience=1),
+        _case("patience", [1.0, 1.5, 1.25, 1.75, 2.0], patience=3),
+        _case("patience", [2.0, 1.0, 1.5, 1.25, 1.75, 1.5, 1.125, 3.0], patience=5),
+        _case("equal", [1.0, 1.0, 1.0]),
+        _case("equal", [1.0, 0.5, 0.5, 0.25, 0.25, 0.25]),
+        _case("delta", [1.0, 0.875, 0.75, 0.625], min_delta=0.25),
+        _case("delta", [1.0, 0.75, 0.5, 0.25], min_delta=0.25),
+        _case("delta", [2.0, 1.5, 1.375, 0.75, 0.875, 0.625], min_delta=0.5),
+        _case("delta", [1.0, 1.0625, 0.5, 0.5625, 0.53125], min_delta=0.125),
+        _case("nan", [1.0, math.nan, math.nan, 0.5]),
+        _case("nan", [math.nan, 1.0, math.nan, 0.5, math.nan, math.nan]),
+        _case("nan", [math.nan, math.nan, 1.0]),
+        _case("long", LONG),
+        _case("long", LONG, patience=3, min_delta=0.25),
+        _case("long", LONG[::-1], patience=2, min_delta=0.125),
+    )
+
+
+def _cases(generator: np.random.Generator) -> list[Case]:
+    return [*_fixed(), *(_drawn(generator) for _ in range(4))]
+
+
+def _drawn(generator: np.random.Generator) -> Case:
+    count = int(generator.integers(8, 25))
+    losses = (np.round(64 * (np.linspace(3, 1, count) + generator.normal(size=count, scale=0.4))) / 64).tolist()
+    losses[int(generator.integers(1, count))] = math.nan
+    min_delta = float(generator.choice([0.0, 1 / 16, 1 / 4]))
+    return _case("long", losses, patience=int(generator.integers(1, 5)), min_delta=min_delta)
+
+
+def _says(case: Case, observation: Observation) -> Failure | None:
+    wanted = [stop for stop, _, _ in early_stopping_reference(**case.inputs)]
+    found = [said for said, _, _ in observation.value["after"]]
+    return None if found == wanted else Failure(f"step says {shown(wanted)}", f"step says {shown(found)}")
+
+
+def _knows_the_best(case: Case, observation: Observation) -> Failure | None:
+    wanted = [[loss, epoch] for _, loss, epoch in early_stopping_reference(**case.inputs)]
+    found = [[loss, epoch] for _, loss, epoch in observation.value["after"]]
+    for place, (one, other) in enumerate(zip(found, wanted, strict=True)):
+        if not close(one, other):
+            return Failure(_told(place, other), _told(place, one))
+    return None
+
+
+def _told(place: int, best: Sequence[Plain]) -> str:
+    return f"after step {place}: best_loss {shown(best[0])}, best_epoch {shown(best[1])}"
+
+
+def _both(case: Case, observation: Observation) -> Failure | None:
+    return _says(case, observation) or _knows_the_best(case, observation)
+
+
+def _starts_empty(case: Case, observation: Observation) -> Failure | None:
+    loss, epoch = observation.value["before"]
+    got = f"best_loss {shown(loss)}, best_epoch {shown(epoch)}"
+    return None if loss == math.inf and epoch is None else Failure("best_loss inf, best_epoch None", got)
+
+
+def _says_bools(case: Case, observation: Observation) -> Failure | None:
+    found = [said for said, _, _ in observation.value["after"]]
+    return None if all(isinstance(said, bool) for said in found) else Failure("True or False", shown(found))
+
+
+class _Stopping:
+    """The right rule in small parts, each of which a wrong answer replaces."""
+
+    first = 0
+    stopped = False
+
+    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
+        self.patience, self.min_delta = patience, min_delta
+        self.best_loss, self.previous, self.failures, self.epoch = math.inf, math.inf, 0, self.first - 1
+        self.best_epoch: int | None = None
+
+    def improves(self, loss: float) -> bool:
+        return loss < self.best_loss - self.min_delta
+
+    def count(self, improved: bool) -> int:
+        return 0 if improved else self.failures + 1
+
+    def keep(self, loss: float, improved: bool) -> None:
+        if improved:
+            self.best_loss, self.best_epoch = loss, self.epoch
+
+    def says(self) -> Any:
+        return self.failures >= self.patience
+
+    def step(self, loss: float) -> Any:
+        self.epoch += 1
+        improved = self.improves(loss)
+        self.failures = self.count(improved)
+        self.keep(loss, improved)
+        self.previous = loss
+        return self.says()
+
+
+def _wrong(**parts: Any) -> type:
+    return type("EarlyStopping", (_Stopping,), parts)
+
+
+def _keep_the_lowest(self: _Stopping, loss: float, improved: bool) -> None:
+    if loss < self.best_loss:
+        self.best_loss, self.best_epoch = loss, self.epoch
+
+
+def _keep_every(self: _Stopping, loss: float, improved: bool) -> None:
+    self.best_loss, self.best_epoch = loss, self.epoch
+
+
+def _keep_the_loss_alone(self: _Stopping, loss: float, improved: bool) -> None:
+    self.best_loss = loss if improved else self.best_loss
+
+
+def _says_once(self: _Stopping) -> bool:
+    stop = self.failures >= self.patience
+    self.failures = 0 if stop else self.failures
+    return stop
+
+
+def _says_from_then_on(self: _Stopping) -> bool:
+    self.stopped = self.stopped or self.failures >= self.patience
+    return self.stopped
+
+
+class _Maximum(_Stopping):
+    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
+        super().__init__(patience, min_delta)
+        self.best_loss = -math.inf
+
+    def improves(self, loss: float) -> bool:
+        return loss > self.best_loss + self.min_delta
+
+
+class _PatienceOf2(_Stopping):
+    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
+        super().__init__(2, min_delta)
+
+
+class _StartsAt0(_Stopping):
+    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
+        super().__init__(patience, min_delta)
+        self.best_epoch = 0
+
+
+EARLY_STOPPING = Exercise(
+    id="5.1",
+    name="EarlyStopping",
+    cases=_cases,
+    observe=observers.early_stopping,
+    properties=(
+        Property(
+            "before the first call best_loss is inf and best_epoch None",
+            _starts_empty,
+            "Before any loss was seen there is no best epoch, and every loss should be better than the best one so far.",
+        ),
+        Property(
+            "step says True after patience failures in a row",
+            _says,
+            "Go through the losses one by one and count the failures beside them. At which call has patience run out?",
+            core=True,
+            applies=labelled("plain"),
+        ),
+        Property(
+            "an improvement starts the count anew",
+            _says,
+            "What becomes of the failures counted so far when the loss improves, and with which loss do you compare?",
+            core=True,
+            applies=labelled("anew"),
+        ),
+        Property(
+            "best_loss and best_epoch are those of the best call",
+            _knows_the_best,
+            "Print best_loss and best_epoch after every call. When should they change, and which number has the first epoch?",
+            core=True,
+            applies=labelled("plain", "anew"),
+        ),
+        Property(
+            "it stays True while the failures go on, and no longer",
+            _both,
+            "Whoever calls step may go on after the stop. What should it say at the next failure, and what at an improvement?",
+            applies=labelled("on"),
+        ),
+        Property(
+            "patience is the caller's",
+            _says,
+            "Is the argument patience used, and does the count reach it at the right call?",
+            applies=labelled("patience"),
+        ),
+        Property(
+            "an equal loss is no improvement",
+            _both,
+            "Has a loss improved that is the same as the best one?",
+            applies=labelled("equal"),
+        ),
+        Property(
+            "only an improvement by more than min_delta counts",
+            _both,
+            "How far below the best loss must a loss lie to count, and what happens to the best loss if it does not?",
+            applies=labelled("delta"),
+        ),
+        Property(
+            "NaN is no improvement",
+            _both,
+            "Every comparison with NaN is false. What does yours make of that, also at the very first call?",
+            applies=labelled("nan"),
+        ),
+        Property(
+            "all of it together over long runs",
+            _both,
+            "Follow the example to the first call that differs: what are the best loss and the count of failures there?",
+            applies=labelled("long"),
+        ),
+        Property(
+            "step says True or False",
+            _says_bools,
+            "What comes out of step where it is not yet time to stop? It should be a truth value in every case.",
+        ),
+        keeps_random_state(),
+    ),
+    misconceptions=(
+        Misconception(
+            "failures counted in total",
+            "You count all failures since the beginning. After an improvement patience should be whole again.",
+            _wrong(count=lambda self, improved: self.failures + (not improved)),
+        ),
+        Misconception(
+            "compared with the loss before",
+            "You compare with the loss of the epoch before. A loss that falls a little after a jump is still no new best.",
+            _wrong(improves=lambda self, loss: loss < self.previous - self.min_delta),
+        ),
+        Misconception(
+            "min_delta with the wrong sign",
+            "With min_delta yours takes a loss for better that lies above the best one. On which side should the margin be?",
+            _wrong(improves=lambda self, loss: loss < self.best_loss + self.min_delta),
+        ),
+        Misconception(
+            "min_delta ignored",
+            "Any loss below the best one counts as an improvement in yours. How far below does min_delta ask it to be?",
+            _wrong(improves=lambda self, loss: loss < self.best_loss),
+        ),
+        Misconception(
+            "the best loss follows tiny improvements",
+            "Your best loss changes with improvements too small to count. Many of them may add up to one that counts.",
+            _wrong(keep=_keep_the_lowest),
+        ),
+        Misconception(
+            "NaN as an improvement",
+            "You ask whether the loss is no better, and with NaN that is false. So a broken loss becomes your best one.",
+            _wrong(improves=lambda self, loss: not loss >= self.best_loss - self.min_delta),
+        ),
+        Misconception(
+            "an equal loss as an improvement",
+            "A loss that only equals the best one starts your count anew. Training that stands still would never end.",
+            _wrong(improves=lambda self, loss: loss <= self.best_loss - self.min_delta),
+        ),
+        Misconception(
+            "epochs counted from 1",
+            "Your first epoch has number 1. Epochs count from 0 here.",
+            _wrong(first=1),
+        ),
+        Misconception(
+            "one call too late",
+            "Yours stops one call too late: it waits until there are more failures than patience.",
+            _wrong(says=lambda self: self.failures > self.patience),
+        ),
+        Misconception(
+            "one call too early",
+            "Yours stops one call too early. How many failures may there be before patience has run out?",
+            _wrong(says=lambda self: self.failures >= max(1, self.patience - 1)),
+        ),
+        Misconception(
+            "higher is better",
+            "Yours waits for the loss to rise. Of a loss the lowest is the best.",
+            _Maximum,
+        ),
+        Misconception(
+            "true for one call only",
+            "Yours says True once and then counts from 0 again, although nothing has improved.",
+            _wrong(says=_says_once),
+        ),
+        Misconception(
+            "true for ever",
+            "Once yours has said True it says so for ever. An improvement ends the failures in a row.",
+            _wrong(says=_says_from_then_on),
+        ),
+        Misconception(
+            "true only at the call itself",
+            "Yours is True only at the call at which patience runs out. The failures go on after it.",
+            _wrong(says=lambda self: self.failures == self.patience),
+        ),
+        Misconception(
+            "the best loss is always the last",
+            "Your best loss is always the last one. It should change on an improvement only.",
+            _wrong(keep=_keep_every),
+        ),
+        Misconception(
+            "the best epoch is forgotten",
+            "Your best loss follows, but best_epoch stays where it was.",
+            _wrong(keep=_keep_the_loss_alone),
+        ),
+        Misconception(
+            "says whether it improved",
+            "Your step says whether the loss has improved. It should say whether it is time to stop.",
+            _wrong(says=lambda self: self.failures == 0),
+        ),
+        Misconception(
+            "nothing instead of False",
+            "Where it is not time to stop, nothing comes out of your step. False is an answer too.",
+            _wrong(says=lambda self: True if self.failures >= self.patience else None),
+        ),
+        Misconception(
+            "patience of 2 whatever is asked",
+            "Patience is an argument: yours always waits for two failures.",
+            _PatienceOf2,
+        ),
+        Misconception(
+            "best_epoch 0 from the start",
+            "Your best_epoch is 0 before any epoch was run. Until there is one, it should be None.",
+            _StartsAt0,
+        ),
+    ),
+    same=close,
+)

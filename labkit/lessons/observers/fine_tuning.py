@@ -1,0 +1,253 @@
+"""Observers of lesson 03: a learning-rate schedule, parameter groups, and a small classifier to train and to evaluate.
+
+Models, batches and optimizers are made from plain data alone, so the judge can make the same ones. Does not know what should
+come out of them.
+"""
+
+import contextlib
+from collections import UserDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from labkit.checks.observing import call, seed_anew, untouched_since
+from labkit.checks.wire import Plain, plain
+
+WORDS, WIDTH, CLASSES = 13, 6, 3
+Batches = Sequence[Mapping[str, torch.Tensor]]
+
+
+class FixedDropout(nn.Dropout):
+    """Dropout whose draw is always the same, so that training mode shows in what comes out and luck does not."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """(..., width) -> the same shape; every second unit dropped, where in training mode."""
+        if not self.training or self.p == 0:
+            return input
+        kept = torch.arange(input.shape[-1]) % 2 == 0
+        return input * kept / (1 - self.p)
+
+
+class Output:
+    """What a model gives: `.loss` and `.logits`, also by name or place, as transformers' outputs have them."""
+
+    def __init__(self, loss: torch.Tensor | None, logits: torch.Tensor) -> None:
+        self.loss, self.logits = loss, logits
+
+    def __getitem__(self, key: int | str) -> Any:
+        return getattr(self, key) if isinstance(key, str) else (self.loss, self.logits)[key]
+
+
+class Classifier(nn.Module):
+    """Embedding, one layer, masked mean, LayerNorm, dropout, head; in float64, so that rounding never decides.
+
+    extras: `unused` (a layer that is never called), `scale` (1-D), `temperature` (0-D), `tied` (an output layer that shares
+    the embedding's weight). gain: of the logits, and so of all gradients.
+    """
+
+    def __init__(
+        self, dropout: bool, extras: Sequence[str] = (), norm_name: str = "LayerNorm", gain: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.norm_name, self.gain = norm_name, gain
+        self.had_graph = False
+        self.embedding = nn.Embedding(WORDS, WIDTH)
+        self.mix = nn.Linear(WIDTH, WIDTH)
+        self.add_module(norm_name, nn.LayerNorm(WIDTH))
+        self.dropout = FixedDropout(0.5 if dropout else 0.0)
+        self.head = nn.Linear(WIDTH, CLASSES)
+        if "unused" in extras:
+            self.unused = nn.Linear(2, 2)
+        if "tied" in extras:
+            self.decoder = nn.Linear(WIDTH, WORDS, bias=False)
+            self.decoder.weight = self.embedding.weight
+        self.register_parameter("scale", nn.Parameter(torch.ones(WIDTH)) if "scale" in extras else None)
+        self.register_parameter("temperature", nn.Parameter(torch.tensor(1.0)) if "temperature" in extras else None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are, as transformers' models say it."""
+        return self.embedding.weight.device
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, labels: torch.Tensor | None = None
+    ) -> Output:
+        """input_ids, attention_mask: (reviews, width); labels: (reviews,). The loss is the mean over the reviews."""
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        hidden = torch.tanh(self.mix(self.embedding(input_ids))) * mask[..., None]
+        mean = hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        logits = self.gain * self.head(self.dropout(self.get_submodule(self.norm_name)(mean)))
+        self.had_graph |= logits.requires_grad
+        return Output(None if labels is None else cross_entropy(logits, labels), logits)
+
+
+def small_classifier(spec: Mapping[str, Plain]) -> Classifier:
+    """The model of a case. Draws its weights from the seed alone.
+
+    spec: `seed`; optional `dropout`, `extras`, `norm_name`, `gain`; `frozen`, names of parameters without gradient;
+    `old_gradients`, whether the others have one already; `evaluating`, modules in evaluation mode ("" is the whole model).
+    """
+    named = {name: spec[name] for name in ("extras", "norm_name", "gain") if name in spec}
+    with torch.random.fork_rng(devices=[]):
+        model = Classifier(bool(spec.get("dropout")), **named).double()
+    parameters = dict(model.named_parameters())
+    drawn = np.random.default_rng(spec["seed"]).normal(
+        scale=0.8, size=sum(each.numel() for each in parameters.values())
+    )
+    with torch.no_grad():
+        nn.utils.vector_to_parameters(torch.from_numpy(drawn), parameters.values())
+        parameters[f"{model.norm_name}.weight"].add_(1.0)
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name not in spec.get("frozen", ()))
+        if spec.get("old_gradients") and parameter.requires_grad:
+            parameter.grad = torch.full_like(parameter, 0.7)
+    for name in spec.get("evaluating", ()):
+        model.get_submodule(name).eval()
+    return model
+
+
+def tensors(batches: Iterable[Mapping[str, Plain]]) -> list[dict[str, torch.Tensor]]:
+    """Batches of a case as tensors of int64."""
+    return [{name: torch.tensor(values, dtype=torch.int64) for name, values in batch.items()} for batch in batches]
+
+
+def _in_form(batches: Sequence[dict[str, torch.Tensor]], form: str) -> Any:
+    """The batches as the case wants them handed over: a list of dicts, a generator of dicts, a list of other mappings."""
+    if form == "generator":
+        return (batch for batch in batches)
+    return [UserDict(batch) for batch in batches] if form == "mappings" else batches
+
+
+# 3.1 and 3.2
+
+
+def warmup_linear(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
+    """3.1."""
+    return call(answer, inputs["step"], inputs["warmup_steps"], inputs["total_steps"])
+
+
+def parameter_groups(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
+    """3.2. Of a group's parameters the names are seen; of what is no parameter of the model, only that it stands there."""
+    model = small_classifier(inputs["_model"])
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    with _witnessed(model, []) as facts:
+        found = answer(model, inputs["weight_decay"])
+    is_groups = isinstance(found, (list, tuple)) and all(isinstance(group, Mapping) for group in found)
+    groups: Plain = [_named_group(group, names) for group in found] if is_groups else plain(found)
+    groups = tuple(groups) if isinstance(found, tuple) else groups
+    facts["arguments_kept"] = all(kept for name, kept in facts.items() if name != "random_state_kept")
+    return {"value": groups, "type": type(found).__name__, **facts}
+
+
+def _named_group(group: Mapping[str, Any], names: Mapping[int, str]) -> dict[str, Plain]:
+    listed = group.get("params", ())
+    listed = [listed] if isinstance(listed, (torch.Tensor, str)) or not isinstance(listed, Iterable) else list(listed)
+    # torch takes (name, parameter) pairs too
+    members = [one[1] if isinstance(one, tuple) and len(one) == 2 else one for one in listed]
+    return {
+        "params": [names.get(id(member), "a text" if isinstance(member, str) else "?") for member in members],
+        "weight_decay": plain(group.get("weight_decay")),
+    }
+
+
+# 3.3 to 3.5
+
+
+def accumulate_gradients(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
+    """3.3. A parameter without a gradient has one of zeros here."""
+    model, batches = small_classifier(inputs["_model"]), tensors(inputs["_batches"])
+    with torch.enable_grad(), _witnessed(model, batches) as facts:
+        returned = answer(model, _in_form(batches, inputs["_form"]))
+    value = {
+        "returned": plain(returned),
+        "gradients": {name: plain(gradient) for name, gradient in _gradients(model).items()},
+        "weights_kept": facts.pop("weights_kept"),
+        "modes_kept": facts.pop("modes_kept"),
+    }
+    facts["arguments_kept"] &= facts["requires_grad_kept"] and facts["grad_mode_kept"]
+    return {"value": value, "type": type(returned).__name__, **facts}
+
+
+class _RecordingSGD(torch.optim.SGD):
+    """Plain SGD that remembers the learning rate of each of its steps."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float) -> None:
+        super().__init__(parameters, lr=lr)
+        self.rates: list[float] = []
+
+    def step(self, closure: Any = None) -> Any:
+        self.rates.append(float(self.param_groups[0]["lr"]))
+        return super().step(closure)
+
+
+def train_epoch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
+    """3.4. With plain SGD; `_multipliers` are the learning rate's, one a step. What comes out are the weights."""
+    model, batches = small_classifier(inputs["_model"]), tensors(inputs["_batches"])
+    multipliers = inputs["_multipliers"]
+    optimizer = _RecordingSGD([each for each in model.parameters() if each.requires_grad], lr=inputs["_learning_rate"])
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: float(multipliers[min(step, len(multipliers) - 1)])
+    )
+    named = {name: inputs[name] for name in ("accumulation_steps", "max_grad_norm") if name in inputs}
+    with torch.enable_grad(), _witnessed(model, batches) as facts:
+        returned = answer(model, _in_form(batches, inputs["_form"]), optimizer, scheduler, **named)
+    value = {
+        "returned": plain(returned),
+        "weights": {name: plain(parameter) for name, parameter in model.named_parameters()},
+        "rates": plain(optimizer.rates),
+        "scheduler_steps": plain(scheduler.last_epoch),
+    }
+    facts["arguments_kept"] &= facts["requires_grad_kept"] and facts["grad_mode_kept"]
+    return {"value": value, "type": type(returned).__name__, **facts}
+
+
+def eval_epoch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
+    """3.5. Called with gradients on or off, as the case says."""
+    model, batches = small_classifier(inputs["_model"]), tensors(inputs["_batches"])
+    with torch.set_grad_enabled(inputs["_grad_enabled"]), _witnessed(model, batches) as facts:
+        returned = answer(model, _in_form(batches, inputs["_form"]))
+    kept = ("modes_kept", "requires_grad_kept", "grad_mode_kept")
+    value = {"returned": plain(returned), "had_graph": model.had_graph} | {name: facts.pop(name) for name in kept}
+    facts["arguments_kept"] &= facts.pop("weights_kept") and facts.pop("gradients_kept")
+    return {"value": value, "type": type(returned).__name__, **facts}
+
+
+@contextlib.contextmanager
+def _witnessed(model: Classifier, batches: Batches) -> Iterator[dict[str, Any]]:
+    """What the answer called inside left as it was; the facts are filled in at the end."""
+    facts: dict[str, Any] = {}
+    before, given = _state(model), [{name: tensor.clone() for name, tensor in batch.items()} for batch in batches]
+    number = seed_anew()
+    yield facts
+    facts["random_state_kept"] = untouched_since(number)
+    facts |= {f"{name}_kept": _equal(what, before[name]) for name, what in _state(model).items()}
+    facts["arguments_kept"] = len(batches) == len(given) and all(map(_equal, batches, given))
+
+
+def _state(model: Classifier) -> dict[str, Any]:
+    return {
+        "weights": {name: parameter.detach().clone() for name, parameter in model.named_parameters()},
+        "gradients": _gradients(model),
+        "modes": {name: module.training for name, module in model.named_modules()},
+        "requires_grad": {name: parameter.requires_grad for name, parameter in model.named_parameters()},
+        "grad_mode": torch.is_grad_enabled(),
+    }
+
+
+def _gradients(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {
+        name: torch.zeros_like(parameter.detach()) if parameter.grad is None else parameter.grad.detach().clone()
+        for name, parameter in model.named_parameters()
+    }
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping):
+        return list(one) == list(other) and all(_equal(one[name], other[name]) for name in one)
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    return one is other or (isinstance(one, bool) and one == other)

@@ -1,0 +1,55 @@
+"""What a notebook does in a room where nothing could be fetched: the shipped stand-ins, under a banner that says so.
+
+Only notebooks call this. The command line never trains on a stand-in: it stops and names the ways out.
+"""
+
+import html
+import sys
+
+from labkit.data.assets import AssetMissing
+from labkit.data.reviews import Corpus, Reviews, label_corpus, load_corpus, sample_corpus
+from labkit.models.encoders import encoder_folder
+
+
+def movie_reviews_or_sample(neutral_band: float = 0.5) -> Reviews:
+    """The real movie reviews with labels, or under a banner the small sample written for this project."""
+    return label_corpus(movie_corpus_or_sample(), neutral_band)
+
+
+def movie_corpus_or_sample() -> Corpus:
+    """The real movie reviews with their ratings, or under a banner the small sample, which has mean ratings only."""
+    try:
+        return load_corpus("movies")
+    except AssetMissing as why:
+        sample = sample_corpus()
+        banner(
+            f"These are {len(sample)} reviews written for this course, not the real movie reviews: scores mean little.\n{why}"
+        )
+        return sample
+
+
+def encoder_or_tiny(name: str) -> str:
+    """`name` if that encoder can be had here, or under a banner `tiny`, the one that is shipped."""
+    try:
+        encoder_folder(name)
+    except AssetMissing as why:
+        banner(f"The tiny BERT stands in for {name}: what you see is the same idea at a lower score.\n{why}")
+        return "tiny"
+    return name
+
+
+def banner(text: str) -> None:
+    """Show a notice that cannot be overlooked: a box in a notebook, plain lines on standard error elsewhere."""
+    if not in_notebook():
+        print(f"*** {text}", file=sys.stderr)
+        return
+    from IPython.display import HTML, display
+
+    style = "border:2px solid #b35900;background:#fff4e5;color:#3d1f00;padding:.6em 1em;white-space:pre-wrap"
+    display(HTML(f'<div role="alert" style="{style}">{html.escape(text)}</div>'))
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a Jupyter kernel."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -1,0 +1,124 @@
+"""Checkpoints: a training state on the disk, whole, checked by hash, so that a killed run goes on to the same bit.
+
+The last two are kept. If the newest cannot be trusted the one before it is used, and that is said. Best weights are kept as
+long as a checkpoint refers to them. Does not know what is in a state (fit.py).
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labkit.errors import LabkitError
+from labkit.files import remove_leftovers, sha256, whole_folder
+
+if TYPE_CHECKING:
+    import torch
+
+KEPT = 2
+
+
+class CheckpointError(LabkitError):
+    """A checkpoint that could not be written; the one before it stands."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state as it was saved: `tensors` by name, `facts` as JSON knows them."""
+
+    tensors: Mapping[str, "torch.Tensor"]
+    facts: dict[str, Any]
+
+
+class CheckpointFolder:
+    """The checkpoints of one run: `step-NNNNNNNN/` the last two states, `best-NNNN/` the best weights they refer to."""
+
+    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda notice: None) -> None:
+        self.folder = folder
+        self.tell = tell
+
+    def save(self, step: int, tensors: Mapping[str, "torch.Tensor"], facts: dict[str, Any]) -> None:
+        """Write the state after `step` optimizer steps. Raises CheckpointError where the disk does not take it."""
+        self._write(self.folder / f"step-{step:08d}", tensors, facts)
+        for old in self._steps()[:-KEPT]:
+            shutil.rmtree(old)
+        self._drop_unused_best()
+
+    def save_best(self, epoch: int, tensors: Mapping[str, "torch.Tensor"]) -> None:
+        """Write the weights of the best epoch so far."""
+        self._write(self.folder / f"best-{epoch:04d}", tensors, {"epoch": epoch})
+
+    def latest(self) -> Checkpoint | None:
+        """The newest state whose bytes are those that were written; None where there is none at all.
+
+        A damaged one is passed over with a notice. Raises CheckpointError where there are some and none is good.
+        """
+        remove_leftovers(self.folder, ".") if self.folder.is_dir() else None
+        damaged = []
+        for folder in reversed(self._steps()):
+            try:
+                found = _read(folder)
+                if (best := found.facts.get("best_epoch")) is not None:
+                    self.load_best(best)
+            except CheckpointError as why:
+                damaged.append(folder)
+                self.tell(f"{why}; the checkpoint before it is used")
+                continue
+            for folder in damaged:
+                shutil.rmtree(folder)
+            return found
+        if damaged:
+            raise CheckpointError(f"{self.folder}: no checkpoint there is whole; begin again with --overwrite")
+        return None
+
+    def load_best(self, epoch: int) -> Mapping[str, "torch.Tensor"]:
+        """The weights of that epoch. Raises CheckpointError where they are not as they were written."""
+        return _read(self.folder / f"best-{epoch:04d}").tensors
+
+    def _steps(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*"))
+
+    def _write(self, folder: Path, tensors: Mapping[str, "torch.Tensor"], facts: dict[str, Any]) -> None:
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        try:
+            with whole_folder(folder) as unfinished:
+                save_file(
+                    {name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished / "state.safetensors"
+                )
+                content = json.dumps({"tensors_sha256": sha256(unfinished / "state.safetensors"), **facts})
+                digest = hashlib.sha256(content.encode()).hexdigest()
+                (unfinished / "state.json").write_text(f"{digest}\n{content}\n")
+        except (OSError, SafetensorError) as why:
+            raise CheckpointError(
+                f"{folder}: the checkpoint could not be written ({why}); the one before it is good"
+            ) from None
+
+    def _drop_unused_best(self) -> None:
+        used = {json.loads(_text(folder)).get("best_epoch") for folder in self._steps() if _text(folder)}
+        for folder in self.folder.glob("best-*"):
+            if int(folder.name.removeprefix("best-")) not in used:
+                shutil.rmtree(folder)
+
+
+def _text(folder: Path) -> str:
+    """The facts of a checkpoint as text, or nothing where they are not whole."""
+    try:
+        digest, _, content = (folder / "state.json").read_text("utf-8").rstrip("\n").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return content if hashlib.sha256(content.encode()).hexdigest() == digest else ""
+
+
+def _read(folder: Path) -> Checkpoint:
+    from safetensors.torch import load_file
+
+    facts = json.loads(_text(folder) or "{}")
+    state = folder / "state.safetensors"
+    if not facts or not state.is_file() or sha256(state) != facts.pop("tensors_sha256"):
+        raise CheckpointError(f"{folder} is damaged (its hash does not match)")
+    return Checkpoint(load_file(state), facts)

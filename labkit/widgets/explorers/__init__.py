@@ -1,0 +1,1 @@
+"""What a student plays with, one module an idea of this course."""

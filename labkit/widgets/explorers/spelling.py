@@ -1,0 +1,121 @@
+"""WordPiece at work: for each word the pieces that were tried, the longest first, and the one that was found.
+
+Follows tokens.py's wordpiece step by step; the pieces come out the same.
+"""
+
+import html
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ipywidgets
+
+from labkit.data.tokens import wordpiece, words_of
+from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SHOWN_WORDS = 8
+SHOWN_TRIES = 3  # at each end of a long list of tries
+_CELL = 'style="text-align:left;padding:2px 10px 2px 0"'
+
+
+@dataclass(frozen=True)
+class Step:
+    """One search: from which letter, what was tried, and whether the last of it was found."""
+
+    start: int
+    tried: Sequence[str]
+    found: bool
+
+    @property
+    def missed(self) -> Sequence[str]:
+        """The candidates that the vocabulary does not have."""
+        return self.tried[:-1] if self.found else self.tried
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """A word, the searches that spell it, and the pieces that come out; one unknown mark where a search found nothing."""
+
+    word: str
+    steps: Sequence[Step]
+    pieces: Sequence[str]
+
+    def __str__(self) -> str:
+        tries = sum(len(step.tried) for step in self.steps)
+        ends = [_step_in_words(step) for step in self.steps]
+        return f"{self.word}: {' '.join(self.pieces)}, after {tries} tries ({'; '.join(ends)})."
+
+    def _repr_html_(self) -> str:
+        rows = "".join(self._row(number, step) for number, step in enumerate(self.steps, start=1))
+        head = "".join(f'<th scope="col" {_CELL}>{name}</th>' for name in ("", "the word", "tried", "taken"))
+        result = f"{html.escape(self.word)} → <code>{html.escape(' '.join(self.pieces))}</code>"
+        caption = f'<caption style="text-align:left"><strong>{result}</strong></caption>'
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+    def _row(self, number: int, step: Step) -> str:
+        taken = f"<code>{html.escape(step.tried[-1])}</code>" if step.found else "nothing: the whole word is unknown"
+        cells = (f"step {number}", self._letters(number - 1), _tries(step), taken)
+        return "<tr>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>"
+
+    def _letters(self, place: int) -> str:
+        """The word with what earlier steps have taken in grey, and what this one takes in a box."""
+        step = self.steps[place]
+        ends = [later.start for later in self.steps[place + 1 :]] or [len(self.word)]
+        end = ends[0] if step.found else step.start
+        parts = self.word[: step.start], self.word[step.start : end], self.word[end:]
+        done, here, rest = map(html.escape, parts)
+        box = f'<span style="border:2px solid #0072b2;font-weight:bold">{here}</span>' if here else ""
+        return f'<code style="background:none"><span style="color:#767676">{done}</span>{box}{rest}</code>'
+
+
+def spelling(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str = "##") -> Spelling:
+    """The searches by which greedy longest-match-first spells a word from the pieces of a vocabulary."""
+    steps: list[Step] = []
+    start, found = 0, True
+    while start < len(word) and found:
+        tried = []
+        for end in range(len(word), start, -1):
+            tried.append(prefix * bool(start) + word[start:end])
+            if tried[-1] in vocab:
+                break
+        found = tried[-1] in vocab
+        steps.append(Step(start, tried, found))
+        start = end
+    return Spelling(word, steps, wordpiece(word, vocab, unk, prefix))
+
+
+def wordpiece_explorer(tokenizer: "PreTrainedTokenizerBase", text: str) -> Interactive:
+    """Type a word, or a few: each search of WordPiece, longest piece first, until the word is spelled."""
+    vocab = frozenset(tokenizer.get_vocab())
+    box = labelled(ipywidgets.Text, "Words:", value=text, layout={"width": "95%"})
+
+    def show(text: str) -> Picture:
+        words = words_of([text], tokenizer)
+        spelled = [spelling(word, vocab, str(tokenizer.unk_token)) for word in words[:SHOWN_WORDS]]
+        more = f"{len(words) - SHOWN_WORDS} more words are not shown." if len(words) > SHOWN_WORDS else ""
+        if not spelled:
+            more = "There is no word here."
+        pages = "".join(each._repr_html_() for each in spelled)
+        return Picture(f"{pages}<p>{more}</p>", " ".join([*map(str, spelled), more]).strip())
+
+    return explorer({"text": box}, show)
+
+
+def _step_in_words(step: Step) -> str:
+    tries = f"{len(step.tried)} {'try' if len(step.tried) == 1 else 'tries'}"
+    return f"{step.tried[-1]} found after {tries}" if step.found else f"nothing found in {tries}"
+
+
+def _tries(step: Step) -> str:
+    """The candidates that failed, struck through; of many the first and the last."""
+    missed = list(step.missed)
+    if not missed:
+        return "found at once"
+    shown = [f"<s>{html.escape(piece)}</s>" for piece in missed]
+    if len(shown) > 2 * SHOWN_TRIES:
+        between = len(shown) - 2 * SHOWN_TRIES
+        shown[SHOWN_TRIES:-SHOWN_TRIES] = [f"… {between} more …"]
+    return " ".join(shown)
