@@ -12,6 +12,7 @@ pytestmark = pytest.mark.slow
 
 CELLS = """
 from labkit import Batcher, Config, load_encoder, sample_reviews, tokenize
+from labkit.lessons import choose_profile
 from labkit.widgets import *
 reviews = sample_reviews()
 model, tokenizer = load_encoder("tiny")

@@ -13,7 +13,7 @@ from labkit.course.build import build
 from labkit.student_work import Work
 
 BARE_PICTURE = "from IPython.display import Image\nImage(data=b'\\x89PNG\\r\\n\\x1a\\n' + bytes(50), format='png')"
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from labkit.course.notebooks import read_notebook
 from labkit.course.release import build_wheel, not_for_students, release
 from labkit.errors import LabkitError, UsageError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "labkit-0.1.0-py3-none-any.whl"
 
 

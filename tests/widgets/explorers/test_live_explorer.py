@@ -16,7 +16,7 @@ from labkit.data.tokens import tokenize
 from labkit.figures import alt_text, to_html
 from labkit.training.config import Config
 from labkit.training.fit import EpochRecord, StepRecord, TrainingError, evaluate, fit
-from labkit.widgets import live
+from labkit.widgets.explorers import live
 from labkit.widgets.explorers.live import TrainingSoFar, Watch, live_training, smoothed, training_figure
 from labkit.widgets.interactive import WIDGET_MIME
 
@@ -191,7 +191,7 @@ def test_smoothing_is_the_mean_of_the_last_ten() -> None:
 CELL = """
 import torch
 from labkit import Batcher, Config, load_encoder, sample_reviews, tokenize
-from labkit.widgets import live
+from labkit.widgets.explorers import live
 reviews = sample_reviews()
 model, tokenizer = load_encoder("tiny")
 batches = Batcher(tokenize(reviews.texts, tokenizer, 64), reviews.labels)
