@@ -47,7 +47,7 @@ class _Remembering(Exercise):
     """The same exercise, which judges a case once and gives no hints."""
 
     def __init__(self, **facts: Any) -> None:
-        super().__init__(**facts | {"misconceptions": ()})
+        super().__init__(**facts | {"wrong": {}})
         object.__setattr__(self, "judged", {})
 
     def judge(self, case: Case, observation: Observation) -> dict[str, Failure | None]:
@@ -81,7 +81,7 @@ def seconds(exercise: Exercise, answer: Any) -> float:
 
 def hints(exercise: Exercise) -> Iterator[str]:
     """Every hint that the exercise's own module can give."""
-    for each in exercise.properties:
+    for each in exercise.all_properties:
         yield each.hint
     for known in exercise.misconceptions:
         yield known.hint

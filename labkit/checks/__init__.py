@@ -5,11 +5,13 @@ or lie: `check` gives a result and never raises for it.
 """
 
 import contextlib
+import pkgutil
 import random
 import time
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -58,7 +60,16 @@ def exercises() -> dict[str, Exercise]:
 
 @cache
 def _of_lesson(lesson: str) -> dict[str, Exercise]:
-    return {one.id: one for one in import_module(f"labkit.lessons.exercises.{(WARM_UPS | LESSONS)[lesson]}").EXERCISES}
+    return {
+        one.id: one for one in exercises_in(import_module(f"labkit.lessons.exercises.{(WARM_UPS | LESSONS)[lesson]}"))
+    }
+
+
+def exercises_in(package: ModuleType) -> list[Exercise]:
+    """The exercises of a folder, one in each of its modules that has an EXERCISE, in the order of their ids."""
+    names = [module.name for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
+    found = [module.EXERCISE for module in map(import_module, names) if hasattr(module, "EXERCISE")]
+    return sorted(found, key=lambda one: [int(part) for part in one.id.split(".")])
 
 
 def exercise(exercise_id: str) -> Exercise:

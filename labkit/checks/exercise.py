@@ -5,8 +5,9 @@
 or outside a jail. Does not run anything itself (child.py) and gives no points (verdict.py).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,23 +63,64 @@ class Failure:
     hint: str = ""
 
 
+Test = Callable[[Case, Observation], Failure | None]
+Inputs = Mapping[str, Plain] | tuple[Plain, ...]
+
+
 @dataclass(frozen=True)
 class Property:
     """One thing that must hold on every case it applies to.
 
-    test: None where it holds. core: a value property on cases that are not trivial; the others earn points only where one of
-    these holds. witnessed: it is seen only from inside the process that runs the answer. manners: it is about how an answer
-    comes back, as all that is witnessed is, so a case from which it does not come back says nothing. hint: for those who fail
-    it in a way that no misconception explains.
+    hint: for those who fail it in a way that no known wrong answer explains. on: the labels of its cases, all cases where
+    there is none. fixed: the inputs of the cases that it brings with it, which have the first of these labels. test: None where
+    it holds; without one the value must be the reference's. core: a value property on cases that are not trivial; the others
+    earn points only where one of these holds. witnessed: it is seen only from inside the process that runs the answer.
+    manners: it is about how an answer comes back, as all that is witnessed is, so a case from which it does not come back says
+    nothing. applies: to which cases, where labels cannot say it.
     """
 
     name: str
-    test: Callable[[Case, Observation], Failure | None]
     hint: str
+    on: str | tuple[str, ...] = ()
+    fixed: Sequence[Inputs] = ()
+    test: Test | None = None
     core: bool = False
     witnessed: bool = False
     manners: bool = False
     applies: Callable[[Case], bool] = lambda case: True
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the cases it applies to."""
+        return (self.on,) if isinstance(self.on, str) else self.on
+
+    def is_for(self, case: Case) -> bool:
+        """Whether it says anything about a case."""
+        return (not self.labels or case.label in self.labels) and self.applies(case)
+
+
+def keeps_arguments(what: str) -> Property:
+    """The answer left its arguments as they were."""
+
+    def test(case: Case, observation: Observation) -> Failure | None:
+        kept = observation.seen.get("arguments_kept") is True
+        return None if kept else Failure("arguments left as they were", "an argument was changed")
+
+    hint = "Your answer changes what it was given. Work on a copy: whoever called it may still need the original."
+    return Property(f"does not change {what}", hint, test=test, witnessed=True)
+
+
+def _kept_random_state(case: Case, observation: Observation) -> Failure | None:
+    kept = observation.seen.get("random_state_kept") is True
+    return None if kept else Failure("the global random state left as it was", "it was used or set")
+
+
+KEEPS_RANDOM_STATE = Property(
+    "leaves the global random state as it was",
+    "Your answer uses or seeds the global random state, and so changes what others draw. Use a generator of your own.",
+    test=_kept_random_state,
+    witnessed=True,
+)
 
 
 @dataclass(frozen=True)
@@ -90,21 +132,66 @@ class Misconception:
     answer: Any
 
 
+def no_more(generator: np.random.Generator) -> list[tuple[str, Inputs]]:
+    """No fresh cases."""
+    return []
+
+
+def equal(found: Plain, wanted: Plain) -> bool:
+    """The usual way to say that two values are the same answer."""
+    return bool(found == wanted)
+
+
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise of the curriculum. same: whether two observed values are the same answer to a case.
+    """One exercise of a course, written once: its properties own their cases, and a wrong answer carries its hint.
 
-    max_points: 0 for a warm-up.
+    observe: calls the answer on one case's inputs. reference: the contract, called with the inputs by name; a name with an
+    underscore is the observer's own. properties: what must hold, in the order in which it is shown; that arguments and the
+    global random state are left alone is asked of every exercise after them. wrong: by name the known wrong answers, each a
+    hint and what a student would write. takes: names for inputs that are written as tuples. drawn: fresh cases, each a label
+    and inputs; they come after the fixed ones. fixed: fixed cases made together, where no property can own them. same: whether
+    two observed values are the same answer to a case. keeps_arguments: what is meant, in words; None where there is nothing
+    to keep. max_points: 0 for a warm-up.
     """
 
     id: str
     name: str
-    cases: Callable[[np.random.Generator], Sequence[Case]]
     observe: Observe
-    properties: tuple[Property, ...]
-    misconceptions: tuple[Misconception, ...] = ()
-    same: Callable[[Plain, Plain], bool] = lambda one, other: one == other
+    properties: Sequence[Property]
+    wrong: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    reference: Callable[..., Plain] | None = None
+    takes: str = ""
+    drawn: Callable[[np.random.Generator], Iterable[tuple[str, Inputs]]] = no_more
+    fixed: Callable[[], Iterable[tuple[str, Inputs]]] = tuple
+    same: Callable[[Plain, Plain], bool] = equal
+    keeps_arguments: str | None = "its arguments"
+    keeps_random_state: bool = True
     max_points: float = POINTS
+
+    @cached_property
+    def all_properties(self) -> tuple[Property, ...]:
+        """Its own and the manners that every exercise asks for."""
+        manners = [keeps_arguments(self.keeps_arguments)] if self.keeps_arguments else []
+        return (*self.properties, *manners, *([KEEPS_RANDOM_STATE] if self.keeps_random_state else []))
+
+    @cached_property
+    def misconceptions(self) -> tuple[Misconception, ...]:
+        """The known wrong answers."""
+        return tuple(Misconception(name, *hint_and_answer) for name, hint_and_answer in self.wrong.items())
+
+    def cases(self, generator: np.random.Generator) -> list[Case]:
+        """The fixed cases, property by property, and after them fresh ones."""
+        return [*self._fixed_cases, *(self._case(label, inputs) for label, inputs in self.drawn(generator))]
+
+    @cached_property
+    def _fixed_cases(self) -> tuple[Case, ...]:
+        owned = ((each.labels[0], inputs) for each in self.properties for inputs in each.fixed)
+        return tuple(self._case(label, inputs) for label, inputs in [*owned, *self.fixed()])
+
+    def _case(self, label: str, inputs: Inputs) -> Case:
+        named = dict(zip(self.takes.split(), inputs, strict=False)) if isinstance(inputs, tuple) else inputs
+        return Case(named, label)
 
     @property
     def lesson(self) -> str:
@@ -113,14 +200,25 @@ class Exercise:
 
     def judge(self, case: Case, observation: Observation) -> dict[str, Failure | None]:
         """What holds of one case, by the name of the property; a property that it says nothing about is left out."""
-        asked = [each for each in self.properties if observation.ok or not (each.witnessed or each.manners)]
-        return {each.name: _tested(each, case, observation) for each in asked if each.applies(case)}
+        asked = [each for each in self.all_properties if observation.ok or not (each.witnessed or each.manners)]
+        return {each.name: self._tested(each, case, observation) for each in asked if each.is_for(case)}
+
+    def _tested(self, each: Property, case: Case, observation: Observation) -> Failure | None:
+        if not observation.ok:
+            return Failure("a result", observation.raised or "nothing within the time")
+        try:
+            return (each.test or self.as_the_reference)(case, observation)
+        except Exception:  # what came back has not even the form that the test looks into
+            return Failure("a result of the form that the exercise asks for", shown(observation.value), OTHER_FORM)
+
+    def as_the_reference(self, case: Case, observation: Observation) -> Failure | None:
+        """The test that the value is what the reference makes of the same inputs."""
+        if self.reference is None:
+            raise TypeError(f"exercise {self.id} has a property without a test, and no reference")
+        wanted = self.reference(**visible(case.inputs))
+        return None if self.same(observation.value, wanted) else Failure(shown(wanted))
 
 
-def _tested(each: Property, case: Case, observation: Observation) -> Failure | None:
-    if not observation.ok:
-        return Failure("a result", observation.raised or "nothing within the time")
-    try:
-        return each.test(case, observation)
-    except Exception:  # what came back has not even the form that the test looks into
-        return Failure("a result of the form that the exercise asks for", shown(observation.value), OTHER_FORM)
+def visible(inputs: Mapping[str, Plain]) -> dict[str, Plain]:
+    """The inputs that a student's function is given; names with an underscore are the observer's own."""
+    return {name: value for name, value in inputs.items() if not name.startswith("_")}

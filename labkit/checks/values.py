@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from labkit.checks.wire import Array, Plain, as_number
+from labkit.checks.wire import Array, Plain, as_number, close
 
 
 def numbers(value: Plain) -> np.ndarray:
@@ -12,3 +12,8 @@ def numbers(value: Plain) -> np.ndarray:
     if isinstance(value, (list, tuple)):
         return np.array([numbers(item) for item in value], dtype=np.float64)
     return np.array(as_number(value), dtype=np.float64)
+
+
+def same_numbers(found: Plain, wanted: Plain) -> bool:
+    """Whether two values hold the same numbers in the same places, whatever holds them."""
+    return close(numbers(found).tolist(), numbers(wanted).tolist())

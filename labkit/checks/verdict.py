@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from labkit.checks.child import NOTHING_TO_CALL, Observations, observe_one
-from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Observe
-from labkit.checks.wire import Plain, shown
+from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Observe, visible
+from labkit.checks.wire import shown
 
 MIME = "application/vnd.labkit.check+json"
 
@@ -119,7 +119,7 @@ def judge_all(exercise: Exercise, cases: Sequence[Case], observed: Observations,
             max_points=exercise.max_points,
         )
     failures = [exercise.judge(case, one) for case, one in zip(cases, observed.each, strict=True)]
-    rows = [PropertyRow(each.name, _holds(each.name, failures)) for each in exercise.properties]
+    rows = [PropertyRow(each.name, _holds(each.name, failures)) for each in exercise.all_properties]
     if all(row.held for row in rows):
         return CheckResult(exercise.id, "passed", exercise.max_points, properties=rows, max_points=exercise.max_points)
     first = _first_failure(exercise, failures)
@@ -143,7 +143,7 @@ def _holds(name: str, failures: Sequence[Mapping[str, Failure | None]]) -> bool:
 def _points(exercise: Exercise, rows: Sequence[PropertyRow]) -> float:
     """The share of the properties that hold; nothing where no value property holds."""
     held = {row.name for row in rows if row.held}
-    if not any(each.core and each.name in held for each in exercise.properties):
+    if not any(each.core and each.name in held for each in exercise.all_properties):
         return 0.0
     most = exercise.max_points
     return max(0.0, min(round(most * len(held) / len(rows), 1), most - 0.1))
@@ -160,7 +160,7 @@ class _First:
 def _first_failure(exercise: Exercise, failures: Sequence[Mapping[str, Failure | None]]) -> _First:
     """The first failing case, and on it the first property that fails."""
     for place, case in enumerate(failures):
-        for each in exercise.properties:
+        for each in exercise.all_properties:
             failure = case.get(each.name)
             if failure:
                 return _First(place, each.name, failure, failure.hint or each.hint)
@@ -254,9 +254,4 @@ def _kind_of_error(observation: Observation) -> str:
 
 
 def _inputs(case: Case) -> str:
-    return ", ".join(f"{name}={shown(value, 120)}" for name, value in _visible(case.inputs).items())
-
-
-def _visible(inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """The inputs that a student's function is given; names with an underscore are the observer's own."""
-    return {name: value for name, value in inputs.items() if not name.startswith("_")}
+    return ", ".join(f"{name}={shown(value, 120)}" for name, value in visible(case.inputs).items())

@@ -21,15 +21,17 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import BatchEncoding
 
 import labkit
-from labkit.checks import Exercise, check_only, exercise
+from labkit.checks import Exercise, check_only, exercise, exercises_in
 from labkit.checks.exercise import OTHER_FORM
-from labkit.lessons.exercises.dataset import EXERCISES
+from labkit.lessons.exercises import dataset
 from labkit.lessons.exercises.dataset.length_bucketed_batches import BUCKET_HINTS
 from labkit.lessons.exercises.dataset.pad_batch import TOO_WIDE, pad_batch_reference
 from labkit.lessons.exercises.dataset.rating_to_label import rating_to_label_reference
 from labkit.lessons.exercises.dataset.review_dataset import review_dataset_reference
 from labkit.lessons.exercises.dataset.stratified_split import SPLIT_HINTS
 from labkit.lessons.observers.tokenization import small_tokenizer
+
+EXERCISES = exercises_in(dataset)
 
 # Right answers
 

@@ -16,12 +16,14 @@ from checking import (
 )
 
 import labkit
-from labkit.checks import exercise
-from labkit.lessons.exercises.explainability import EXERCISES
+from labkit.checks import exercise, exercises_in
+from labkit.lessons.exercises import explainability
 from labkit.lessons.exercises.explainability.attention_rollout import attention_rollout_reference
 from labkit.lessons.exercises.explainability.comprehensiveness import how_many
 from labkit.lessons.exercises.explainability.integrated_gradients import gradients_of, value_of
 from labkit.lessons.observers.explainability import ScalarFunction
+
+EXERCISES = exercises_in(explainability)
 
 # Right answers
 

@@ -18,14 +18,16 @@ from checking import (
 from sklearn import metrics as sklearn_metrics
 
 import labkit
-from labkit.checks import exercise
-from labkit.lessons.exercises.metrics import EXERCISES
+from labkit.checks import exercise, exercises_in
+from labkit.lessons.exercises import metrics
 from labkit.lessons.exercises.metrics.best_f1_threshold import STRICT, best_f1_reference, f1_at
 from labkit.lessons.exercises.metrics.confidently_wrong import APART, confidently_wrong_reference
 from labkit.lessons.exercises.metrics.confusion_matrix import confusion_matrix_reference
 from labkit.lessons.exercises.metrics.expected_calibration_error import expected_calibration_error_reference
 from labkit.lessons.exercises.metrics.precision_recall_f1 import precision_recall_f1_reference
 from labkit.lessons.exercises.metrics.softmax import softmax_reference
+
+EXERCISES = exercises_in(metrics)
 
 # Right answers
 

@@ -20,11 +20,13 @@ from checking import (
 from sklearn.model_selection import KFold, StratifiedKFold
 
 import labkit
-from labkit.checks import exercise
-from labkit.lessons.exercises.overfitting import EXERCISES
+from labkit.checks import exercise, exercises_in
+from labkit.lessons.exercises import overfitting
 from labkit.lessons.exercises.overfitting.bootstrap_interval import bounds_reference
 from labkit.lessons.exercises.overfitting.early_stopping import early_stopping_reference
 from labkit.lessons.exercises.overfitting.stratified_kfold import FOLD_HINTS
+
+EXERCISES = exercises_in(overfitting)
 
 # Right answers
 

@@ -12,11 +12,13 @@ import torch
 from checking import assert_hints_are_hints, hint_of, judged, lazy_answers, unfinished, verdicts
 
 import labkit
-from labkit.checks import exercise
-from labkit.lessons.exercises.tokenization import EXERCISES
+from labkit.checks import exercise, exercises_in
+from labkit.lessons.exercises import tokenization
 from labkit.lessons.exercises.tokenization.encode import encode_reference
 from labkit.lessons.exercises.tokenization.wordpiece import wordpiece_reference
 from labkit.lessons.observers.tokenization import small_tokenizer
+
+EXERCISES = exercises_in(tokenization)
 
 # Right answers
 

@@ -12,7 +12,7 @@ from checking import assert_hints_are_hints, hint_of, judged, lazy_answers, unfi
 from sklearn.metrics import accuracy_score
 
 from labkit.checks import check, exercise, exercises, progress
-from labkit.lessons.exercises.warm_up.accuracy import ACCURACY
+from labkit.lessons.exercises.warm_up.accuracy import EXERCISE as ACCURACY
 
 SEEDS = 40
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, as_list, is_integer, shown
 from labkit.lessons.exercises.dataset.places import counted, fault_of, has_other_seed, other_differs, same_again
 from labkit.lessons.observers import dataset as observers
@@ -131,55 +131,55 @@ def _is_not_in_order(case: Case, observation: Observation) -> Failure | None:
     return Failure("batches of changing lengths", got) if in_order else None
 
 
-LENGTH_BUCKETED_BATCHES = Exercise(
-    id="2.5",
-    name="length_bucketed_batches",
-    cases=_cases,
-    observe=observers.length_bucketed_batches,
+EXERCISE = Exercise(
+    "2.5",
+    "length_bucketed_batches",
+    observers.length_bucketed_batches,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "few reviews make one batch",
-            _small_ones_fit,
             "What does your answer make of fewer reviews than fit into one batch, and of exactly as many?",
-            applies=labelled("small"),
+            on="small",
+            test=_small_ones_fit,
         ),
         Property(
             "every review is in exactly one batch",
-            _batches_hold_each_once,
             "The result should be a list of lists that hold every place once. Which are missing, and which stand twice?",
-            applies=labelled("", "skewed", "many"),
+            on=("", "skewed", "many"),
+            test=_batches_hold_each_once,
         ),
         Property(
             "batches have batch_size reviews, one may have fewer",
-            _sizes_fit,
             "Count the reviews of each of your batches, and the batches that are not full.",
+            on=("", "skewed", "many"),
+            test=_sizes_fit,
             core=True,
-            applies=labelled("", "skewed", "many"),
         ),
         Property(
             "padding wastes at most half of what a random order wastes",
-            _wastes_little,
             "Padding goes down when reviews of nearly one length meet. Yours are still mixed: what do you sort, and how far?",
+            on=("skewed", "many"),
+            test=_wastes_little,
             core=True,
-            applies=labelled("skewed", "many"),
         ),
         Property(
             "batches do not come in order of length",
-            _is_not_in_order,
             "Your batches come in order of length, so an epoch ends with only long or only short ones. Shuffle whole batches.",
-            applies=labelled("many"),
+            on="many",
+            test=_is_not_in_order,
         ),
         Property(
             "the same seed gives the same list",
-            same_again(lambda value: value),
             "Called again with the same seed, your answer gives another list. Where does its randomness come from?",
             applies=has_other_seed,
+            test=same_again(lambda value: value),
         ),
         Property(
             "another seed gives another list",
-            other_differs,
             "Your list is the same for every seed. What does the seed decide in your answer?",
             applies=has_other_seed,
+            test=other_differs,
         ),
         returns(
             "a list of lists of ints",
@@ -188,7 +188,6 @@ LENGTH_BUCKETED_BATCHES = Exercise(
                 and all(isinstance(batch, list) and all(map(is_integer, batch)) for batch in value)
             ),
         ),
-        keeps_arguments("lengths"),
-        keeps_random_state(),
     ),
+    keeps_arguments="lengths",
 )

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns_int64_tensors
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns_int64_tensors
 from labkit.checks.wire import Array, as_array, close, shown
 from labkit.lessons.observers import dataset as observers
 
@@ -124,98 +124,88 @@ def _labels_as_column(features: list[dict[str, Any]], pad_token_id: int) -> dict
     return {**batch, "labels": batch["labels"][:, None]}
 
 
-PAD_BATCH = Exercise(
-    id="2.4",
-    name="pad_batch",
-    cases=_cases,
-    observe=observers.pad_batch,
+EXERCISE = Exercise(
+    "2.4",
+    "pad_batch",
+    observers.pad_batch,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "the batch is as wide as its longest row",
-            _is_as_wide_as_its_longest,
             "How many rows has your batch, and how many places has each? Print the shape beside the lengths that went in.",
+            test=_is_as_wide_as_its_longest,
         ),
         Property(
             "rows of different lengths are padded on the right",
-            _batch_has("input_ids"),
             "Print a short and a long row under each other: where does the text stand, and what fills the rest?",
+            on="uneven",
+            test=_batch_has("input_ids"),
             core=True,
-            applies=labelled("uneven"),
         ),
         Property(
             "padding has the caller's id",
-            _batch_has("input_ids"),
             "Which id does your padding have, and which did the caller name?",
-            applies=labelled("other pad"),
+            on="other pad",
+            test=_batch_has("input_ids"),
         ),
         Property(
             "rows of one length, and a single one, need no padding",
-            _batch_has("input_ids"),
             "What happens to a batch in which nothing has to be padded?",
-            applies=labelled("even"),
+            on="even",
+            test=_batch_has("input_ids"),
         ),
         Property(
             "the mask is 1 on tokens and 0 on padding",
-            _batch_has("attention_mask"),
             "The mask says which places are real. Sum a row of yours and count its tokens.",
+            on=("uneven", "other pad"),
+            test=_batch_has("attention_mask"),
             core=True,
-            applies=labelled("uneven", "other pad"),
         ),
         Property(
             "labels come one a row, in the order of the rows",
-            _batch_has("labels"),
             "Your labels should be one number a row, in a tensor of one dimension. Which shape have they?",
+            test=_batch_has("labels"),
         ),
         returns_int64_tensors(*NAMES),
-        keeps_arguments("the features"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "pads on the left",
+    wrong={
+        "pads on the left": (
             "The padding stands before the text. BERT counts positions from the left, so it belongs behind.",
             _padded(left=True),
         ),
-        Misconception(
-            "pads with 0",
+        "pads with 0": (
             "You fill up with 0. That is the padding id of many tokenizers, but not of all: the caller names it.",
             _padded(fill_ids=lambda pad_token_id: 0),
         ),
-        Misconception(
-            "mask all ones",
+        "mask all ones": (
             "Your mask says that padding is to be read like words.",
             _padded(fill_mask=lambda pad_token_id: 1),
         ),
-        Misconception(
-            "the mask padded with pad_token_id",
+        "the mask padded with pad_token_id": (
             "You fill up the mask with the padding id as well. In the mask, what is not there is 0.",
             _padded(fill_mask=lambda pad_token_id: pad_token_id),
         ),
-        Misconception(
-            "the mask from ids that are not 0",
+        "the mask from ids that are not 0": (
             "Your mask takes every id but 0 for a token. Another tokenizer's 0 may be a word, and its padding another number.",
             _padded(mask_of_ids=lambda pad_token_id: 0),
         ),
-        Misconception(
-            "rows sorted by length",
+        "rows sorted by length": (
             "Your rows come sorted by length. A batch keeps the order in which its features came.",
             _padded(order=lambda lengths: sorted(range(len(lengths)), key=lambda place: -lengths[place])),
         ),
-        Misconception(
-            "cut to the shortest",
+        "cut to the shortest": (
             "You cut every row to the shortest one, and lose what the others say.",
             _padded(width=min),
         ),
-        Misconception(
-            "cut or padded to the first",
+        "cut or padded to the first": (
             "Your rows are as wide as the first one. Another row may be longer.",
             _padded(width=lambda lengths: lengths[0]),
         ),
-        Misconception(
-            "labels as a column",
+        "labels as a column": (
             "Your labels have a second dimension. The loss wants one class number a row.",
             _labels_as_column,
         ),
-    ),
+    },
     same=lambda one, other: close({name: one[name] for name in NAMES}, other),
+    keeps_arguments="the features",
 )

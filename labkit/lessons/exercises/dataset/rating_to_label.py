@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, is_integer, shown
 from labkit.lessons.observers import dataset as observers
 
@@ -67,97 +67,88 @@ def _equals(case: Case, observation: Observation) -> Failure | None:
     return None if right else Failure(shown(wanted))
 
 
-RATING_TO_LABEL = Exercise(
-    id="2.1",
-    name="rating_to_label",
-    cases=_cases,
-    observe=observers.rating_to_label,
+EXERCISE = Exercise(
+    "2.1",
+    "rating_to_label",
+    observers.rating_to_label,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "clear ratings get 1 or 0",
-            _equals,
             "Which label should a clearly positive rating get, and which a clearly negative one?",
+            on="clear",
+            test=_equals,
             core=True,
-            applies=labelled("clear"),
         ),
         Property(
             "neutral ratings get None",
-            _equals,
             "A review that people found neither good nor bad is to be left out: it gets None, not a label of its own.",
-            applies=labelled("neutral"),
+            on="neutral",
+            test=_equals,
         ),
         Property(
             "a rating on the edge of the band keeps its label",
-            _equals,
             "Is a rating as large as the band neutral? Read the comparison in the exercise once more.",
-            applies=labelled("edge"),
+            on="edge",
+            test=_equals,
         ),
         Property(
             "NaN gets None",
-            _equals,
             "NaN is what a missing rating looks like. How does one ask whether a number is NaN?",
-            applies=labelled("nan"),
+            on="nan",
+            test=_equals,
         ),
         Property(
             "neutral_band is the caller's, on both sides of 0",
-            _equals,
             "Is the argument neutral_band used, for negative ratings too?",
-            applies=labelled("band"),
+            on="band",
+            test=_equals,
         ),
         returns(
             "an int or None",
             lambda value: value is None or is_integer(value),
             "The label is to be an int or None. A truth value or a float may look equal, but torch makes another dtype of it.",
         ),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "the edge counts as neutral",
+    wrong={
+        "the edge counts as neutral": (
             "A rating exactly on the edge of the band is lost. Neutral is only what lies inside.",
             lambda rating, neutral_band=0.5: int(rating > 0) if abs(rating) > neutral_band else None,
         ),
-        Misconception(
-            "NaN as a negative rating",
+        "NaN as a negative rating": (
             "A missing rating became a negative review: every comparison with NaN is false, also the one you rely on.",
             lambda rating, neutral_band=0.5: None if abs(rating) < neutral_band else int(rating > 0),
         ),
-        Misconception(
-            "no neutral band",
+        "no neutral band": (
             "Every rating gets a label from its sign. What about reviews on which people found no clear verdict?",
             lambda rating, neutral_band=0.5: None if math.isnan(rating) else int(rating > 0),
         ),
-        Misconception(
-            "no neutral band, NaN as a negative rating",
+        "no neutral band, NaN as a negative rating": (
             "Your answer looks at nothing but the sign. Which ratings should have no label at all?",
             lambda rating, neutral_band=0.5: int(rating > 0),
         ),
-        Misconception(
-            "the usual band written into the code",
+        "the usual band written into the code": (
             "The width of the band is an argument: your answer uses the usual one whatever the caller says.",
             lambda rating, neutral_band=0.5: rating_to_label_reference(rating),
         ),
-        Misconception(
-            "negative ratings taken for neutral",
+        "negative ratings taken for neutral": (
             "Clearly negative ratings come out as neutral. How far a rating lies from 0 counts, on either side.",
             lambda rating, neutral_band=0.5: 1 if rating >= neutral_band else None,
         ),
-        Misconception(
-            "neutral ratings as negative",
+        "neutral ratings as negative": (
             "What is not clearly positive became negative. There is a third case between the two.",
             lambda rating, neutral_band=0.5: int(rating >= neutral_band),
         ),
-        Misconception(
-            "minus one for negative",
+        "minus one for negative": (
             "Negative reviews are class 0, not -1: the loss counts classes from 0.",
             lambda rating, neutral_band=0.5: {1: 1, 0: -1, None: None}[rating_to_label_reference(rating, neutral_band)],
         ),
-        Misconception(
-            "the classes swapped",
+        "the classes swapped": (
             "Your two classes are the wrong way round: which number stands for positive?",
             lambda rating, neutral_band=0.5: {1: 0, 0: 1, None: None}[rating_to_label_reference(rating, neutral_band)],
         ),
-    ),
+    },
     # True is not 1 here, nor 1.0: those have hints of their own.
     same=lambda one, other: type(one) is type(other) and one == other,
+    keeps_arguments=None,
 )

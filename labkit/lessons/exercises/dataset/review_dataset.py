@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Subset
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
 from labkit.checks.wire import Array, Plain, as_array, close, shown
 from labkit.lessons.observers import dataset as observers
 from labkit.lessons.observers.tokenization import WORDS, small_tokenizer
@@ -163,89 +162,81 @@ def _items_with_label_lists(
     return [{**item, "labels": item["labels"][None]} for item in items]
 
 
-REVIEW_DATASET = Exercise(
-    id="2.3",
-    name="ReviewDataset",
-    cases=_cases,
-    observe=observers.review_dataset,
+EXERCISE = Exercise(
+    "2.3",
+    "ReviewDataset",
+    observers.review_dataset,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "short reviews keep all their ids, and get no padding",
-            _items_have("input_ids"),
             "Turn the ids of one item back into tokens: does it begin and end as BERT wants it, with nothing behind the end?",
+            on="short",
+            test=_items_have("input_ids"),
             core=True,
-            applies=labelled("short"),
         ),
         Property(
             "long reviews are cut to max_length, [SEP] kept at the end",
-            _items_have("input_ids"),
             "Take an item whose text is too long: how many ids has it, and which token is the last?",
+            on="long",
+            test=_items_have("input_ids"),
             core=True,
-            applies=labelled("long"),
         ),
         Property(
             "a review without words is only its special tokens",
-            _items_have("input_ids"),
             "What is left of a text without words is what the tokenizer puts around every text.",
-            applies=labelled("empty"),
+            on="empty",
+            test=_items_have("input_ids"),
         ),
         Property(
             "the mask is 1 on every id of the item",
-            _items_have("attention_mask"),
             "The mask says which ids are real, one number an id. Which of an item without padding are not?",
+            test=_items_have("attention_mask"),
         ),
         Property(
             "every item has its own label",
-            _items_have("labels"),
             "Compare the labels of your items with those that went in, one by one, with their shape.",
+            test=_items_have("labels"),
         ),
         Property(
             "len is the number of reviews",
-            _has_length,
             "How many items has your Dataset, and how many reviews went in?",
+            test=_has_length,
         ),
         Property(
             "items are mappings of int64 values",
-            _items_are_int64,
             "Look at dtype and shape of each value of an item: whole numbers of 64 bits, and a label without any dimension.",
+            test=_items_are_int64,
         ),
         Property(
             "it is a torch Dataset",
-            _is_a_dataset,
             "The class works alone, but it should be a Dataset of torch: which class does yours inherit from?",
+            test=_is_a_dataset,
             witnessed=True,
         ),
-        keeps_arguments("texts and labels"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "padded to max_length",
+    wrong={
+        "padded to max_length": (
             "Every item is padded to max_length. Leave padding to the batch, which knows how long its longest review is.",
             _as_dataset(_items(padding="max_length")),
         ),
-        Misconception(
-            "padded to the longest of all",
+        "padded to the longest of all": (
             "Your items are padded to the longest review of the whole Dataset. How wide need a batch of short ones be?",
             _as_dataset(_items_padded_to_longest),
         ),
-        Misconception(
-            "no truncation",
+        "no truncation": (
             "Long reviews keep all their tokens. The model has places for only so many.",
             _as_dataset(_items(truncation=False, max_length=None)),
         ),
-        Misconception(
-            "cut by hand, so that [SEP] is lost",
+        "cut by hand, so that [SEP] is lost": (
             "You cut the finished row, and the closing [SEP] went with it. Leave room for it before you cut.",
             _as_dataset(_items_cut_by_hand),
         ),
-        Misconception(
-            "characters counted as tokens",
+        "characters counted as tokens": (
             "You cut the text after so many characters. max_length counts tokens.",
             _as_dataset(_items(lambda text, max_length: text[:max_length])),
         ),
-        Misconception(
-            "words counted as tokens",
+        "words counted as tokens": (
             "You cut the text after so many words. max_length counts tokens, special ones too.",
             _as_dataset(
                 _items(
@@ -253,21 +244,19 @@ REVIEW_DATASET = Exercise(
                 )
             ),
         ),
-        Misconception(
-            "no special tokens",
+        "no special tokens": (
             "[CLS] and [SEP] are not there. The model reads its verdict at the first of them.",
             _as_dataset(_items(add_special_tokens=False)),
         ),
-        Misconception(
-            "a batch of one as an item",
+        "a batch of one as an item": (
             "Your items have two dimensions, as batches of one review. An item is one review, so one dimension is too many.",
             _as_dataset(_items_with_batch_axis),
         ),
-        Misconception(
-            "labels with a dimension",
+        "labels with a dimension": (
             "Your label is a list of one number. Stacked into a batch it would become a column.",
             _as_dataset(_items_with_label_lists),
         ),
-    ),
+    },
     same=_same_items,
+    keeps_arguments="texts and labels",
 )

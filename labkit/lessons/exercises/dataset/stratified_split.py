@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, as_list, is_integer
 from labkit.lessons.exercises.dataset.places import counted, fault_of, has_other_seed, other_differs, same_again
 from labkit.lessons.observers import dataset as observers
@@ -183,53 +183,53 @@ def _as_sets(value: Plain) -> Plain:
     return {name: sorted(part) for name, part in _parts(value).items()}
 
 
-STRATIFIED_SPLIT = Exercise(
-    id="2.2",
-    name="stratified_split",
-    cases=_cases,
-    observe=observers.stratified_split,
+EXERCISE = Exercise(
+    "2.2",
+    "stratified_split",
+    observers.stratified_split,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "every review is in exactly one split",
-            _each_review_once,
             "The result should have a list for each of train, validation and test, and hold every place in one of them.",
+            test=_each_review_once,
         ),
         Property(
             "the splits have the sizes asked for",
-            _sizes_follow,
             "Add up your sizes: which share of all reviews has each split, and which should it have?",
+            test=_sizes_follow,
             core=True,
         ),
         Property(
             "each split has the class shares of the whole",
-            _shares_follow,
             "In a small split drawn without a look at the labels, chance moves the class shares. Divide each class on its own.",
-            core=True,
             applies=_has_usual_fractions,
+            test=_shares_follow,
+            core=True,
         ),
         Property(
             "identical texts share a split",
-            _copies_stay,
             SPLIT_HINTS["identical"],
-            applies=labelled("identical"),
+            on="identical",
+            test=_copies_stay,
         ),
         Property(
             "texts that differ in case or outer white space share a split",
-            _copies_stay,
             SPLIT_HINTS["case and space"],
-            applies=labelled("spelled"),
+            on="spelled",
+            test=_copies_stay,
         ),
         Property(
             "the same seed gives the same split",
-            same_again(_as_sets),
             "Called again with the same seed, your answer gives another split. Where does its randomness come from?",
             applies=has_other_seed,
+            test=same_again(_as_sets),
         ),
         Property(
             "another seed gives another split",
-            other_differs,
             "Your split is the same for every seed. What does the seed decide in your answer?",
             applies=has_other_seed,
+            test=other_differs,
         ),
         returns(
             "a dict of three lists of ints",
@@ -239,7 +239,6 @@ STRATIFIED_SPLIT = Exercise(
                 and all(isinstance(part, list) and all(map(is_integer, part)) for part in value.values())
             ),
         ),
-        keeps_arguments("texts and labels"),
-        keeps_random_state(),
     ),
+    keeps_arguments="texts and labels",
 )

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.values import numbers
 from labkit.checks.wire import Array, Plain, close, shown
 from labkit.lessons.observers import explainability as observers
@@ -135,120 +135,104 @@ def _columns_normalised(layer: Matrix) -> Matrix:
     return mixed / mixed.sum(0, keepdim=True)
 
 
-ATTENTION_ROLLOUT = Exercise(
-    id="6.1",
-    name="attention_rollout",
-    cases=_cases,
-    observe=observers.attention_rollout,
+EXERCISE = Exercise(
+    "6.1",
+    "attention_rollout",
+    observers.attention_rollout,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "the one token of the shortest text gets all",
-            _equals,
             "With a single token there is only one place where attention can go. What comes out of yours?",
-            applies=labelled("single"),
+            on="single",
+            test=_equals,
         ),
         Property(
             "one layer: half its mean attention, half the token itself",
-            _equals,
             "Take one layer by hand: the mean of its heads, mixed with the identity. Which of its rows is the first token's?",
+            on="one",
+            test=_equals,
             core=True,
-            applies=labelled("one"),
         ),
         Property(
             "several layers are multiplied, the later ones from the left",
-            _equals,
             "Attention of a later layer looks at what the earlier layers have mixed. Write two layers as a product on paper.",
+            on="several",
+            test=_equals,
             core=True,
-            applies=labelled("several"),
         ),
         Property(
             "it is one share a token, and the shares sum to 1",
-            _sums_to_1,
             "Sum your result. Rows of attention sum to 1; which step of yours has changed that, or is it no row?",
+            test=_sums_to_1,
         ),
         returns(
             "a tensor of one dimension",
             lambda value: isinstance(value, Array) and value.tensor and value.values.ndim == 1,
         ),
-        keeps_arguments("the attentions"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "the identity forgotten",
+    wrong={
+        "the identity forgotten": (
             "Your layers are attention alone. A residual connection carries each token past it: half of a layer is the token.",
             _rollout(lambda layer: layer.mean(0)),
         ),
-        Misconception(
-            "multiplied from the wrong side",
+        "multiplied from the wrong side": (
             "Your layers are multiplied from the wrong side, as if the last one came first.",
             _rollout(times=lambda rolled, mixed: rolled @ mixed),
         ),
-        Misconception(
-            "the largest head",
+        "the largest head": (
             "You take the largest of the heads. The exercise asks for their mean.",
             _rollout(_mixed_of(lambda heads: heads.amax(0))),
         ),
-        Misconception(
-            "the first head alone",
+        "the first head alone": (
             "You follow one head and leave the others out. The exercise asks for their mean.",
             _rollout(_mixed_of(lambda heads: heads[0])),
         ),
-        Misconception(
-            "heads added up",
+        "heads added up": (
             "You add up the heads, so that attention outweighs the identity. The exercise asks for their mean.",
             _rollout(_mixed_of(lambda heads: heads.sum(0))),
         ),
-        Misconception(
-            "the identity added in full",
+        "the identity added in full": (
             "Your rows sum to more than 1 with every layer: attention and identity are added without being halved.",
             _rollout(_identity_not_halved),
         ),
-        Misconception(
-            "the identity added once, at the end",
+        "the identity added once, at the end": (
             "You add the identity once, at the end. Every layer has its own residual connection.",
             _identity_once,
         ),
-        Misconception(
-            "the column of the first token",
+        "the column of the first token": (
             "Yours is a column: what of the first token reaches the others. Its row says what the first token has gathered.",
             _rollout(pick=lambda rolled: rolled[:, 0]),
         ),
-        Misconception(
-            "the mean over all rows",
+        "the mean over all rows": (
             "You average over all rows. The prediction is read at the first token, so its row is asked for.",
             _rollout(pick=lambda rolled: rolled.mean(0)),
         ),
-        Misconception(
-            "without the first layer",
+        "without the first layer": (
             "The first layer is missing from your product. Where does it start?",
             _rollout(which=slice(1, None)),
         ),
-        Misconception(
-            "the last layer alone",
+        "the last layer alone": (
             "You look at the last layer alone. What reaches it was mixed by the layers before.",
             _rollout(which=slice(-1, None)),
         ),
-        Misconception(
-            "the mean over the layers",
+        "the mean over the layers": (
             "You average the layers. One layer reads what the one before has written, so they have to be multiplied.",
             _mean_of_layers,
         ),
-        Misconception(
-            "multiplied number by number",
+        "multiplied number by number": (
             "You multiply the layers number by number. Following attention from layer to layer is a product of matrices.",
             _rollout(times=lambda rolled, mixed: rolled * mixed),
         ),
-        Misconception(
-            "columns normalised",
+        "columns normalised": (
             "You normalise columns. It is the rows that are to sum to 1: what a token gathers.",
             _rollout(_columns_normalised),
         ),
-        Misconception(
-            "the whole matrix",
+        "the whole matrix": (
             "You give the whole matrix. The exercise asks for the row of the first token.",
             _rollout(pick=lambda rolled: rolled),
         ),
-    ),
+    },
     same=_same,
+    keeps_arguments="the attentions",
 )

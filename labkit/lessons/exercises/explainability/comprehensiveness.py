@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, close, is_number, shown
 from labkit.lessons.observers import explainability as observers
 
@@ -168,163 +168,144 @@ def _hide_the_same_words(tokens: list[str], top: set[int], mask: str) -> list[st
     return [mask if token in words else token for token in tokens]
 
 
-COMPREHENSIVENESS = Exercise(
-    id="6.4",
-    name="comprehensiveness",
-    cases=_cases,
-    observe=observers.comprehensiveness,
+EXERCISE = Exercise(
+    "6.4",
+    "comprehensiveness",
+    observers.comprehensiveness,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "of very few tokens one is hidden",
-            _equals,
             "How many tokens are a fifth of one, or of two, rounded up?",
-            applies=labelled("few"),
+            on="few",
+            test=_equals,
         ),
         Property(
             "the drop where the tokens of the highest scores are hidden",
-            _equals,
             "Print the tokens with the hidden ones in place. Are they those of the highest scores, and what is predicted?",
+            on="top",
+            test=_equals,
             core=True,
-            applies=labelled("top"),
         ),
         Property(
             "the number of hidden tokens is rounded up",
-            _equals,
             "How many tokens are to be hidden where the fraction of them is no whole number?",
+            on="ceil",
+            test=_equals,
             core=True,
-            applies=labelled("ceil"),
         ),
         Property(
             "a prediction that rises counts as a negative drop",
-            _equals,
             "Hiding tokens may make the model surer. Which sign should come out then?",
-            applies=labelled("sign"),
+            on="sign",
+            test=_equals,
         ),
         Property(
             "a word that comes twice is hidden only where its score is high",
-            _equals,
             "Scores belong to places. What happens in yours to the same word at another place?",
-            applies=labelled("again"),
+            on="again",
+            test=_equals,
         ),
         Property(
             "a negative score is a low one",
-            _equals,
             "Which token has the highest score where some are negative, or all?",
-            applies=labelled("negative"),
+            on="negative",
+            test=_equals,
         ),
         Property(
             "the fraction is the caller's",
-            _equals,
             "Is the argument fraction used, up to hiding all tokens?",
-            applies=labelled("fraction"),
+            on="fraction",
+            test=_equals,
         ),
         Property(
             "floating-point noise does not decide",
-            _equals,
             "Some products that should be whole numbers come out a hair above them. What does rounding up make of that?",
-            applies=labelled("noise"),
+            on="noise",
+            test=_equals,
         ),
         Property(
             "the mask is the caller's",
-            _equals,
             "Is the argument mask used, or the usual one written into the code?",
-            applies=labelled("mask"),
+            on="mask",
+            test=_equals,
         ),
         returns("a number", is_number),
-        keeps_arguments("tokens and scores"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "rounded down",
+    wrong={
+        "rounded down": (
             "You round the number of tokens down, so that fewer are hidden than the fraction asks for.",
             _hiding(lambda fraction, n: int(fraction * n + 1e-9)),
         ),
-        Misconception(
-            "rounded down, at least one",
+        "rounded down, at least one": (
             "You hide at least one token, but otherwise you round their number down.",
             _hiding(lambda fraction, n: max(1, int(fraction * n + 1e-9))),
         ),
-        Misconception(
-            "rounded to the nearest",
+        "rounded to the nearest": (
             "You round the number of tokens to the nearest whole one. The exercise rounds up.",
             _hiding(lambda fraction, n: max(1, round(fraction * n))),
         ),
-        Misconception(
-            "above a quantile",
+        "above a quantile": (
             "You hide what reaches a quantile of the scores. It may lie between two of them, and leave too few above it.",
             _above_a_quantile,
         ),
-        Misconception(
-            "floating-point noise",
+        "floating-point noise": (
             "The product of fraction and count came out a hair above a whole number, and you rounded it up.",
             _hiding(lambda fraction, n: math.ceil(fraction * n)),
         ),
-        Misconception(
-            "the lowest scores",
+        "the lowest scores": (
             "You hide the tokens of the lowest scores. Which end of your sorted list is the important one?",
             _hiding(rank=lambda scores: scores),
         ),
-        Misconception(
-            "ranked by size without sign",
+        "ranked by size without sign": (
             "You rank by size without the sign. A very negative score speaks against the prediction: it is a low one.",
             _hiding(rank=lambda scores: -np.abs(scores)),
         ),
-        Misconception(
-            "the first tokens",
+        "the first tokens": (
             "You hide the first tokens, whatever their scores.",
             _hiding(rank=lambda scores: np.arange(len(scores))),
         ),
-        Misconception(
-            "deleted",
+        "deleted": (
             "You delete the tokens, so that all others move up. They are to be replaced.",
             _hiding(hide=_delete),
         ),
-        Misconception(
-            "all but the important ones hidden",
+        "all but the important ones hidden": (
             "You keep the important tokens and hide the rest. That is sufficiency; this asks what is lost without them.",
             _hiding(hide=_hide_the_rest),
         ),
-        Misconception(
-            "the same word hidden everywhere",
+        "the same word hidden everywhere": (
             "You hide a word wherever it stands. Scores belong to places, and only the places of the highest are hidden.",
             _hiding(hide=_hide_the_same_words),
         ),
-        Misconception(
-            "absolute drop",
+        "absolute drop": (
             "Your drop has lost its sign. A prediction that rises has not dropped.",
             _hiding(change=lambda before, after: abs(before - after)),
         ),
-        Misconception(
-            "subtracted the other way round",
+        "subtracted the other way round": (
             "Your drop has the wrong sign: what is lost is what was there before, less what is there after.",
             _hiding(change=lambda before, after: after - before),
         ),
-        Misconception(
-            "relative drop",
+        "relative drop": (
             "You divide the drop by the prediction. The exercise asks for the drop itself.",
             _hiding(change=lambda before, after: (before - after) / before),
         ),
-        Misconception(
-            "the prediction afterwards",
+        "the prediction afterwards": (
             "You give what is predicted of the hidden tokens. How far is that from what was predicted before?",
             _hiding(change=lambda before, after: after),
         ),
-        Misconception(
-            "one at a time",
+        "one at a time": (
             "You hide one token at a time and average the drops. They are to be hidden together.",
             _one_at_a_time,
         ),
-        Misconception(
-            "the usual mask written into the code",
+        "the usual mask written into the code": (
             "The mask is an argument: other tokenizers have another one.",
             _hiding(marks=lambda mask: "[MASK]"),
         ),
-        Misconception(
-            "the usual fraction written into the code",
+        "the usual fraction written into the code": (
             "The fraction is an argument: your answer uses the usual one whatever the caller says.",
             _hiding(only=0.2),
         ),
-    ),
+    },
     same=close,
+    keeps_arguments="tokens and scores",
 )

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.values import numbers
 from labkit.checks.wire import Array, Plain, shown
 from labkit.lessons.observers import explainability as observers
@@ -195,135 +195,119 @@ def _not_averaged(steps: int) -> tuple[list[float], float]:
     return _middle(steps)[0], 1.0
 
 
-INTEGRATED_GRADIENTS = Exercise(
-    id="6.2",
-    name="integrated_gradients",
-    cases=_cases,
-    observe=observers.integrated_gradients,
+EXERCISE = Exercise(
+    "6.2",
+    "integrated_gradients",
+    observers.integrated_gradients,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "of a linear function each number gets its own part",
-            _attributes,
             "The gradient of a linear function is the same everywhere. What is each number's part of the difference then?",
+            on="linear",
+            test=_attributes,
             core=True,
-            applies=labelled("linear"),
         ),
         Property(
             "of a curved function the gradients are averaged on the way",
-            _attributes,
             "Take the square of one number, from 0 to 2: which gradients does it have on the way, and what is their mean?",
+            on="curved",
+            test=_attributes,
             core=True,
-            applies=labelled("curved"),
         ),
         Property(
             "the way begins at the baseline",
-            _attributes,
             "Where does your way begin, and what does an input get that equals the baseline?",
-            applies=labelled("baseline"),
+            on="baseline",
+            test=_attributes,
         ),
         Property(
             "inputs of several axes keep their shape",
-            _attributes,
             "An input may have one axis for tokens and one for their numbers. Does your path broadcast over all of them?",
-            applies=labelled("axes"),
+            on="axes",
+            test=_attributes,
         ),
         Property(
             "the rule is precise where the function gets steeper",
-            _attributes,
             "Where on each step do you take the gradient? At its beginning or end alone, a steepening function is missed.",
-            applies=labelled("steep"),
+            on="steep",
+            test=_attributes,
         ),
         Property(
             "steps is the caller's",
-            _attributes,
             "A function that bends sharply needs more points on the way. Is the argument steps used?",
-            applies=labelled("steps"),
+            on="steps",
+            test=_attributes,
         ),
         Property(
             "the attributions sum to the difference of the outputs",
-            _adds_up,
             "Sum your attributions and compare with the output at the input less the one at the baseline.",
+            test=_adds_up,
         ),
         returns("a tensor", lambda value: isinstance(value, Array) and value.tensor),
-        keeps_arguments("inputs and baseline"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "the gradient at the input alone",
+    wrong={
+        "the gradient at the input alone": (
             "You take the gradient at the input alone. It says nothing of how the function came there from the baseline.",
             _integrating(_here),
         ),
-        Misconception(
-            "the gradient halfway alone",
+        "the gradient halfway alone": (
             "You take one gradient halfway. A single point is precise only where the function is hardly bent.",
             _integrating(_halfway),
         ),
-        Misconception(
-            "not multiplied by the way",
+        "not multiplied by the way": (
             "These are mean gradients. What each number gets also depends on how far it moved from its baseline.",
             _integrating(times=lambda mean, inputs, baseline: mean),
         ),
-        Misconception(
-            "multiplied by the input",
+        "multiplied by the input": (
             "You multiply by the input. With a baseline other than 0 a number has moved less far, or farther, than that.",
             _integrating(times=lambda mean, inputs, baseline: mean * inputs),
         ),
-        Misconception(
-            "the gradient at the input, not multiplied",
+        "the gradient at the input, not multiplied": (
             "That is the plain gradient at the input. Where does the baseline come in?",
             _integrating(_here, times=lambda mean, inputs, baseline: mean),
         ),
-        Misconception(
-            "the baseline ignored",
+        "the baseline ignored": (
             "Your way begins at 0, whatever the baseline. It is an argument.",
             _integrating(baseline_of=lambda inputs, baseline: inputs * 0),
         ),
-        Misconception(
-            "from the input to the baseline",
+        "from the input to the baseline": (
             "Your signs are the wrong way round: the difference is the input less the baseline.",
             _integrating(times=lambda mean, inputs, baseline: mean * (baseline - inputs)),
         ),
-        Misconception(
-            "absolute values",
+        "absolute values": (
             "Your attributions have lost their signs. Those that speak against the output are negative.",
             _integrating(times=lambda mean, inputs, baseline: (mean * (inputs - baseline)).abs()),
         ),
-        Misconception(
-            "the mean over the batch",
+        "the mean over the batch": (
             "Your gradients are too small by the number of points: a mean over the batch divides each one once more.",
             _integrating(scalar=lambda outputs: outputs.mean()),
         ),
-        Misconception(
-            "added up, not averaged",
+        "added up, not averaged": (
             "Your gradients are added up over the steps. What is asked for is their mean.",
             _integrating(_not_averaged),
         ),
-        Misconception(
-            "the left rule",
+        "the left rule": (
             "You take each step's gradient at its beginning. That is too coarse where the function gets steeper.",
             _integrating(_left),
         ),
-        Misconception(
-            "the right rule",
+        "the right rule": (
             "You take each step's gradient at its end. That is too coarse where the function gets steeper.",
             _integrating(_right),
         ),
-        Misconception(
-            "both ends in full",
+        "both ends in full": (
             "Your points include both ends of the way with full weight, so the ends count too much. A trapezoid halves them.",
             _integrating(_with_both_ends),
         ),
-        Misconception(
-            "summed over the last axis",
+        "summed over the last axis": (
             "You have summed over the last axis. The attribution has the shape of the input.",
             _integrating(times=lambda mean, inputs, baseline: (mean * (inputs - baseline)).sum(-1)),
         ),
-        Misconception(
-            "the usual steps written into the code",
+        "the usual steps written into the code": (
             "The number of steps is an argument: yours is always the usual one.",
             _integrating(only=64),
         ),
-    ),
+    },
     same=_same,
+    keeps_arguments="inputs and baseline",
 )

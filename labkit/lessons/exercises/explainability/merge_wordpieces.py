@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, as_list, close, is_number, shown
 from labkit.lessons.observers import explainability as observers
 
@@ -136,150 +136,131 @@ def _last_word_lost(tokens: Sequence[str], scores: Sequence[float], prefix: str 
     return merge_wordpieces_reference(tokens, scores, prefix)[:-1]
 
 
-MERGE_WORDPIECES = Exercise(
-    id="6.3",
-    name="merge_wordpieces",
-    cases=_cases,
-    observe=observers.merge_wordpieces,
+EXERCISE = Exercise(
+    "6.3",
+    "merge_wordpieces",
+    observers.merge_wordpieces,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "the pieces of a word are joined and their scores summed",
-            _equals,
             "Go through the example piece by piece: which begins a word, which goes on with one, and what is the word's sum?",
+            on="split",
+            test=_equals,
             core=True,
-            applies=labelled("split"),
         ),
         Property(
             "whole words stay as they are, also when they come twice",
-            _equals,
             "A word of a single piece needs no joining. And does a word that comes twice stay two words?",
-            applies=labelled("whole"),
+            on="whole",
+            test=_equals,
         ),
         Property(
             "[CLS], [SEP] and [PAD] are left out, with their scores",
-            _equals,
             "Which tokens did the tokenizer add that nobody wrote? Neither they nor their scores belong to a word.",
-            applies=labelled("special"),
+            on="special",
+            test=_equals,
         ),
         Property(
             "without a word the list is empty",
-            _equals,
             "What does your answer do where there is no token at all, or none but special ones?",
-            applies=labelled("empty"),
+            on="empty",
+            test=_equals,
         ),
         Property(
             "[UNK] and [MASK] are words",
-            _equals,
             "Somebody wrote the word behind an unknown mark. It has a score, and so it stays.",
-            applies=labelled("unknown"),
+            on="unknown",
+            test=_equals,
         ),
         Property(
             "the prefix is the caller's",
-            _equals,
             "Is the argument prefix used, both to know a piece and to take the mark off?",
-            applies=labelled("prefix"),
+            on="prefix",
+            test=_equals,
         ),
         Property(
             "only the mark itself is taken off a piece",
-            _equals,
             "A piece may hold the mark's character, or begin like a special token. Is more taken off than the mark?",
-            applies=labelled("odd"),
+            on="odd",
+            test=_equals,
         ),
         returns("a list of tuples of a string and a float", _is_list_of_pairs),
-        keeps_arguments("tokens and scores"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "special tokens kept",
+    wrong={
+        "special tokens kept": (
             "Special tokens stand among your words. Nobody wrote them, so they are left out.",
             _merging(special=lambda token: False),
         ),
-        Misconception(
-            "scores averaged",
+        "scores averaged": (
             "You average the scores of a word's pieces. Attributions add up to the whole, so those of a word are summed.",
             _merging(lambda parts: sum(parts) / len(parts)),
         ),
-        Misconception(
-            "the last score wins",
+        "the last score wins": (
             "A word has the score of its last piece in yours. What about those before it?",
             _merging(lambda parts: parts[-1]),
         ),
-        Misconception(
-            "the first score wins",
+        "the first score wins": (
             "A word has the score of its first piece in yours. What about those after it?",
             _merging(lambda parts: parts[0]),
         ),
-        Misconception(
-            "the largest score wins",
+        "the largest score wins": (
             "A word has the largest score of its pieces in yours. They are to be summed, with their signs.",
             _merging(max),
         ),
-        Misconception(
-            "absolute scores",
+        "absolute scores": (
             "Your scores have lost their signs: a word that speaks against the prediction looks as if it spoke for it.",
             _merging(lambda parts: sum(map(abs, parts))),
         ),
-        Misconception(
-            "prefix kept",
+        "prefix kept": (
             "The marks of the pieces are still in your words.",
             _merging(strip=lambda token, prefix: token),
         ),
-        Misconception(
-            "everything in brackets dropped",
+        "everything in brackets dropped": (
             "You drop whatever stands in square brackets. Two of those marks stand for a word that somebody wrote.",
             _merging(special=lambda token: token.startswith("[") and token.endswith("]")),
         ),
-        Misconception(
-            "[UNK] dropped",
+        "[UNK] dropped": (
             "You drop unknown words. They were in the text, and their scores belong to it.",
             _merging(special=lambda token: token in (*SPECIAL, "[UNK]")),
         ),
-        Misconception(
-            "[MASK] dropped",
+        "[MASK] dropped": (
             "You drop masked words. They were in the text, and their scores belong to it.",
             _merging(special=lambda token: token in (*SPECIAL, "[MASK]")),
         ),
-        Misconception(
-            "padding kept",
+        "padding kept": (
             "Padding stands among your words. It is a special token like the two others.",
             _merging(special=lambda token: token in SPECIAL[:2]),
         ),
-        Misconception(
-            "scores of special tokens added to words",
+        "scores of special tokens added to words": (
             "The special tokens are gone, but their scores went to the words before them.",
             _specials_lend_their_score,
         ),
-        Misconception(
-            "repeated words merged",
+        "repeated words merged": (
             "A word that comes twice is one word in yours. A review says which of the two it was.",
             _repeats_merged,
         ),
-        Misconception(
-            "pieces stay apart",
+        "pieces stay apart": (
             "Your pieces have lost their marks, but they are still apart. What does the mark say about a piece?",
             _pieces_alone,
         ),
-        Misconception(
-            "joined with spaces",
+        "joined with spaces": (
             "There are spaces within your words. Pieces are joined without one.",
             _merging(glue=" "),
         ),
-        Misconception(
-            "the last word lost",
+        "the last word lost": (
             "Your last word is missing: it is finished by the end of the list, and not by the next word.",
             _last_word_lost,
         ),
-        Misconception(
-            "the usual prefix written into the code",
+        "the usual prefix written into the code": (
             "The prefix is an argument: other tokenizers mark their pieces in other ways.",
             _merging(marks=lambda prefix: "##"),
         ),
-        Misconception(
-            "the mark's characters stripped",
+        "the mark's characters stripped": (
             "You strip every character of the mark from a piece, also those that belong to the word.",
             _merging(strip=lambda token, prefix: token.lstrip(prefix)),
         ),
-    ),
+    },
     same=_same,
+    keeps_arguments="tokens and scores",
 )

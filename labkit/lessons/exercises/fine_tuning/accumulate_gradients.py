@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import Array, as_number, close, is_number, shown
 from labkit.lessons.exercises.fine_tuning.batches import (
     arrays,
@@ -153,143 +153,127 @@ def _takes_a_step(model: nn.Module) -> None:
                 parameter.sub_(parameter.grad, alpha=0.01)
 
 
-ACCUMULATE_GRADIENTS = Exercise(
-    id="3.3",
-    name="accumulate_gradients",
-    cases=_cases,
-    observe=observers.accumulate_gradients,
+EXERCISE = Exercise(
+    "3.3",
+    "accumulate_gradients",
+    observers.accumulate_gradients,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "a single micro-batch gives its own gradient",
-            _gradients_agree,
             "With one micro-batch there is nothing to accumulate: forward, loss, backward. What does your answer do besides?",
+            on="one",
+            test=_gradients_agree,
             core=True,
-            applies=labelled("one"),
         ),
         Property(
             "micro-batches of one size give the gradient of one big batch",
-            _gradients_agree,
             "Every backward adds to the gradients that are there. What must each part be multiplied by to add up to a mean?",
+            on="even",
+            test=_gradients_agree,
             core=True,
-            applies=labelled("even"),
         ),
         Property(
             "micro-batches of different sizes do so too",
-            _gradients_agree,
             "Every example is to count the same. How much of the whole is a micro-batch of one review beside one of four?",
+            on="uneven",
+            test=_gradients_agree,
             core=True,
-            applies=labelled("uneven"),
         ),
         Property(
             "gradients that stood before are discarded",
-            _gradients_agree,
             "Gradients of an earlier call are still in yours. When are they put away, and of which parameters?",
-            applies=labelled("old"),
+            on="old",
+            test=_gradients_agree,
         ),
         Property(
             "any iterable of mappings will do",
-            _gradients_agree,
             "The micro-batches need be no list, and none of them a dict. What does your answer ask of them beyond a loop?",
-            applies=labelled("iterable"),
+            on="iterable",
+            test=_gradients_agree,
         ),
         Property(
             "returns the mean loss over all examples",
-            _returns_mean_loss,
             "Compare what you return with the loss of one big batch of the same reviews.",
-            applies=labelled("one", "even", "uneven"),
+            on=("one", "even", "uneven"),
+            test=_returns_mean_loss,
         ),
         Property(
             "takes no step",
-            _leaves("weights_kept", "weights"),
             "The weights have moved. Here gradients are only gathered: the step is for whoever called.",
+            test=_leaves("weights_kept", "weights"),
             witnessed=True,
         ),
         Property(
             "leaves every module in its mode",
-            _leaves("modes_kept", "modes of modules"),
             "Your answer switches between training and evaluation mode. That is for whoever called to decide.",
+            test=_leaves("modes_kept", "modes of modules"),
             witnessed=True,
         ),
         returns("a number", lambda value: is_number(value["returned"])),
-        keeps_arguments("the micro-batches, requires_grad or the grad mode"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "mean of the micro-batches' means",
+    wrong={
+        "mean of the micro-batches' means": (
             "Each of your micro-batches counts the same, so the reviews of a small one count for more than those of a large.",
             _accumulating(_equal_share, _mean),
         ),
-        Misconception(
-            "mean of means in the gradients alone",
+        "mean of means in the gradients alone": (
             "Your loss is right, but in the gradients a small micro-batch has as much weight as a large one.",
             _accumulating(_equal_share),
         ),
-        Misconception(
-            "sum of the means",
+        "sum of the means": (
             "Your gradients are a sum of means, larger with every micro-batch. One big batch has one mean.",
             _accumulating(_whole, lambda losses, batches: sum(losses)),
         ),
-        Misconception(
-            "sum of the means, mean loss returned",
+        "sum of the means, mean loss returned": (
             "The loss that you return is a mean, but the gradients are added up in full, so they grow with every micro-batch.",
             _accumulating(_whole),
         ),
-        Misconception(
-            "sum over examples",
+        "sum over examples": (
             "Your gradients are those of a sum over all reviews. What turns a sum into a mean?",
             _accumulating(lambda batch, batches: examples(batch)),
         ),
-        Misconception(
-            "old gradients kept",
+        "old gradients kept": (
             "Gradients that stood before your call are added to. Backward never discards anything by itself.",
             _accumulating(zero="never"),
         ),
-        Misconception(
-            "gradients zeroed between micro-batches",
+        "gradients zeroed between micro-batches": (
             "You put the gradients to zero inside the loop, so only the last micro-batch is left of them.",
             _accumulating(zero="each"),
         ),
-        Misconception(
-            "the last micro-batch alone",
+        "the last micro-batch alone": (
             "Your gradients are those of the last micro-batch alone, in full. What happened to those before it?",
             _accumulating(_whole, zero="each"),
         ),
-        Misconception(
-            "weighted by tokens",
+        "weighted by tokens": (
             "You weigh micro-batches by their tokens. The mean is over reviews: a long one counts as much as a short one.",
             _accumulating(_token_share),
         ),
-        Misconception(
-            "returns the sum of the losses",
+        "returns the sum of the losses": (
             "The gradients are right. What you return is a sum of losses, where a mean is asked for.",
             _accumulating(returned=lambda losses, batches: sum(losses)),
         ),
-        Misconception(
-            "returns the last loss",
+        "returns the last loss": (
             "The gradients are right. What you return is the loss of the last micro-batch only.",
             _accumulating(returned=lambda losses, batches: losses[-1]),
         ),
-        Misconception(
-            "returns the mean of the means",
+        "returns the mean of the means": (
             "The gradients are right. In the loss that you return, micro-batches of different sizes count the same.",
             _accumulating(returned=_mean),
         ),
-        Misconception(
-            "goes through the micro-batches twice",
+        "goes through the micro-batches twice": (
             "You go through the micro-batches twice. A generator is empty the second time.",
             _counts_first,
         ),
-        Misconception(
-            "asks for their number",
+        "asks for their number": (
             "You ask how many micro-batches there are before you have seen them. A generator cannot say.",
             _accumulating(before=lambda model, micro_batches: len(micro_batches) and list(micro_batches)),
         ),
-        Misconception(
-            "takes a step",
+        "takes a step": (
             "Your answer also moves the weights. The optimizer's step is not part of it.",
             _accumulating(after=_takes_a_step),
         ),
-    ),
+    },
     same=close,
+    keeps_arguments="the micro-batches, requires_grad or the grad mode",
 )

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import Array, Plain, as_array, as_number, close, is_number, plain, shown
 from labkit.lessons.exercises.fine_tuning.batches import batches_of, described, examples, one_big_batch
 from labkit.lessons.observers import fine_tuning as observers
@@ -194,76 +194,76 @@ def _counts_with_len(model: nn.Module, batches: Any) -> Any:
     return _evaluating()(model, batches)
 
 
-EVAL_EPOCH = Exercise(
-    id="3.5",
-    name="eval_epoch",
-    cases=_cases,
-    observe=observers.eval_epoch,
+EXERCISE = Exercise(
+    "3.5",
+    "eval_epoch",
+    observers.eval_epoch,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "gives the logits of every review, in the order of the batches",
-            _gives(1, "logits"),
             "Print the shape of your logits, and compare the first and the last row with what the model says of these reviews.",
+            on=("values", "uneven"),
+            test=_gives(1, "logits"),
             core=True,
-            applies=labelled("values", "uneven"),
         ),
         Property(
             "gives the labels of every review, in the same order",
-            _gives(2, "labels"),
             "Your labels should be one number a review, as the batches have them.",
-            applies=labelled("values", "uneven"),
+            on=("values", "uneven"),
+            test=_gives(2, "labels"),
         ),
         Property(
             "gives the mean loss of batches of one size",
-            _gives(0, "loss"),
             "Compare your loss with that of the same reviews as one big batch.",
+            on="values",
+            test=_gives(0, "loss"),
             core=True,
-            applies=labelled("values"),
         ),
         Property(
             "gives the mean loss per example where batches differ in size",
-            _gives(0, "loss"),
             "Every review is to count the same. How much of the mean is a batch of one review beside one of four?",
+            on="uneven",
+            test=_gives(0, "loss"),
             core=True,
-            applies=labelled("uneven"),
         ),
         Property(
             "switches dropout off",
-            _gives(1, "logits"),
             "In training mode dropout changes what the model says. Which mode is the model in while you evaluate?",
-            applies=labelled("training", "mixed"),
+            on=("training", "mixed"),
+            test=_gives(1, "logits"),
         ),
         Property(
             "builds no graph for gradients",
-            _builds_no_graph,
             "Your forward passes remember everything that a backward would need, and there is none. How is that switched off?",
-            applies=labelled("values", "uneven"),
+            on=("values", "uneven"),
+            test=_builds_no_graph,
             witnessed=True,
         ),
         Property(
             "puts the model back into the mode that it had",
-            _leaves("modes_kept", "the mode of each module"),
             "The model comes back in another mode than it went in: compare the mode before your call with the one after it.",
-            applies=labelled("values", "uneven", "training", "kept"),
+            on=("values", "uneven", "training", "kept"),
+            test=_leaves("modes_kept", "the mode of each module"),
             witnessed=True,
         ),
         Property(
             "does so also where modules were in different modes",
-            _leaves("modes_kept", "the mode of each module"),
             "A frozen encoder may be evaluating while the head trains. Which modules have a mode of their own to put back?",
-            applies=labelled("mixed"),
+            on="mixed",
+            test=_leaves("modes_kept", "the mode of each module"),
             witnessed=True,
         ),
         Property(
             "leaves the grad mode as it was",
-            _leaves("grad_mode_kept", "the grad mode"),
             "Whether torch records gradients is another matter after your call than before. What puts that back by itself?",
+            test=_leaves("grad_mode_kept", "the grad mode"),
             witnessed=True,
         ),
         Property(
             "leaves requires_grad as it was",
-            _leaves("requires_grad_kept", "requires_grad of each parameter"),
             "Your answer freezes or thaws parameters. Evaluation needs neither.",
+            test=_leaves("requires_grad_kept", "requires_grad of each parameter"),
             witnessed=True,
         ),
         returns(
@@ -271,107 +271,87 @@ EVAL_EPOCH = Exercise(
             _is_loss_and_tensors,
             "The values may be right, but the exercise asks for a tuple: a number, then logits and labels as one tensor each.",
         ),
-        keeps_arguments("the batches, the weights or their gradients"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "mean of the batches' means",
+    wrong={
+        "mean of the batches' means": (
             "Each of your batches counts the same, so the reviews of a small one count for more than those of a large one.",
             _evaluating(lambda losses, batches: sum(losses) / len(losses)),
         ),
-        Misconception(
-            "sum of the losses",
+        "sum of the losses": (
             "Your loss grows with every batch. What is it to be divided by?",
             _evaluating(lambda losses, batches: sum(losses)),
         ),
-        Misconception(
-            "sum over examples",
+        "sum over examples": (
             "Your loss is added up over all reviews. A mean is asked for.",
             _evaluating(
                 lambda losses, batches: sum(loss * examples(batch) for loss, batch in zip(losses, batches, strict=True))
             ),
         ),
-        Misconception(
-            "weighted by tokens",
+        "weighted by tokens": (
             "You weigh batches by their tokens. The mean is over reviews: a long one counts as much as a short one.",
             _evaluating(_mean_over_tokens),
         ),
-        Misconception(
-            "the last loss",
+        "the last loss": (
             "Your loss is that of the last batch only.",
             _evaluating(lambda losses, batches: losses[-1]),
         ),
-        Misconception(
-            "the last batch alone",
+        "the last batch alone": (
             "Your logits are those of the last batch only. Where do the others go on their way through the loop?",
             _evaluating(order=lambda rows: rows[-1:]),
         ),
-        Misconception(
-            "batches in reverse",
+        "batches in reverse": (
             "Your logits do not stand in the order of the reviews: the last batch comes first.",
             _evaluating(order=reversed),
         ),
-        Misconception(
-            "probabilities in place of logits",
+        "probabilities in place of logits": (
             "Your rows add up to 1: they are probabilities. Logits are what the model says before softmax.",
             _evaluating(of_logits=lambda logits: logits.softmax(dim=-1)),
         ),
-        Misconception(
-            "predicted classes in place of logits",
+        "predicted classes in place of logits": (
             "You give one class a review. Logits are one number a class, from which the class can be told later.",
             _evaluating(of_logits=lambda logits: logits.argmax(dim=-1)),
         ),
-        Misconception(
-            "dropout on",
+        "dropout on": (
             "Dropout is at work while you evaluate: asked twice, the model says two things about one review.",
             _evaluating(evaluates=False),
         ),
-        Misconception(
-            "gradients on",
+        "gradients on": (
             "Your forward passes still record what a backward would need. That costs memory and gives nothing here.",
             _evaluating(no_grad=nullcontext),
         ),
-        Misconception(
-            "training mode at the end, whatever it was",
+        "training mode at the end, whatever it was": (
             "At the end you switch to training mode, whatever mode the model came in.",
             _evaluating(remember=lambda model: model.train),
         ),
-        Misconception(
-            "evaluation mode left on",
+        "evaluation mode left on": (
             "The model is left in evaluation mode. The next epoch would train without dropout, and nothing would say so.",
             _evaluating(remember=lambda model: lambda: None),
         ),
-        Misconception(
-            "one mode for all modules",
+        "one mode for all modules": (
             "You put one mode back for the whole model. Before, some of its modules were in the other one.",
             _evaluating(remember=_mode_of_the_whole),
         ),
-        Misconception(
-            "gradients left off",
+        "gradients left off": (
             "After your call torch records no gradients any more, and the next training step would fail.",
             _evaluating(after=_switches_gradients_off),
         ),
-        Misconception(
-            "gradients switched on at the end",
+        "gradients switched on at the end": (
             "At the end you switch gradients on, also where whoever called had switched them off.",
             _evaluating(after=_switches_gradients_on),
         ),
-        Misconception(
-            "parameters left frozen",
+        "parameters left frozen": (
             "After your call other parameters can be trained than before. Evaluation changes none of that.",
             _evaluating(after=_freezes),
         ),
-        Misconception(
-            "another order of the three",
+        "another order of the three": (
             "The three things are there, but in another order than the exercise has them.",
             _evaluating(returned=lambda loss, logits, labels: (logits, labels, loss)),
         ),
-        Misconception(
-            "asks for the number of batches",
+        "asks for the number of batches": (
             "You ask how many batches there are. A generator cannot say.",
             _counts_with_len,
         ),
-    ),
+    },
     same=close,
+    keeps_arguments="the batches, the weights or their gradients",
 )

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, close, shown
 from labkit.lessons.observers import fine_tuning as observers
 
@@ -114,48 +114,48 @@ def _names_for_parameters(model: nn.Module, weight_decay: float) -> list[dict[st
     ]
 
 
-PARAMETER_GROUPS = Exercise(
-    id="3.2",
-    name="parameter_groups",
-    cases=_cases,
-    observe=observers.parameter_groups,
+EXERCISE = Exercise(
+    "3.2",
+    "parameter_groups",
+    observers.parameter_groups,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "matrices decay, biases and LayerNorm weights do not",
-            _equals,
             "Print name, shape and decay of every parameter in your groups. Which should not shrink, and which are absent?",
+            on="plain",
+            test=_equals,
             core=True,
-            applies=labelled("plain"),
         ),
         Property(
             "the decay is the caller's",
-            _equals,
             "Is the decay of your group the argument, or a number written into the code?",
-            applies=labelled("decay"),
+            on="decay",
+            test=_equals,
         ),
         Property(
             "what a parameter is called does not matter",
-            _equals,
             "In other models the same layers have other names. What else do biases and LayerNorm weights have in common?",
-            applies=labelled("named"),
+            on="named",
+            test=_equals,
         ),
         Property(
             "every parameter of at most one dimension is spared",
-            _equals,
             "Look at the shapes: a parameter need be neither a bias nor of a LayerNorm to have only one dimension, or none.",
-            applies=labelled("shapes"),
+            on="shapes",
+            test=_equals,
         ),
         Property(
             "frozen parameters stand nowhere",
-            _equals,
             "What tells a frozen parameter from a trainable one, and does your answer ask for it?",
-            applies=labelled("frozen"),
+            on="frozen",
+            test=_equals,
         ),
         Property(
             "a shared parameter stands there once",
-            _equals,
             "Two layers can share one parameter. How often does it come up on your way through the model?",
-            applies=labelled("shared"),
+            on="shared",
+            test=_equals,
         ),
         returns(
             "a list of dicts",
@@ -163,70 +163,57 @@ PARAMETER_GROUPS = Exercise(
                 isinstance(value, list) and bool(value) and all(isinstance(group, Mapping) for group in value)
             ),
         ),
-        keeps_arguments("the model"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "everything decays",
+    wrong={
+        "everything decays": (
             "Your biases and LayerNorm weights decay too. Decay keeps matrices small; a shift or a scale gains nothing by it.",
             _by(lambda name, parameter: True),
         ),
-        Misconception(
-            "only biases are spared",
+        "only biases are spared": (
             "Biases are spared, but a LayerNorm also has a weight, and pulling that one towards 0 does harm.",
             _by(lambda name, parameter: "bias" not in name),
         ),
-        Misconception(
-            "the two decays the wrong way round",
+        "the two decays the wrong way round": (
             "The decays of your two groups are the wrong way round: matrices are what should shrink.",
             _by(lambda name, parameter: parameter.dim() <= 1),
         ),
-        Misconception(
-            "embeddings are spared",
+        "embeddings are spared": (
             "You spare the embedding as well. It is a matrix like the others here.",
             _by(lambda name, parameter: parameter.dim() > 1 and "embedding" not in name),
         ),
-        Misconception(
-            "chosen by name",
+        "chosen by name": (
             "You choose by name. Another model may call the same layer otherwise: which fact about the parameter itself tells?",
             _by(_name_says_decay),
         ),
-        Misconception(
-            "frozen ones too",
+        "frozen ones too": (
             "Frozen parameters are in your groups. An optimizer should be given only what is to be trained.",
             _by(_is_matrix, frozen_too=True),
         ),
-        Misconception(
-            "shared ones twice",
+        "shared ones twice": (
             "A parameter that two layers share is in your groups twice. The model itself can list each of its parameters once.",
             _layer_by_layer,
         ),
-        Misconception(
-            "some in both groups",
+        "some in both groups": (
             "Some parameters stand in both groups. An optimizer refuses that: each belongs into exactly one.",
             _all_in_the_first_group,
         ),
-        Misconception(
-            "a group without its decay",
+        "a group without its decay": (
             "One group does not say its decay. The optimizer's default takes over there, and that is not 0 for AdamW.",
             _decay_left_out,
         ),
-        Misconception(
-            "names in place of parameters",
+        "names in place of parameters": (
             "Your groups hold the names of parameters. The optimizer needs the parameters themselves.",
             _names_for_parameters,
         ),
-        Misconception(
-            "one dimension only",
+        "one dimension only": (
             "A parameter can also have no dimension at all, like a single temperature. Where does it end up?",
             _by(lambda name, parameter: parameter.dim() != 1),
         ),
-        Misconception(
-            "a decay of its own",
+        "a decay of its own": (
             "The decay is an argument. Yours is always the same, whatever the caller asks for.",
             lambda model, weight_decay: _by(_is_matrix)(model, 0.01),
         ),
-    ),
+    },
     same=_same,
+    keeps_arguments="the model",
 )

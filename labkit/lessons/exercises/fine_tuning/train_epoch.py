@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import Array, as_number, close, is_number, shown
 from labkit.lessons.exercises.fine_tuning.batches import (
     arrays,
@@ -264,211 +264,185 @@ def _plain_mean(losses: Sequence[float], counts: Sequence[int]) -> float:
     return sum(losses) / len(losses)
 
 
-TRAIN_EPOCH = Exercise(
-    id="3.4",
-    name="train_epoch",
-    cases=_cases,
-    observe=observers.train_epoch,
+EXERCISE = Exercise(
+    "3.4",
+    "train_epoch",
+    observers.train_epoch,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "every batch is a step where accumulation_steps is 1",
-            _weights_agree,
             "Write down what has to happen once a batch, from forward to the scheduler, and compare it with your loop.",
+            on="plain",
+            test=_weights_agree,
             core=True,
-            applies=labelled("plain"),
         ),
         Property(
             "a group of batches moves the weights like one big batch",
-            _weights_agree,
             "What has to happen once a batch, and what once a group? And to what do the parts of a group add up?",
+            on="groups",
+            test=_weights_agree,
             core=True,
-            applies=labelled("groups"),
         ),
         Property(
             "a last, shorter group is a group too",
-            _weights_agree,
             "Give your answer fewer batches than make a whole number of groups. What becomes of the last ones?",
-            applies=labelled("tail"),
+            on="tail",
+            test=_weights_agree,
         ),
         Property(
             "batches of different sizes count by their examples",
-            _weights_agree,
             "Within a group every example is to count the same, whatever the size of its batch: that was exercise 3.3.",
+            on="uneven",
+            test=_weights_agree,
             core=True,
-            applies=labelled("uneven"),
         ),
         Property(
             "gradients are clipped to max_grad_norm before the step",
-            _weights_agree,
             "How large may the gradient of all parameters together be when the optimizer steps, and where do you see to that?",
-            applies=labelled("clipped"),
+            on="clipped",
+            test=_weights_agree,
         ),
         Property(
             "by default every batch is a step, clipped to a norm of 1",
-            _weights_agree,
             "Called without the last two arguments, your answer does something else. Which defaults does the exercise name?",
-            applies=labelled("default"),
+            on="default",
+            test=_weights_agree,
         ),
         Property(
             "the scheduler steps once after each step of the optimizer",
-            _steps_agree,
             "Note the learning rate of each optimizer step: is it the one that the schedule has for this step?",
-            applies=labelled("schedule"),
+            on="schedule",
+            test=_steps_agree,
         ),
         Property(
             "the model trains in training mode",
-            _weights_agree,
             "The model may come in evaluation mode, as after an eval_epoch. Which mode does training need?",
-            applies=labelled("training"),
+            on="training",
+            test=_weights_agree,
         ),
         Property(
             "no gradient that stood before leaks in",
-            _weights_agree,
             "Gradients that stood before your call end up in the first step. When do you put them away?",
-            applies=labelled("old"),
+            on="old",
+            test=_weights_agree,
         ),
         Property(
             "any iterable of mappings will do",
-            _weights_agree,
             "The batches need be no list, and none of them a dict. What does your answer ask of them beyond a loop?",
-            applies=labelled("iterable"),
+            on="iterable",
+            test=_weights_agree,
         ),
         Property(
             "returns the mean loss per example",
-            _returns_mean_loss,
             "The mean is over all examples of the epoch, each with the loss that it had when its batch came by.",
-            applies=labelled("plain", "returned"),
+            on=("plain", "returned"),
+            test=_returns_mean_loss,
         ),
         returns("a number", lambda value: is_number(value["returned"])),
-        keeps_arguments("the batches, requires_grad or the grad mode"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "steps at multiples, from the first batch on",
+    wrong={
+        "steps at multiples, from the first batch on": (
             "Your first step comes after a single batch: counting from 0, the first number is already a multiple.",
             _training(_at_multiples, _over_steps),
         ),
-        Misconception(
-            "drops the last, shorter group",
+        "drops the last, shorter group": (
             "The last batches are forgotten: your step comes only when a group is full.",
             _training(_whole_groups_only),
         ),
-        Misconception(
-            "drops the last, shorter group, each batch with an equal share",
+        "drops the last, shorter group, each batch with an equal share": (
             "The last batches get no step, since their group never fills up. Each group must come to one, also a short one.",
             _training(_whole_groups_only, _over_steps),
         ),
-        Misconception(
-            "divides the last group as if it were full",
+        "divides the last group as if it were full": (
             "The last group is shorter, but you divide its losses as if it were full. Its gradient comes out too small.",
             _training(share=_over_steps),
         ),
-        Misconception(
-            "each batch of a group with an equal share",
+        "each batch of a group with an equal share": (
             "The batches of a group count the same in your gradient, however many examples each has.",
             _training(share=_over_group),
         ),
-        Misconception(
-            "not divided at all",
+        "not divided at all": (
             "The batches of a group are added up and never divided: a larger group takes a larger step.",
             _training(share=_undivided),
         ),
-        Misconception(
-            "weighted by tokens",
+        "weighted by tokens": (
             "You weigh batches by their tokens. The mean is over reviews: a long one counts as much as a short one.",
             _training(share=_by_tokens),
         ),
-        Misconception(
-            "a step for every batch",
+        "a step for every batch": (
             "You step after every batch. With accumulation, gradients gather first, and a whole group moves the weights once.",
             _training(_one_by_one),
         ),
-        Misconception(
-            "a single step",
+        "a single step": (
             "Your whole epoch comes to a single step. When is a group full?",
             _training(_all_at_once),
         ),
-        Misconception(
-            "no clipping",
+        "no clipping": (
             "Your gradients are never clipped. One odd batch may then throw the weights far off.",
             _training(clip=lambda model, limit: None),
         ),
-        Misconception(
-            "clips after each batch",
+        "clips after each batch": (
             "You clip after each batch of a group. What is to be limited is the gradient of the whole group, before the step.",
             _training(clips_each=True),
         ),
-        Misconception(
-            "clips to 1, whatever the caller says",
+        "clips to 1, whatever the caller says": (
             "You clip, but to a limit of your own: max_grad_norm is an argument.",
             _training(clip=lambda model, limit: _clip(model, 1.0)),
         ),
-        Misconception(
-            "clips single values",
+        "clips single values": (
             "You limit each number of the gradient on its own, which bends its direction. The norm of all is to be limited.",
             _training(clip=_clip_values),
         ),
-        Misconception(
-            "clips each parameter on its own",
+        "clips each parameter on its own": (
             "You limit the gradient of each parameter on its own. The norm is that of all of them together.",
             _training(clip=_clip_each_parameter),
         ),
-        Misconception(
-            "scheduler before the optimizer",
+        "scheduler before the optimizer": (
             "Your scheduler is one step ahead: each step is taken with the learning rate of the next one.",
             _training(order="scheduler, optimizer"),
         ),
-        Misconception(
-            "scheduler stepped for every batch",
+        "scheduler stepped for every batch": (
             "Your scheduler steps with every batch. It counts optimizer steps, so in a group it steps once.",
             _training(order="batch, optimizer"),
         ),
-        Misconception(
-            "scheduler never stepped",
+        "scheduler never stepped": (
             "The learning rate stays what it was. Who tells the scheduler that a step was taken?",
             _training(order="optimizer"),
         ),
-        Misconception(
-            "gradients never zeroed",
+        "gradients never zeroed": (
             "The gradients of all earlier groups are still in each of your steps. Backward only ever adds.",
             _training(zero="never"),
         ),
-        Misconception(
-            "gradients zeroed after the step only",
+        "gradients zeroed after the step only": (
             "You put gradients away after each step, but what stood there before the first one goes into it.",
             _training(zero="after each step"),
         ),
-        Misconception(
-            "gradients zeroed before each batch",
+        "gradients zeroed before each batch": (
             "You put the gradients to zero before each batch, so of a group only the last one is left.",
             _training(zero="before each batch"),
         ),
-        Misconception(
-            "in evaluation mode",
+        "in evaluation mode": (
             "Your model trains in evaluation mode, without dropout.",
             _training(trains=False),
         ),
-        Misconception(
-            "returns the mean of the batches' means",
+        "returns the mean of the batches' means": (
             "The weights are right. In the loss that you return, batches of different sizes count the same.",
             _training(mean=_plain_mean),
         ),
-        Misconception(
-            "returns the last loss",
+        "returns the last loss": (
             "The weights are right. What you return is the loss of the last batch only.",
             _training(mean=lambda losses, counts: losses[-1]),
         ),
-        Misconception(
-            "returns the sum of the losses",
+        "returns the sum of the losses": (
             "The weights are right. What you return is a sum of losses, where a mean is asked for.",
             _training(mean=lambda losses, counts: sum(losses)),
         ),
-        Misconception(
-            "asks for the number of batches",
+        "asks for the number of batches": (
             "You ask how many batches there are. A generator cannot say.",
             _training(_counts_with_len),
         ),
-    ),
+    },
     same=close,
+    keeps_arguments="the batches, requires_grad or the grad mode",
 )

@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import as_number, close, is_number, shown
 from labkit.lessons.observers import fine_tuning as observers
 
@@ -83,91 +83,86 @@ def _cosine(step: int, warmup_steps: int, total_steps: int) -> float:
     return (1 + math.cos(math.pi * done)) / 2
 
 
-WARMUP_LINEAR = Exercise(
-    id="3.1",
-    name="warmup_linear",
-    cases=_cases,
-    observe=observers.warmup_linear,
+EXERCISE = Exercise(
+    "3.1",
+    "warmup_linear",
+    observers.warmup_linear,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "during warmup it rises in a line",
-            _equals,
             "Draw the first steps on paper: where does the line start, and at which step has it come up to 1?",
+            on="rising",
+            test=_equals,
             core=True,
-            applies=labelled("rising"),
         ),
         Property(
             "after warmup it falls in a line to the end of training",
-            _equals,
             "After warmup, how many steps are left in all, and how many of them are still to come at this one?",
+            on="falling",
+            test=_equals,
             core=True,
-            applies=labelled("falling"),
         ),
-        Property("it starts at 0", _equals, "Which share of the warmup is done at step 0?", applies=labelled("start")),
+        Property(
+            "it starts at 0",
+            "Which share of the warmup is done at step 0?",
+            on="start",
+            test=_equals,
+        ),
         Property(
             "it is 1 where warmup ends",
-            _equals,
             "Both lines meet at the last step of warmup. What do they say there?",
-            applies=labelled("top"),
+            on="top",
+            test=_equals,
         ),
         Property(
             "without warmup it starts at 1 and falls",
-            _equals,
             "With no warmup at all there is nothing to climb: where does the learning rate start then?",
-            applies=labelled("no warmup", "falling from the start"),
+            on=("no warmup", "falling from the start"),
+            test=_equals,
         ),
         Property(
             "it is 0 at the end and beyond",
-            _equals,
             "What does your second line say at the end of training, and after it?",
-            applies=labelled("end", "beyond"),
+            on=("end", "beyond"),
+            test=_equals,
         ),
         returns("a number", is_number),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "starts one step early",
+    wrong={
+        "starts one step early": (
             "Your warmup is one step ahead: it counts the step that is only about to be taken.",
             _one_step_early,
         ),
-        Misconception(
-            "falls over all steps instead of those after warmup",
+        "falls over all steps instead of those after warmup": (
             "Your decay counts from the beginning of training, so there is a jump where warmup ends. Where should it begin?",
             _after_warmup(lambda step, warmup_steps, total_steps: max(0.0, 1 - step / total_steps)),
         ),
-        Misconception(
-            "goes below 0",
+        "goes below 0": (
             "Beyond the last step your multiplier is negative: the optimizer would climb. Where must the line stop?",
             _after_warmup(lambda step, warmup_steps, total_steps: (total_steps - step) / (total_steps - warmup_steps)),
         ),
-        Misconception(
-            "stays at 1",
+        "stays at 1": (
             "After warmup your multiplier stays at its top. The second half of the schedule is missing.",
             _after_warmup(lambda step, warmup_steps, total_steps: 1.0),
         ),
-        Misconception(
-            "divides by a warmup of 0 steps",
+        "divides by a warmup of 0 steps": (
             "Your answer divides by the number of warmup steps even where there are none.",
             _divides_by_no_warmup,
         ),
-        Misconception(
-            "starts at 0 without warmup",
+        "starts at 0 without warmup": (
             "Without warmup your first step has a learning rate of 0, so nothing is learned from its batch.",
             _starts_at_zero_without_warmup,
         ),
-        Misconception(
-            "cosine",
+        "cosine": (
             "Your decay is bent. A cosine schedule is a good one too, but this exercise asks for a straight line.",
             _after_warmup(_cosine),
         ),
-        Misconception(
-            "no warmup at all",
+        "no warmup at all": (
             "Your multiplier starts at its top and only falls. The first steps, with a fresh head, are to be small.",
             lambda step, warmup_steps, total_steps: max(0.0, 1 - step / total_steps),
         ),
-        Misconception(
-            "falls during warmup",
+        "falls during warmup": (
             "Your warmup goes the wrong way round: it begins high and ends low.",
             lambda step, warmup_steps, total_steps: (
                 1 - step / warmup_steps
@@ -175,8 +170,7 @@ WARMUP_LINEAR = Exercise(
                 else warmup_linear_reference(step, warmup_steps, total_steps)
             ),
         ),
-        Misconception(
-            "whole-number division",
+        "whole-number division": (
             "A division that drops the fraction leaves 0 for all of the warmup. Which one keeps it?",
             lambda step, warmup_steps, total_steps: (
                 step // warmup_steps
@@ -184,6 +178,7 @@ WARMUP_LINEAR = Exercise(
                 else warmup_linear_reference(step, warmup_steps, total_steps)
             ),
         ),
-    ),
+    },
     same=close,
+    keeps_arguments=None,
 )

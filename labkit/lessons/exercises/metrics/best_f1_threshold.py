@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.values import numbers
 from labkit.checks.wire import Plain, as_number, close, is_number
 from labkit.lessons.observers import metrics as observers
@@ -189,119 +189,109 @@ def _divides_by_zero(labels: Any, scores: Any) -> tuple[float, float]:
     return _best_of(_same_ones)(labels, scores)
 
 
-BEST_F1_THRESHOLD = Exercise(
-    id="4.4",
-    name="best_f1_threshold",
-    cases=_cases,
-    observe=observers.best_f1_threshold,
+EXERCISE = Exercise(
+    "4.4",
+    "best_f1_threshold",
+    observers.best_f1_threshold,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "the F1 is the best that any threshold reaches",
-            _says_the_best,
             "Write the example down by falling score. What is F1 if you cut after the first, after the second, and so on?",
+            on="ordinary",
+            test=_says_the_best,
             core=True,
-            applies=labelled("ordinary"),
         ),
         Property(
             "the threshold reaches that F1",
-            _reaches_the_best,
             "Call positive whatever has at least your threshold, and compute F1 of that. Is it the F1 that you give?",
+            on="ordinary",
+            test=_reaches_the_best,
             core=True,
-            applies=labelled("ordinary"),
         ),
         Property(
             "equal scores stay together",
-            _both,
             "Two examples with the same score fall on the same side of every threshold. Can your cut stand between them?",
-            applies=labelled("ties"),
+            on="ties",
+            test=_both,
         ),
         Property(
             "all may be called positive",
-            _both,
             "Sometimes the best is to call every example positive. Is a threshold that low among those you try?",
-            applies=labelled("low"),
+            on="low",
+            test=_both,
         ),
         Property(
             "scores have any scale and may be crowded",
-            _both,
             "Scores need not be probabilities, nor far apart. Between which thresholds does a prediction change at all?",
-            applies=labelled("scale"),
+            on="scale",
+            test=_both,
         ),
         Property(
             "without positives the F1 is 0",
-            _says_zero,
             "What does your answer say where no label is positive, so that there is nothing to find?",
-            applies=labelled("none"),
+            on="none",
+            test=_says_zero,
         ),
         returns(
             "a tuple of two floats",
             lambda value: isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value)),
         ),
-        keeps_arguments("labels and scores"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception("above in place of at least", STRICT, _best_of(lambda scores: [-math.inf, *scores], _f1_above)),
-        Misconception(
-            "a fixed grid",
+    wrong={
+        "above in place of at least": (
+            STRICT,
+            _best_of(lambda scores: [-math.inf, *scores], _f1_above),
+        ),
+        "a fixed grid": (
             "You try the same thresholds whatever the scores. The best one may lie between two of them, or beyond them all.",
             _best_of(_grid),
         ),
-        Misconception(
-            "one half",
+        "one half": (
             "Your threshold is always the same one. The exercise asks for the one that is best on these scores.",
             _best_of(lambda scores: [0.5]),
         ),
-        Misconception(
-            "F1 of the wrong class",
+        "F1 of the wrong class": (
             "Your F1 is that of class 0. The positive class is 1, and high scores speak for it.",
             _best_of(lambda scores: [*scores, math.inf], _f1_of_class_0),
         ),
-        Misconception(
-            "accuracy made best",
+        "accuracy made best": (
             "You choose the threshold with the best accuracy. Where positives are rare, that is not the one with the best F1.",
             _best_of(lambda scores: [*scores, math.inf], _accuracy, f1_at),
         ),
-        Misconception(
-            "accuracy made best and given",
+        "accuracy made best and given": (
             "That is the best accuracy. The exercise asks for F1, which does not count the negatives that were left alone.",
             _best_of(lambda scores: [*scores, math.inf], _accuracy),
         ),
-        Misconception(
-            "precision made best",
+        "precision made best": (
             "You choose the threshold with the best precision. F1 asks for recall as well.",
             _best_of(_same_ones, _precision, f1_at),
         ),
-        Misconception(
-            "the ROC curve's corner",
+        "the ROC curve's corner": (
             "You choose by the true and false positive rates. F1 has a best threshold of its own.",
             _best_of(_same_ones, _informedness, f1_at),
         ),
-        Misconception(
-            "cuts between equal scores",
+        "cuts between equal scores": (
             "Your best cut stands between examples of equal score, where no threshold can stand.",
             _cut_by_rank,
         ),
-        Misconception(
-            "the two swapped",
+        "the two swapped": (
             "First the threshold, then its F1: yours come the other way round.",
             _swapped,
         ),
-        Misconception(
-            "a place in place of a threshold",
+        "a place in place of a threshold": (
             "Your threshold is a place in a list. What stands at that place?",
             _place_for_threshold,
         ),
-        Misconception(
-            "only between two scores",
+        "only between two scores": (
             "All your thresholds lie between two scores, so the lowest example is never called positive.",
             _best_of(_middles),
         ),
-        Misconception(
-            "NaN without positives",
+        "NaN without positives": (
             "Without positives your F1 is NaN: 0 divided by 0. The exercise says what should stand there.",
             _divides_by_zero,
         ),
-    ),
+    },
     same=_same,
+    keeps_arguments="labels and scores",
 )

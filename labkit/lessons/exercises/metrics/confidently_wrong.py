@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, as_list, is_integer, shown
 from labkit.lessons.exercises.metrics.softmax import softmax_reference
 from labkit.lessons.observers import metrics as observers
@@ -142,130 +142,114 @@ def _of_the_true_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.asarray(1 - softmax_reference(logits)[np.arange(len(labels)), labels])
 
 
-CONFIDENTLY_WRONG = Exercise(
-    id="4.6",
-    name="confidently_wrong",
-    cases=_cases,
-    observe=observers.confidently_wrong,
+EXERCISE = Exercise(
+    "4.6",
+    "confidently_wrong",
+    observers.confidently_wrong,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "the wrong predictions of high confidence are found",
-            _finds,
             "Go through the example row by row: which class is predicted, is that wrong, and how sure is the model of it?",
+            on="found",
+            test=_finds,
             core=True,
-            applies=labelled("found"),
         ),
         Property(
             "the most confident stands first",
-            _orders,
             "Print the confidences of what you found in the order in which you give them.",
-            applies=labelled("found", "threshold"),
+            on=("found", "threshold"),
+            test=_orders,
         ),
         Property(
             "where there are none, the list is empty",
-            _finds,
             "What should come out where the model is right, or wrong without being sure of it?",
-            applies=labelled("nothing"),
+            on="nothing",
+            test=_finds,
         ),
         Property(
             "the threshold is the caller's",
-            _finds,
             "Is the argument threshold used, and is it compared with a probability?",
-            applies=labelled("threshold"),
+            on="threshold",
+            test=_finds,
         ),
         Property(
             "a confidence that equals the threshold counts",
-            _finds,
             "Is a confidence as high as the threshold enough? Read the comparison in the exercise once more.",
-            applies=labelled("edge"),
+            on="edge",
+            test=_finds,
         ),
         returns("a list of ints", lambda value: isinstance(value, list) and all(map(is_integer, value))),
-        keeps_arguments("logits and labels"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "logits read as probabilities",
+    wrong={
+        "logits read as probabilities": (
             "You compare logits with the threshold. Logits are no probabilities: what makes them such?",
             _choosing(lambda logits, labels: logits.max(axis=1)),
         ),
-        Misconception(
-            "right ones included",
+        "right ones included": (
             "Some of yours are right. Where do you compare the predicted class with the label?",
             _choosing(among=lambda wrong: wrong | True),
         ),
-        Misconception(
-            "right ones in place of wrong ones",
+        "right ones in place of wrong ones": (
             "You give the predictions that are right. The ones to read are those that are not.",
             _choosing(among=lambda wrong: ~wrong),
         ),
-        Misconception(
-            "in order of the index",
+        "in order of the index": (
             "You found them all, in the order in which they came. The most confident should stand first.",
             _choosing(order=lambda found, sure: found),
         ),
-        Misconception(
-            "least confident first",
+        "least confident first": (
             "You found them all, but the least confident stands first. Which way does your sorting go?",
             _choosing(order=lambda found, sure: found[np.argsort(sure[found], kind="stable")]),
         ),
-        Misconception(
-            "above in place of at least",
+        "above in place of at least": (
             "A confidence that equals the threshold is lost: at least is not the same as above.",
             _choosing(enough=np.greater),
         ),
-        Misconception(
-            "the threshold on the true class",
+        "the threshold on the true class": (
             "You ask how improbable the true class is. Confidence is the probability of the class that was predicted.",
             _choosing(_of_the_true_class),
         ),
-        Misconception(
-            "sigmoid in place of softmax",
+        "sigmoid in place of softmax": (
             "Your confidences are sigmoids of single logits. In a softmax the classes of a row share one sum.",
             _choosing(lambda logits, labels: 1 / (1 + np.exp(-logits.max(axis=1)))),
         ),
-        Misconception(
-            "softmax over the wrong axis",
+        "softmax over the wrong axis": (
             "Your probabilities sum to 1 over the reviews. They should over the classes of one review.",
             _choosing(lambda logits, labels: softmax_reference(logits.T).T.max(axis=1)),
         ),
-        Misconception(
-            "places among the wrong ones",
+        "places among the wrong ones": (
             "Your places count the wrong predictions alone. They should say where each stands among all reviews.",
             _places_among_the_wrong,
         ),
-        Misconception(
-            "every wrong one",
+        "every wrong one": (
             "All wrong predictions are in your list. Only those are asked for of which the model was sure.",
             _choosing(enough=lambda sure, threshold: sure > 0),
         ),
-        Misconception(
-            "sorted by logits",
+        "sorted by logits": (
             "You sort by the logits. A large logit beside one that is nearly as large is no great confidence.",
             lambda logits, labels, threshold=0.9: sorted(
                 _choosing()(logits, labels, threshold), key=lambda place: -float(logits[place].max())
             ),
         ),
-        Misconception(
-            "sorted by the lead over the second class",
+        "sorted by the lead over the second class": (
             "You sort by the lead over the second class. With three classes or more the others have their share too.",
             lambda logits, labels, threshold=0.9: sorted(
                 _choosing()(logits, labels, threshold), key=lambda place: -_lead(np.asarray(logits[place]))
             ),
         ),
-        Misconception(
-            "sorted by the true class",
+        "sorted by the true class": (
             "You sort by how improbable the true class is. The most confident is the one whose predicted class is likeliest.",
             lambda logits, labels, threshold=0.9: sorted(
                 _choosing()(logits, labels, threshold),
                 key=lambda place: -float(_of_the_true_class(np.asarray(logits), np.asarray(labels))[place]),
             ),
         ),
-        Misconception(
-            "the usual threshold written into the code",
+        "the usual threshold written into the code": (
             "The threshold is an argument: your answer uses the usual one whatever the caller says.",
             _choosing(only=0.9),
         ),
-    ),
+    },
     same=lambda one, other: as_list(one) == as_list(other),
+    keeps_arguments="logits and labels",
 )

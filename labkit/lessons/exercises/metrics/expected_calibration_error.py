@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, close, is_number, shown
 from labkit.lessons.observers import metrics as observers
 
@@ -126,124 +126,108 @@ def _empty_bins_count(weights: np.ndarray, gaps: np.ndarray) -> float:
     return float(np.where(np.isnan(gaps), middles / len(gaps), weights * np.nan_to_num(gaps)).sum())
 
 
-EXPECTED_CALIBRATION_ERROR = Exercise(
-    id="4.5",
-    name="expected_calibration_error",
-    cases=_cases,
-    observe=observers.expected_calibration_error,
+EXERCISE = Exercise(
+    "4.5",
+    "expected_calibration_error",
+    observers.expected_calibration_error,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "in a single bin it is the gap between mean confidence and accuracy",
-            _equals,
             "With one bin there is one gap: mean confidence on one side, the share of correct ones on the other.",
+            on="one",
+            test=_equals,
             core=True,
-            applies=labelled("one"),
         ),
         Property(
             "several bins weigh as much as they hold",
-            _equals,
             "Sort the example into its bins by hand: which gap has each, and how many of all examples does it hold?",
+            on="several",
+            test=_equals,
             core=True,
-            applies=labelled("several"),
         ),
         Property(
             "a confidence on an edge belongs to the bin below, 0 to the first",
-            _equals,
             "Where does your answer put a confidence that lies exactly on an edge, and where 0 and 1?",
-            applies=labelled("edge"),
+            on="edge",
+            test=_equals,
         ),
         Property(
             "empty bins contribute nothing",
-            _equals,
             "What is the mean of nothing? See what your answer makes of a bin without examples.",
-            applies=labelled("empty"),
+            on="empty",
+            test=_equals,
         ),
         Property(
             "ten bins, where the caller does not say otherwise",
-            _equals,
             "How many bins does your answer make, and where do their edges lie?",
-            applies=labelled("usual"),
+            on="usual",
+            test=_equals,
         ),
         returns("a number", is_number),
-        keeps_arguments("confidences and correct"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "unweighted mean of the bins that hold something",
+    wrong={
+        "unweighted mean of the bins that hold something": (
             "All your bins weigh the same. A bin with a single example should not count as much as one with a hundred.",
             _per_bin(lambda weights, gaps: float(np.nanmean(gaps))),
         ),
-        Misconception(
-            "unweighted mean of all bins",
+        "unweighted mean of all bins": (
             "You divide the sum of the gaps by the number of bins. Every bin should weigh as much as it holds.",
             _per_bin(lambda weights, gaps: float(np.nansum(gaps) / len(gaps))),
         ),
-        Misconception(
-            "left-closed bins",
+        "left-closed bins": (
             "A confidence on an edge is in your upper bin. The bins are closed on the right.",
             _per_bin(_weighted, _lower),
         ),
-        Misconception(
-            "0 in no bin",
+        "0 in no bin": (
             "A confidence of 0 is in none of your bins. Nothing lies below it, so the first bin takes it too.",
             _per_bin(_weighted, lambda confidences, bins: np.ceil(confidences * bins).astype(int) - 1),
         ),
-        Misconception(
-            "left-closed bins, 1 in none",
+        "left-closed bins, 1 in none": (
             "A confidence on an edge is in your upper bin, so that 1 is in none at all. The bins are closed on the right.",
             _per_bin(_weighted, lambda confidences, bins: np.floor(confidences * bins).astype(int)),
         ),
-        Misconception(
-            "bins of equal counts",
+        "bins of equal counts": (
             "Your bins hold equally many examples. Those of this exercise are equally wide.",
             _per_bin(_weighted, _equal_masses),
         ),
-        Misconception(
-            "gaps that cancel",
+        "gaps that cancel": (
             "Too much confidence in one bin cancels too little in another. What keeps gaps from having a sign?",
             lambda confidences, correct, bins=10: abs(float(np.mean(confidences) - np.mean(correct))),
         ),
-        Misconception(
-            "gaps with a sign",
+        "gaps with a sign": (
             "Your result can be negative. An error of calibration counts in both directions.",
             _per_bin(_weighted, gap=_signed),
         ),
-        Misconception(
-            "gaps of single examples",
+        "gaps of single examples": (
             "You compare each example's confidence with 0 or 1. Calibration is about groups: how often is a bin right?",
             lambda confidences, correct, bins=10: float(np.mean(np.abs(confidences - correct))),
         ),
-        Misconception(
-            "the largest gap",
+        "the largest gap": (
             "You give the largest gap of all bins. The exercise asks for the expected one, a mean.",
             _per_bin(lambda weights, gaps: float(np.nanmax(gaps))),
         ),
-        Misconception(
-            "squared gaps",
+        "squared gaps": (
             "Your gaps are squared, as in a Brier score. Here they count as they are.",
             _per_bin(_weighted, gap=lambda confidences, correct, middle: _signed(confidences, correct, middle) ** 2),
         ),
-        Misconception(
-            "the middle of the bin for its mean confidence",
+        "the middle of the bin for its mean confidence": (
             "You take the middle of a bin for its confidence. Its examples may be anywhere in it: what is their mean?",
             _per_bin(_weighted, gap=lambda confidences, correct, middle: abs(middle - float(np.mean(correct)))),
         ),
-        Misconception(
-            "NaN from an empty bin",
+        "NaN from an empty bin": (
             "An empty bin has no mean, and its NaN has spread into your sum.",
             _per_bin(lambda weights, gaps: float(np.sum(weights * gaps))),
         ),
-        Misconception(
-            "empty bins as if they were wrong",
+        "empty bins as if they were wrong": (
             "Your empty bins have a gap, as if something in them were wrong. A bin without examples says nothing.",
             _per_bin(_empty_bins_count),
         ),
-        Misconception(
-            "ten bins written into the code",
+        "ten bins written into the code": (
             "You make ten bins whatever the caller says: bins is an argument.",
             _per_bin(_weighted, only=10),
         ),
-    ),
+    },
     same=close,
+    keeps_arguments="confidences and correct",
 )

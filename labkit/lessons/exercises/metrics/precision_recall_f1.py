@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.values import numbers
 from labkit.checks.wire import Plain, close, is_number
 from labkit.lessons.observers import metrics as observers
@@ -136,112 +136,100 @@ def _specificity(labels: np.ndarray, predictions: np.ndarray, positive: int = 1)
     return precision, recall, _over(2 * precision * recall, precision + recall)
 
 
-PRECISION_RECALL_F1 = Exercise(
-    id="4.2",
-    name="precision_recall_f1",
-    cases=_cases,
-    observe=observers.precision_recall_f1,
+EXERCISE = Exercise(
+    "4.2",
+    "precision_recall_f1",
+    observers.precision_recall_f1,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "precision is the share of right ones among what was called positive",
-            _equals(0),
             "How many were called positive, and how many of those are positive? Count both on the example.",
+            on="ordinary",
+            test=_equals(0),
             core=True,
-            applies=labelled("ordinary"),
         ),
         Property(
             "recall is the share of the positives that were found",
-            _equals(1),
             "How many positives are there in the labels, and how many of those were found? Count both on the example.",
+            on="ordinary",
+            test=_equals(1),
             core=True,
-            applies=labelled("ordinary"),
         ),
         Property(
             "F1 is their harmonic mean",
-            _equals(2),
             "F1 stays near the lower of the two. Which mean does that?",
+            on="ordinary",
+            test=_equals(2),
             core=True,
-            applies=labelled("ordinary"),
         ),
         Property(
             "positive is the caller's",
-            _equals(0, 1, 2),
             "Which class is meant is an argument. Is it used in every count?",
-            applies=labelled("other"),
+            on="other",
+            test=_equals(0, 1, 2),
         ),
         Property(
             "0 where a denominator is 0",
-            _equals(0, 1, 2),
             "What does each of your three divisions do where nothing was called positive, and where nothing is?",
-            applies=labelled("none"),
+            on="none",
+            test=_equals(0, 1, 2),
         ),
         returns(
             "a tuple of three floats",
             lambda value: isinstance(value, tuple) and len(value) == 3 and all(map(is_number, value)),
         ),
-        keeps_arguments("labels and predictions"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "precision and recall swapped",
+    wrong={
+        "precision and recall swapped": (
             "Your precision and recall are swapped. Which of the two asks about the predictions, and which about the labels?",
             _from_counts(
                 lambda hits, said, meant, whole: (_over(hits, meant), _over(hits, said), _over(2 * hits, said + meant))
             ),
         ),
-        Misconception(
-            "macro average",
+        "macro average": (
             "Yours are means over both classes. This exercise asks about one class, the positive one.",
             _mean_over(lambda labels, label: 1.0),
         ),
-        Misconception(
-            "weighted average",
+        "weighted average": (
             "Yours are means over both classes, weighted by how many each has. Only the positive class is asked about.",
             _mean_over(lambda labels, label: float((labels == label).sum())),
         ),
-        Misconception(
-            "the positive class written into the code",
+        "the positive class written into the code": (
             "Your answer is always about class 1. Which class counts as positive is an argument.",
             lambda labels, predictions, positive=1: precision_recall_f1_reference(
                 labels.tolist(), predictions.tolist()
             ),
         ),
-        Misconception(
-            "NaN where a denominator is 0",
+        "NaN where a denominator is 0": (
             "Where nothing was called positive you get NaN: 0 divided by 0. The exercise says what should stand there.",
             _as_nan,
         ),
-        Misconception(
-            "an error where a denominator is 0",
+        "an error where a denominator is 0": (
             "A model may never say positive. Your answer then divides by 0: ask for that before you divide.",
             _from_counts(_without_a_guard),
         ),
-        Misconception(
-            "1 where a denominator is 0",
+        "1 where a denominator is 0": (
             "Where nothing was called positive you give full marks. The exercise wants the opposite.",
             _from_counts(_with_one_for_nothing),
         ),
-        Misconception(
-            "accuracy",
+        "accuracy": (
             "That is accuracy: it counts what is right of both classes. Precision and recall look at the positive one.",
             _accuracy,
         ),
-        Misconception(
-            "F1 as the plain mean",
+        "F1 as the plain mean": (
             "Your F1 is the plain mean of precision and recall. The harmonic one is nearer to the lower of them.",
             _from_counts(_with_the_plain_mean),
         ),
-        Misconception(
-            "specificity in place of recall",
+        "specificity in place of recall": (
             "Your recall counts the negatives that were recognised. It should count the positives that were.",
             _specificity,
         ),
-        Misconception(
-            "a share of all examples",
+        "a share of all examples": (
             "You divide the hits by the number of all examples. Each of the two has a smaller whole of its own.",
             _from_counts(lambda hits, said, meant, whole: (hits / whole, hits / whole, hits / whole)),
         ),
-    ),
+    },
     same=_same,
+    keeps_arguments="labels and predictions",
 )

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.values import numbers
 from labkit.checks.wire import Array, Plain, close, shown
 from labkit.lessons.observers import metrics as observers
@@ -86,102 +86,90 @@ def _along(axis: int | None) -> Any:
     return lambda logits: _shares(np.exp(logits - logits.max(axis=axis, keepdims=True)), axis)
 
 
-SOFTMAX = Exercise(
-    id="4.1",
-    name="softmax",
-    cases=_cases,
-    observe=observers.softmax,
+EXERCISE = Exercise(
+    "4.1",
+    "softmax",
+    observers.softmax,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "a row of logits becomes its probabilities",
-            _equals,
             "Take two logits by hand: what is each turned into, and what is that divided by?",
+            on="row",
+            test=_equals,
             core=True,
-            applies=labelled("row"),
         ),
         Property(
             "every row of a matrix stands for itself",
-            _equals,
             "Add up each row of your result. Along which axis should the sum be 1?",
+            on="rows",
+            test=_equals,
             core=True,
-            applies=labelled("rows"),
         ),
         Property(
             "the last axis counts, however many there are",
-            _equals,
             "With three axes the classes still stand along the last one. How does numpy name the last axis?",
+            on="axes",
+            test=_equals,
             core=True,
-            applies=labelled("axes"),
         ),
         Property(
             "large logits neither overflow nor vanish",
-            _equals,
             "The exponential of a large logit is infinite. Which number can each row lose without changing the result?",
-            applies=labelled("large"),
+            on="large",
+            test=_equals,
         ),
         returns(
             "an array of floats",
             lambda value: isinstance(value, Array) and np.issubdtype(value.values.dtype, np.floating),
         ),
-        keeps_arguments("the logits"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "no maximum subtracted",
+    wrong={
+        "no maximum subtracted": (
             "Your formula is right on paper, but the exponential of a large logit is infinite. Shift each row before it.",
             lambda logits: _shares(np.exp(logits)),
         ),
-        Misconception(
-            "the largest of the whole array subtracted",
+        "the largest of the whole array subtracted": (
             "You shift all rows by one number. A row far below it vanishes altogether: each needs a shift of its own.",
             _from_the_largest_of_all,
         ),
-        Misconception(
-            "the mean subtracted",
+        "the mean subtracted": (
             "You shift each row by its mean, and its largest logit can still overflow. Which shift makes that impossible?",
             _from_the_mean,
         ),
-        Misconception(
-            "along the first axis",
+        "along the first axis": (
             "Your columns sum to 1 where the rows should: reviews compete with one another, and not classes.",
             _along(0),
         ),
-        Misconception(
-            "along the second axis",
+        "along the second axis": (
             "You take the second axis. That is the last one of a matrix, but not of a single row, nor where there are three.",
             _along(1),
         ),
-        Misconception(
-            "over the whole array",
+        "over the whole array": (
             "All your numbers together sum to 1. Every row is a distribution of its own.",
             _along(None),
         ),
-        Misconception(
-            "sigmoid",
+        "sigmoid": (
             "Your numbers come out of a sigmoid, each logit for itself. In a softmax the classes of a row share one sum.",
             lambda logits: 1 / (1 + np.exp(-logits)),
         ),
-        Misconception(
-            "log-softmax",
+        "log-softmax": (
             "These are the logarithms of the probabilities. One step is missing at the end.",
             lambda logits: np.log(softmax_reference(logits)),
         ),
-        Misconception(
-            "not divided by the sum",
+        "not divided by the sum": (
             "Your numbers are exponentials that nothing was divided by. What makes probabilities of them?",
             np.exp,
         ),
-        Misconception(
-            "logits divided by their sum",
+        "logits divided by their sum": (
             "You divide logits by their sum. Logits may be negative, so something has to make them positive first.",
             lambda logits: _shares(logits),
         ),
-        Misconception(
-            "the row's axis lost in the sum",
+        "the row's axis lost in the sum": (
             "Your sum has lost an axis, so rows are divided by the wrong sums, or not at all. How can numpy keep it?",
             lambda logits: _shares(np.exp(logits - logits.max(axis=-1, keepdims=True)), -1, keepdims=False),
         ),
-    ),
+    },
     same=_same,
+    keeps_arguments="the logits",
 )

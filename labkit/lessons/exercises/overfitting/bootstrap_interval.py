@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.values import numbers
 from labkit.checks.wire import Plain, close, is_number, shown
 from labkit.lessons.observers import overfitting as observers
@@ -210,126 +210,112 @@ _RETURNS = dataclasses.replace(
     applies=lambda case: case.label != "few",
 )
 
-BOOTSTRAP_INTERVAL = Exercise(
-    id="5.4",
-    name="bootstrap_interval",
-    cases=_cases,
-    observe=observers.bootstrap_interval,
+EXERCISE = Exercise(
+    "5.4",
+    "bootstrap_interval",
+    observers.bootstrap_interval,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "the smallest arrays have an interval too",
-            _lies_within,
             "Of two examples, one right and one wrong: which means can a resample have, and how often does each come up?",
-            applies=labelled("two"),
+            on="two",
+            test=_lies_within,
         ),
         Property(
             "the interval lies between the percentiles of the resampled means",
-            _lies_within,
             "Draw a histogram of your resampled means. Which share of them should lie below your interval, and which above it?",
+            on="usual",
+            test=_lies_within,
             core=True,
-            applies=labelled("usual"),
         ),
         Property(
             "the level is the caller's",
-            _lies_within,
             "A level of one half leaves a quarter on either side. Which shares are left by the level of the example?",
+            on="level",
+            test=_lies_within,
             core=True,
-            applies=labelled("level"),
         ),
         Property(
             "where all are alike it is a single point",
-            _lies_within,
             "Which means can a resample have where every example is right?",
-            applies=labelled("alike"),
+            on="alike",
+            test=_lies_within,
         ),
         Property(
             "the same seed gives the same interval",
-            _same_again,
             "Called again with the same seed, your answer gives another interval. Where does its randomness come from?",
-            applies=labelled("seed"),
+            on="seed",
+            test=_same_again,
         ),
         Property(
             "few resamples of many examples stay within the error that they leave",
-            _lies_within,
             "Few resamples leave a coarse interval, but not any. How many examples has each of yours, and what of it is kept?",
-            applies=labelled("seed"),
+            on="seed",
+            test=_lies_within,
         ),
         Property(
             "resamples is the caller's",
-            _is_narrow,
             "Between the means of only two resamples there is little room. How many does your answer draw?",
-            applies=labelled("few"),
+            on="few",
+            test=_is_narrow,
         ),
         _RETURNS,
-        keeps_arguments("the array"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "normal interval",
+    wrong={
+        "normal interval": (
             "Yours is the mean with a multiple of the standard deviation on both sides. Percentiles assume no bell.",
             _interval(_normal),
         ),
-        Misconception(
-            "one standard deviation",
+        "one standard deviation": (
             "Yours reaches one standard deviation to either side, whatever the level. The exercise asks for percentiles.",
             _interval(_one_deviation),
         ),
-        Misconception(
-            "without replacement",
+        "without replacement": (
             "Your interval is a single point. Drawn without replacement, every resample is the same array in another order.",
             _interval(_percentiles, _without_replacement),
         ),
-        Misconception(
-            "the same resample each time",
+        "the same resample each time": (
             "All your resamples are the same one. Does a generator start anew inside the loop?",
             _interval(_percentiles, _the_same_each_time),
         ),
-        Misconception(
-            "level read as alpha",
+        "level read as alpha": (
             "Your interval is as narrow as a level near 0 would make it. What is left outside is the rest, half on each side.",
             _interval(_level_as_alpha),
         ),
-        Misconception(
-            "the whole rest on each side",
+        "the whole rest on each side": (
             "You leave on each side what both sides together should leave. Your interval is too narrow for its level.",
             _interval(_one_tail_each),
         ),
-        Misconception(
-            "the usual level written into the code",
+        "the usual level written into the code": (
             "The level is an argument: your answer uses the usual one whatever the caller says.",
             _interval(_percentiles, only=0.95),
         ),
-        Misconception(
-            "the usual number of resamples written into the code",
+        "the usual number of resamples written into the code": (
             "The number of resamples is an argument: yours is always the usual one.",
             _interval(_percentiles, always=2000),
         ),
-        Misconception(
-            "percentiles of the single answers",
+        "percentiles of the single answers": (
             "Your percentiles are those of single answers, which are 0 or 1. What should be computed of each resample first?",
             _interval(_percentiles, _one_at_a_time),
         ),
-        Misconception(
-            "resamples of half the size",
+        "resamples of half the size": (
             "Your resamples are smaller than the array, so their means scatter too far. How many should be drawn?",
             _interval(_percentiles, _half_as_many),
         ),
-        Misconception(
-            "lowest and highest",
+        "lowest and highest": (
             "You take the lowest and the highest of all resampled means. They move outwards with every resample more.",
             _interval(lambda means, level: [means.min(), means.max()]),
         ),
-        Misconception(
-            "counts in place of means",
+        "counts in place of means": (
             "Your interval is one of counts. The exercise asks about the mean.",
             _interval(_percentiles, _counts),
         ),
-        Misconception(
-            "the reverse interval",
+        "the reverse interval": (
             "Your interval is mirrored at the mean, as the reverse percentile one is. Here percentiles are taken as they are.",
             _around_the_mean,
         ),
-    ),
+    },
     same=_same,
+    keeps_arguments="the array",
 )

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_random_state, labelled
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
 from labkit.checks.wire import Plain, close, shown
 from labkit.lessons.observers import overfitting as observers
 
@@ -213,182 +212,162 @@ class _StartsAt0(_Stopping):
         self.best_epoch = 0
 
 
-EARLY_STOPPING = Exercise(
-    id="5.1",
-    name="EarlyStopping",
-    cases=_cases,
-    observe=observers.early_stopping,
+EXERCISE = Exercise(
+    "5.1",
+    "EarlyStopping",
+    observers.early_stopping,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "before the first call best_loss is inf and best_epoch None",
-            _starts_empty,
             "Before any loss was seen there is no best epoch, and every loss should be better than the best one so far.",
+            test=_starts_empty,
         ),
         Property(
             "step says True after patience failures in a row",
-            _says,
             "Go through the losses one by one and count the failures beside them. At which call has patience run out?",
+            on="plain",
+            test=_says,
             core=True,
-            applies=labelled("plain"),
         ),
         Property(
             "an improvement starts the count anew",
-            _says,
             "What becomes of the failures counted so far when the loss improves, and with which loss do you compare?",
+            on="anew",
+            test=_says,
             core=True,
-            applies=labelled("anew"),
         ),
         Property(
             "best_loss and best_epoch are those of the best call",
-            _knows_the_best,
             "Print best_loss and best_epoch after every call. When should they change, and which number has the first epoch?",
+            on=("plain", "anew"),
+            test=_knows_the_best,
             core=True,
-            applies=labelled("plain", "anew"),
         ),
         Property(
             "it stays True while the failures go on, and no longer",
-            _both,
             "Whoever calls step may go on after the stop. What should it say at the next failure, and what at an improvement?",
-            applies=labelled("on"),
+            on="on",
+            test=_both,
         ),
         Property(
             "patience is the caller's",
-            _says,
             "Is the argument patience used, and does the count reach it at the right call?",
-            applies=labelled("patience"),
+            on="patience",
+            test=_says,
         ),
         Property(
             "an equal loss is no improvement",
-            _both,
             "Has a loss improved that is the same as the best one?",
-            applies=labelled("equal"),
+            on="equal",
+            test=_both,
         ),
         Property(
             "only an improvement by more than min_delta counts",
-            _both,
             "How far below the best loss must a loss lie to count, and what happens to the best loss if it does not?",
-            applies=labelled("delta"),
+            on="delta",
+            test=_both,
         ),
         Property(
             "NaN is no improvement",
-            _both,
             "Every comparison with NaN is false. What does yours make of that, also at the very first call?",
-            applies=labelled("nan"),
+            on="nan",
+            test=_both,
         ),
         Property(
             "all of it together over long runs",
-            _both,
             "Follow the example to the first call that differs: what are the best loss and the count of failures there?",
-            applies=labelled("long"),
+            on="long",
+            test=_both,
         ),
         Property(
             "step says True or False",
-            _says_bools,
             "What comes out of step where it is not yet time to stop? It should be a truth value in every case.",
+            test=_says_bools,
         ),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "failures counted in total",
+    wrong={
+        "failures counted in total": (
             "You count all failures since the beginning. After an improvement patience should be whole again.",
             _wrong(count=lambda self, improved: self.failures + (not improved)),
         ),
-        Misconception(
-            "compared with the loss before",
+        "compared with the loss before": (
             "You compare with the loss of the epoch before. A loss that falls a little after a jump is still no new best.",
             _wrong(improves=lambda self, loss: loss < self.previous - self.min_delta),
         ),
-        Misconception(
-            "min_delta with the wrong sign",
+        "min_delta with the wrong sign": (
             "With min_delta yours takes a loss for better that lies above the best one. On which side should the margin be?",
             _wrong(improves=lambda self, loss: loss < self.best_loss + self.min_delta),
         ),
-        Misconception(
-            "min_delta ignored",
+        "min_delta ignored": (
             "Any loss below the best one counts as an improvement in yours. How far below does min_delta ask it to be?",
             _wrong(improves=lambda self, loss: loss < self.best_loss),
         ),
-        Misconception(
-            "the best loss follows tiny improvements",
+        "the best loss follows tiny improvements": (
             "Your best loss changes with improvements too small to count. Many of them may add up to one that counts.",
             _wrong(keep=_keep_the_lowest),
         ),
-        Misconception(
-            "NaN as an improvement",
+        "NaN as an improvement": (
             "You ask whether the loss is no better, and with NaN that is false. So a broken loss becomes your best one.",
             _wrong(improves=lambda self, loss: not loss >= self.best_loss - self.min_delta),
         ),
-        Misconception(
-            "an equal loss as an improvement",
+        "an equal loss as an improvement": (
             "A loss that only equals the best one starts your count anew. Training that stands still would never end.",
             _wrong(improves=lambda self, loss: loss <= self.best_loss - self.min_delta),
         ),
-        Misconception(
-            "epochs counted from 1",
+        "epochs counted from 1": (
             "Your first epoch has number 1. Epochs count from 0 here.",
             _wrong(first=1),
         ),
-        Misconception(
-            "one call too late",
+        "one call too late": (
             "Yours stops one call too late: it waits until there are more failures than patience.",
             _wrong(says=lambda self: self.failures > self.patience),
         ),
-        Misconception(
-            "one call too early",
+        "one call too early": (
             "Yours stops one call too early. How many failures may there be before patience has run out?",
             _wrong(says=lambda self: self.failures >= max(1, self.patience - 1)),
         ),
-        Misconception(
-            "higher is better",
+        "higher is better": (
             "Yours waits for the loss to rise. Of a loss the lowest is the best.",
             _Maximum,
         ),
-        Misconception(
-            "true for one call only",
+        "true for one call only": (
             "Yours says True once and then counts from 0 again, although nothing has improved.",
             _wrong(says=_says_once),
         ),
-        Misconception(
-            "true for ever",
+        "true for ever": (
             "Once yours has said True it says so for ever. An improvement ends the failures in a row.",
             _wrong(says=_says_from_then_on),
         ),
-        Misconception(
-            "true only at the call itself",
+        "true only at the call itself": (
             "Yours is True only at the call at which patience runs out. The failures go on after it.",
             _wrong(says=lambda self: self.failures == self.patience),
         ),
-        Misconception(
-            "the best loss is always the last",
+        "the best loss is always the last": (
             "Your best loss is always the last one. It should change on an improvement only.",
             _wrong(keep=_keep_every),
         ),
-        Misconception(
-            "the best epoch is forgotten",
+        "the best epoch is forgotten": (
             "Your best loss follows, but best_epoch stays where it was.",
             _wrong(keep=_keep_the_loss_alone),
         ),
-        Misconception(
-            "says whether it improved",
+        "says whether it improved": (
             "Your step says whether the loss has improved. It should say whether it is time to stop.",
             _wrong(says=lambda self: self.failures == 0),
         ),
-        Misconception(
-            "nothing instead of False",
+        "nothing instead of False": (
             "Where it is not time to stop, nothing comes out of your step. False is an answer too.",
             _wrong(says=lambda self: True if self.failures >= self.patience else None),
         ),
-        Misconception(
-            "patience of 2 whatever is asked",
+        "patience of 2 whatever is asked": (
             "Patience is an argument: yours always waits for two failures.",
             _PatienceOf2,
         ),
-        Misconception(
-            "best_epoch 0 from the start",
+        "best_epoch 0 from the start": (
             "Your best_epoch is 0 before any epoch was run. Until there is one, it should be None.",
             _StartsAt0,
         ),
-    ),
+    },
     same=close,
+    keeps_arguments=None,
 )

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_random_state, labelled
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
 from labkit.checks.values import numbers
 from labkit.checks.wire import Plain, close, is_number, shown
 from labkit.lessons.exercises.overfitting.early_stopping import early_stopping_reference
@@ -185,158 +184,143 @@ def _same(one: Plain, other: Plain) -> bool:
     return close({**one, "returned": numbers(one["returned"]).tolist()}, other)
 
 
-FIT_WITH_EARLY_STOPPING = Exercise(
-    id="5.2",
-    name="fit_with_early_stopping",
-    cases=_cases,
-    observe=observers.fit_with_early_stopping,
+EXERCISE = Exercise(
+    "5.2",
+    "fit_with_early_stopping",
+    observers.fit_with_early_stopping,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "it stops when patience has run out, and gives the losses of the epochs that were run",
-            _gives_the_losses,
             "Write the losses down one by one with the failures in a row beside them. After which epoch should it stop?",
+            on="stops",
+            test=_gives_the_losses,
             core=True,
-            applies=labelled("stops"),
         ),
         Property(
             "a run that was stopped ends with the model of its best epoch",
-            _ends_with_the_best,
             "The last epochs were worse than the best. Whose weights has the model when your function is done?",
+            on="stops",
+            test=_ends_with_the_best,
             core=True,
-            applies=labelled("stops"),
         ),
         Property(
             "a run that reaches max_epochs ends with the model of its best epoch too",
-            _ends_with_the_best,
             "The last epoch need not be the best, also where patience never ran out. Which weights has the model then?",
+            on="through",
+            test=_ends_with_the_best,
             core=True,
-            applies=labelled("through"),
         ),
         Property(
             "while the loss falls it runs to max_epochs",
-            _gives_the_losses,
             "How many epochs should there be while the loss still falls, and where is the end of the loop?",
-            applies=labelled("falling", "through"),
+            on=("falling", "through"),
+            test=_gives_the_losses,
         ),
         Property(
             "patience is the caller's",
-            _all,
             "Is the argument patience used, and does the count of failures reach it at the right epoch?",
-            applies=labelled("patience"),
+            on="patience",
+            test=_all,
         ),
         Property(
             "an equal loss and NaN are no new best",
-            _all,
             "Is a loss that equals the best one better, and how does your comparison come out with NaN?",
-            applies=labelled("no better"),
+            on="no better",
+            test=_all,
         ),
         Property(
             "all of it together over long runs",
-            _all,
             "Follow the example epoch by epoch to the first that differs: which loss is the best so far, and what was saved?",
-            applies=labelled("long"),
+            on="long",
+            test=_all,
         ),
         Property(
             "each epoch trains once and then evaluates once",
-            _takes_turns,
             "Note down the calls in their order. An epoch is one training and then one evaluation.",
+            test=_takes_turns,
             witnessed=True,
         ),
         Property(
             "it saves at each new best, and only there",
-            _saves_each_best,
             "At which epochs is there a new best, and after which of them do you save?",
+            test=_saves_each_best,
             witnessed=True,
         ),
         Property(
             "it restores once, at the end",
-            _restores_once,
             "How often do you restore, and what do you call after it?",
+            test=_restores_once,
             witnessed=True,
         ),
         Property(
             "returns a list of floats",
-            _returns_floats,
             "The run may be right, but the exercise asks for the losses of its epochs, in a list.",
+            test=_returns_floats,
         ),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "nothing restored at max_epochs",
+    wrong={
+        "nothing restored at max_epochs": (
             "You restore only where patience runs out. A run that reaches its last epoch has a best one too.",
             _loop(restore="stop"),
         ),
-        Misconception(
-            "nothing restored",
+        "nothing restored": (
             "You save the best epoch, but its weights never come back: the model keeps those of the last.",
             _loop(restore=""),
         ),
-        Misconception(
-            "saved after every epoch",
+        "saved after every epoch": (
             "You save after every epoch, so the best weights are overwritten by worse ones.",
             _loop(save_each=True),
         ),
-        Misconception(
-            "evaluated before training",
+        "evaluated before training": (
             "You evaluate before you train, so every loss belongs to the epoch before.",
             _loop(before=True),
         ),
-        Misconception(
-            "restored after every failure",
+        "restored after every failure": (
             "You go back to the best epoch after every failure. Training goes on from where it is; only the end restores.",
             _loop(restore="failure"),
         ),
-        Misconception(
-            "one epoch too late",
+        "one epoch too late": (
             "Yours stops one epoch too late: it waits until there are more failures than patience.",
             _loop(enough=lambda failures, patience: failures > patience),
         ),
-        Misconception(
-            "one epoch too early",
+        "one epoch too early": (
             "Yours stops one epoch too early. How many failures may there be before patience has run out?",
             _loop(enough=lambda failures, patience: failures >= max(1, patience - 1)),
         ),
-        Misconception(
-            "failures counted in total",
+        "failures counted in total": (
             "You count all failures of the run. After a new best patience should be whole again.",
             _loop(reset=False),
         ),
-        Misconception(
-            "compared with the loss before",
+        "compared with the loss before": (
             "You compare with the loss of the epoch before, and save what is better than that. It may be worse than the best.",
             _loop(better=lambda loss, best, previous: loss < previous),
         ),
-        Misconception(
-            "an equal loss as a new best",
+        "an equal loss as a new best": (
             "A loss that only equals the best one counts as better in yours, so it saves again and patience never ends.",
             _loop(better=lambda loss, best, previous: loss <= best),
         ),
-        Misconception(
-            "NaN as a new best",
+        "NaN as a new best": (
             "You ask whether the loss is no better, and with NaN that is false. So you save a broken model as the best.",
             _loop(better=lambda loss, best, previous: not loss >= best),
         ),
-        Misconception(
-            "never stops",
+        "never stops": (
             "Yours always runs to the last epoch. The best weights come back, but the time is lost.",
             _loop(enough=lambda failures, patience: False),
         ),
-        Misconception(
-            "the best loss alone",
+        "the best loss alone": (
             "You give the best loss. The exercise asks for the losses of all epochs that were run.",
             _loop(give=lambda losses: [min(losses)]),
         ),
-        Misconception(
-            "the losses up to the best",
+        "the losses up to the best": (
             "Your losses end at the best epoch. Those of the epochs after it belong to the run as well.",
             _loop(give=lambda losses: losses[: losses.index(min(losses)) + 1]),
         ),
-        Misconception(
-            "patience of 2 whatever is asked",
+        "patience of 2 whatever is asked": (
             "Patience is an argument: yours always waits for two failures.",
             _loop(only=2),
         ),
-    ),
+    },
     same=_same,
+    keeps_arguments=None,
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, returns
+from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, as_list, is_integer, shown
 from labkit.lessons.observers import overfitting as observers
 
@@ -176,14 +176,19 @@ def _is_list_of_pairs(value: Plain) -> bool:
 def _property(
     name: str, test: Callable[[Case, Observation], Failure | None], hint: str, core: bool = False
 ) -> Property:
-    return Property(name, test, hint, core=core)
+    return Property(
+        name,
+        hint,
+        test=test,
+        core=core,
+    )
 
 
-STRATIFIED_KFOLD = Exercise(
-    id="5.3",
-    name="stratified_kfold",
-    cases=_cases,
-    observe=observers.stratified_kfold,
+EXERCISE = Exercise(
+    "5.3",
+    "stratified_kfold",
+    observers.stratified_kfold,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         _property(
             "there are k folds", _has_k_folds, "How many pairs does your list hold, and how many folds are asked for?"
@@ -212,18 +217,17 @@ STRATIFIED_KFOLD = Exercise(
         ),
         Property(
             "the same seed gives the same folds",
-            _same_again,
             "Called again with the same seed, your answer gives other folds. Where does its randomness come from?",
             applies=_has_other_seed,
+            test=_same_again,
         ),
         Property(
             "another seed gives other folds",
-            _other_differs,
             "Your folds are the same for every seed. What does the seed decide in your answer?",
             applies=_has_other_seed,
+            test=_other_differs,
         ),
         returns("a list of tuples, each of two lists of ints", _is_list_of_pairs),
-        keeps_arguments("labels"),
-        keeps_random_state(),
     ),
+    keeps_arguments="labels",
 )

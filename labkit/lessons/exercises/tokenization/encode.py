@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns_int64_tensors
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns_int64_tensors
 from labkit.checks.wire import Array, as_array, close, shown
 from labkit.lessons.observers import tokenization as observers
 
@@ -121,76 +121,71 @@ def _as_encoding(input_ids: Any, attention_mask: Any) -> dict[str, Any]:
     return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": input_ids * 0}
 
 
-ENCODE = Exercise(
-    id="1.2",
-    name="encode",
-    cases=_cases,
-    observe=observers.encode,
+EXERCISE = Exercise(
+    "1.2",
+    "encode",
+    observers.encode,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "short and long texts have the right input ids, [SEP] kept at the end",
-            _has_key("input_ids"),
             "Print the tokens of one short and one long row: where is [SEP], how many ids are there, and what fills the rest?",
+            on=("short", "long"),
+            test=_has_key("input_ids"),
             core=True,
-            applies=labelled("short", "long"),
         ),
         Property(
             "the empty text and another tokenizer's padding are right too",
-            _has_key("input_ids"),
             "Not every tokenizer pads with the same id: ask this one for its own.",
-            applies=labelled("empty", "other pad"),
+            on=("empty", "other pad"),
+            test=_has_key("input_ids"),
         ),
         Property(
             "the mask is 1 on tokens and 0 on padding",
-            _has_key("attention_mask"),
             "The mask says which places are real. Sum a row of yours and count its tokens.",
+            test=_has_key("attention_mask"),
         ),
         Property(
             "token types are all 0",
-            _has_key("token_type_ids"),
             "A single text is one segment, so its token types are all the same: which number has the first segment?",
+            test=_has_key("token_type_ids"),
         ),
         returns_int64_tensors(*NAMES),
-        keeps_arguments("texts and tokenizer"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "no truncation",
+    wrong={
+        "no truncation": (
             "Long texts come out longer than max_length. What should happen to the tokens beyond it?",
             _encoding(truncation=False),
         ),
-        Misconception(
-            "cut by hand, so that [SEP] is lost",
+        "cut by hand, so that [SEP] is lost": (
             "You cut the finished row, and the closing [SEP] went with it. Leave room for it before you cut.",
             _cut_by_hand,
         ),
-        Misconception(
-            "padded to the longest text",
+        "padded to the longest text": (
             "The rows are as long as the longest text of this call. This exercise pads every row to max_length.",
             _encoding(padding="longest"),
         ),
-        Misconception(
-            "no special tokens",
+        "no special tokens": (
             "[CLS] and [SEP] are not there. The model reads its verdict at the first of them.",
             _encoding(add_special_tokens=False),
         ),
-        Misconception(
-            "pads with 0",
+        "pads with 0": (
             "You fill up with 0. That is the padding id of many tokenizers, but not of all: ask this one.",
             _pads_with_zero,
         ),
-        Misconception("mask all ones", "Your mask says that padding is to be read like words.", _mask_all_ones),
-        Misconception(
-            "the mask from ids that are not 0",
+        "mask all ones": (
+            "Your mask says that padding is to be read like words.",
+            _mask_all_ones,
+        ),
+        "the mask from ids that are not 0": (
             "Your mask takes every id but 0 for a token. With another tokenizer 0 may be a word, and padding another number.",
             _mask_from_ids,
         ),
-        Misconception(
-            "pads on the left",
+        "pads on the left": (
             "The padding stands before the text. BERT counts positions from the left, so it belongs behind.",
             _pads_left,
         ),
-    ),
+    },
     same=lambda one, other: close({name: one[name] for name in NAMES}, {name: other[name] for name in NAMES}),
+    keeps_arguments="texts and tokenizer",
 )

@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, keeps_random_state, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import as_number, close, is_integer, shown
 from labkit.lessons.observers import tokenization as observers
 
@@ -61,82 +61,73 @@ def _equals(case: Case, observation: Observation) -> Failure | None:
     return None if as_number(observation.value) == wanted else Failure(shown(wanted))
 
 
-SMALLEST_MAX_LENGTH = Exercise(
-    id="1.3",
-    name="smallest_max_length",
-    cases=_cases,
-    observe=observers.smallest_max_length,
+EXERCISE = Exercise(
+    "1.3",
+    "smallest_max_length",
+    observers.smallest_max_length,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "the share of reviews that fit is at least the coverage, and no smaller length would do",
-            _equals,
             "Sort the lengths on paper: which place in that list is the first by which enough reviews fit?",
+            on="share",
+            test=_equals,
             core=True,
-            applies=labelled("share"),
         ),
         Property(
             "a coverage of 1 fits every review",
-            _equals,
             "With a coverage of 1, which review decides?",
-            applies=labelled("all"),
+            on="all",
+            test=_equals,
         ),
         Property(
             "the smallest share still needs one review",
-            _equals,
             "However small the coverage, it is above 0: how many reviews must fit at least?",
-            applies=labelled("one"),
+            on="one",
+            test=_equals,
         ),
         Property(
             "floating-point noise does not decide",
-            _equals,
             "Some products that should be whole numbers come out a hair above them. What does rounding up make of that?",
-            applies=labelled("noise"),
+            on="noise",
+            test=_equals,
         ),
         returns("an int", is_integer),
-        keeps_arguments("lengths"),
-        keeps_random_state(),
     ),
-    misconceptions=(
-        Misconception(
-            "interpolated quantile",
+    wrong={
+        "interpolated quantile": (
             "A quantile that interpolates gives lengths that no review has. Which of its methods gives an observed value?",
             lambda lengths, coverage: float(np.quantile(lengths, coverage)),
         ),
-        Misconception(
-            "interpolated quantile, rounded up",
+        "interpolated quantile, rounded up": (
             "Rounding an interpolated quantile up is not the same as counting reviews: it can end between two of them.",
             lambda lengths, coverage: math.ceil(np.quantile(lengths, coverage)),
         ),
-        Misconception(
-            "interpolated quantile, cut",
+        "interpolated quantile, cut": (
             "Cutting an interpolated quantile to a whole number leaves fewer reviews covered than were asked for.",
             lambda lengths, coverage: int(np.quantile(lengths, coverage)),
         ),
-        Misconception(
-            "share of the longest",
+        "share of the longest": (
             "You take a share of the longest length. The coverage is a share of the reviews, whatever their lengths.",
             lambda lengths, coverage: math.ceil(coverage * max(lengths)),
         ),
-        Misconception(
-            "one place too far",
+        "one place too far": (
             "Your place in the sorted list is one too far: lists count from 0.",
             lambda lengths, coverage: sorted(lengths)[min(len(lengths) - 1, int(coverage * len(lengths)))],
         ),
-        Misconception(
-            "rounds the number of reviews down",
+        "rounds the number of reviews down": (
             "You round the number of reviews down, so that fewer fit than were asked for.",
             lambda lengths, coverage: sorted(lengths)[max(0, int(coverage * len(lengths)) - 1)],
         ),
-        Misconception(
-            "floating-point noise",
+        "floating-point noise": (
             "The product of coverage and count came out a hair above a whole number, and you rounded it up.",
             lambda lengths, coverage: sorted(lengths)[math.ceil(coverage * len(lengths)) - 1],
         ),
-        Misconception(
-            "not sorted",
+        "not sorted": (
             "You count off places in the order in which the lengths came. Which order makes the place mean something?",
             lambda lengths, coverage: list(lengths)[math.ceil(round(coverage * len(lengths), 9)) - 1],
         ),
-    ),
+    },
     same=close,
+    keeps_arguments="lengths",
 )

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Misconception, Observation, Property
-from labkit.checks.properties import keeps_arguments, labelled, returns
+from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, as_list, shown
 from labkit.lessons.observers import tokenization as observers
 
@@ -171,93 +171,83 @@ def _wordpiece_fixed_marks(word: str, vocab: Any, unk: str = "[UNK]", prefix: st
     return wordpiece_reference(word, vocab)
 
 
-WORDPIECE = Exercise(
-    id="1.1",
-    name="wordpiece",
-    cases=_cases,
-    observe=observers.wordpiece,
+EXERCISE = Exercise(
+    "1.1",
+    "wordpiece",
+    observers.wordpiece,
+    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
     properties=(
         Property(
             "words are split into the longest pieces, from the left",
-            _equals,
             "Which piece does your loop take when several fit at one place, and where does it go on afterwards?",
+            on=("whole", "split"),
+            test=_equals,
             core=True,
-            applies=labelled("whole", "split"),
         ),
         Property(
             "a remainder without a match makes the whole word unknown",
-            _equals,
             "What happens to the pieces that were found before the place where nothing fits?",
-            applies=labelled("unknown"),
+            on="unknown",
+            test=_equals,
         ),
         Property(
             "the empty word has no pieces",
-            _equals,
             "How often should the loop run for a word without letters?",
-            applies=labelled("empty"),
+            on="empty",
+            test=_equals,
         ),
         Property(
             "unk and prefix are the caller's",
-            _equals,
             "Are the arguments unk and prefix used, or the usual marks written into the code?",
-            applies=labelled("named"),
+            on="named",
+            test=_equals,
         ),
         returns(
             "a list of strings",
             lambda value: isinstance(value, list) and all(isinstance(piece, str) for piece in value),
         ),
-        keeps_arguments(),
     ),
-    misconceptions=(
-        Misconception(
-            "shortest match first",
+    wrong={
+        "shortest match first": (
             "Your pieces are the shortest that fit. WordPiece is greedy: it tries the longest candidate first.",
             _wordpiece_shortest,
         ),
-        Misconception(
-            "longest match first, from the right",
+        "longest match first, from the right": (
             "You begin at the end of the word. WordPiece goes from left to right: what stands first takes what it can.",
             _wordpiece_from_the_right,
         ),
-        Misconception(
-            "pieces without their prefix in the vocabulary",
+        "pieces without their prefix in the vocabulary": (
             "Inside a word a piece is looked up with the prefix in front: beginnings and continuations differ.",
             _wordpiece_without_prefix,
         ),
-        Misconception(
-            "pieces with or without their prefix",
+        "pieces with or without their prefix": (
             "Inside a word you also take pieces without the prefix. Those can only stand at the beginning of a word.",
             _wordpiece_with_or_without_prefix,
         ),
-        Misconception(
-            "prefix stripped from the result",
+        "prefix stripped from the result": (
             "The pieces are the right ones, but those inside the word have lost their prefix on the way out.",
             _wordpiece_prefix_stripped,
         ),
-        Misconception(
-            "keeps what it found before it got stuck",
+        "keeps what it found before it got stuck": (
             "When a remainder fits nothing, the pieces before it do not stay: what should the model see of such a word?",
             _wordpiece_keeps_what_it_found,
         ),
-        Misconception(
-            "unknown letter by letter",
+        "unknown letter by letter": (
             "An unknown mark stands for the whole word, not for one letter of it.",
             _wordpiece_skips,
         ),
-        Misconception(
-            "goes back to try shorter pieces",
+        "goes back to try shorter pieces": (
             "Your answer goes back and tries a shorter piece where it got stuck. Greedy never takes a decision back.",
             _wordpiece_backtracks,
         ),
-        Misconception(
-            "the empty word as unknown",
+        "the empty word as unknown": (
             "A word without letters is not an unknown word: nothing of it is left unmatched.",
             _wordpiece_empty_unknown,
         ),
-        Misconception(
-            "the usual marks written into the code",
+        "the usual marks written into the code": (
             "unk and prefix are arguments: other tokenizers mark the same things in other ways.",
             _wordpiece_fixed_marks,
         ),
-    ),
+    },
+    keeps_random_state=False,
 )
