@@ -108,7 +108,7 @@ def draw(report: Report) -> "Axes":
     """Speed above and memory below, one column for each thing that grows."""
     from matplotlib.figure import Figure
 
-    from labkit.figures.drawing import ALT_TEXT
+    from labkit.pictures import ALT_TEXT
 
     axes, results = axes_of(Setting(**report["header"]["setting"])), results_of(report)
     columns = [(axis.name, (axis,)) for axis in axes[:3]] + [("model", axes[3:])]

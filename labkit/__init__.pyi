@@ -137,6 +137,7 @@ from .training.step_costs import (
     step_costs as step_costs,
 )
 from .lessons.limited_memory import SmallRoom as SmallRoom
+from .experiments.run_folder import compare_runs as compare_runs
 from .experiments.fine_tuning import (
     FineTuned as FineTuned,
     fine_tune as fine_tune,
@@ -151,7 +152,6 @@ from .evaluation.comparison import (
     Comparison as Comparison,
     McNemar as McNemar,
     compare_models as compare_models,
-    compare_runs as compare_runs,
     fold_test as fold_test,
     mcnemar as mcnemar,
 )

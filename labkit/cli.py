@@ -124,8 +124,9 @@ def train(
     config = _config(profile, config_file, assignments, settings)
     reviews = _reviews(data, text_column, label_column, config)
     with quick_imports():
+        from labkit.display import say
         from labkit.evaluation.intervals import score_table
-        from labkit.experiments.fine_tuning import fine_tune, say
+        from labkit.experiments.fine_tuning import fine_tune
         from labkit.experiments.main_job import scores_as_json
 
     run = fine_tune(config, reviews, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)
@@ -157,7 +158,7 @@ def lab(
     """The main job: fine-tune on the movie reviews, beside two baselines, in a table and a report page."""
     config = _config(profile, config_file, assignments, settings)
     with quick_imports():
-        from labkit.experiments.fine_tuning import say
+        from labkit.display import say
         from labkit.experiments.main_job import RESULTS_FILE, main_job, results_as_text
         from labkit.report.page import write_report
 
@@ -194,10 +195,10 @@ def evaluate(
     reviews = _reviews(data, text_column, label_column, Config())
     with quick_imports():
         from labkit.data.reviews import split_reviews
+        from labkit.display import say
         from labkit.evaluation.behaviour import behaviour_tests, check_behaviour
         from labkit.evaluation.calibration import bins_as_text, reliability_bins
         from labkit.evaluation.intervals import ALL_METRICS, score_table
-        from labkit.experiments.fine_tuning import say
         from labkit.experiments.main_job import scores_as_json
         from labkit.serving.classifier import Classifier
 
@@ -224,8 +225,8 @@ def evaluate(
 @app.command
 def compare(folder_a: Path, folder_b: Path, /, *, as_json: AsJson = False) -> int:
     """Compare two finished runs on their test reviews: paired bootstrap intervals of the differences, and McNemar's test."""
-    from labkit.evaluation.comparison import compare_runs
     from labkit.evaluation.intervals import ALL_METRICS
+    from labkit.experiments.run_folder import compare_runs
 
     comparison = compare_runs(folder_a, folder_b, ALL_METRICS)
     print(json.dumps(comparison.as_json(), indent=1) if as_json else comparison)
@@ -342,7 +343,7 @@ def _texts(texts: Sequence[str], file: str | None, purpose: str = "predict") -> 
     if texts:
         raise UsageError("texts and --file were both given; wanted one of them")
     from labkit.data.readers import ReviewFileError, decode_utf8
-    from labkit.experiments.fine_tuning import say
+    from labkit.display import say
 
     path = Path("standard input" if file == "-" else file)
     if file != "-" and not path.is_file():

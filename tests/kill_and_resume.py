@@ -116,7 +116,7 @@ def command(folder: Path, name: str) -> list[str]:
 
 def what_is_in(run: Path) -> str:
     """What the kill left, in a few words."""
-    from labkit.experiments.fine_tuning import read_record
+    from labkit.experiments.run_folder import read_record
 
     record = read_record(run) or {"status": "nothing", "history": []}
     steps = sorted(entry.name for entry in run.glob("checkpoints/step-*"))

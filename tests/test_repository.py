@@ -22,7 +22,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 # The rooms of labkit: what all stand on, the way of a review, the classroom, this course, the program.
-GROUND = ["errors", "importing", "files", "display", "student_work"]
+GROUND = ["errors", "importing", "files", "display", "pictures", "student_work"]
 WAY = ["data", "models", "evaluation", "training", "explanation", "experiments", "serving", "figures", "report"]
 CLASSROOM = ["checks", "grading", "course", "widgets"]  # knows no subject
 ROOMS = [*GROUND, *WAY, *CLASSROOM, "lessons", "doctor", "cli", "__main__"]
@@ -154,20 +154,15 @@ def test_every_module_stands_in_a_room(name: str) -> None:
 @pytest.mark.parametrize("name", modules())
 def test_nothing_imports_upwards(name: str) -> None:
     upwards = sorted(imported_rooms(name) - set(ROOMS[: ROOMS.index(room(name))]))
-    if name in TO_BE_CUT:
-        return
     assert not upwards, f"labkit/{name}.py imports from {', '.join(upwards)}, which is no room above it"
 
 
-TO_BE_CUT = ("checks", "evaluation.comparison", "widgets.showing")  # the next step
 SUBJECT = ("widgets.explorers",)  # the one folder of the classroom that knows the subject
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if room(name) in CLASSROOM])
 def test_the_classroom_knows_no_subject(name: str) -> None:
     known = set() if name.startswith(SUBJECT) else imported_rooms(name) - {*GROUND, *CLASSROOM}
-    if name in TO_BE_CUT:
-        return
     assert not known, f"labkit/{name}.py imports from {', '.join(sorted(known))}: the classroom serves any course"
 
 

@@ -20,8 +20,8 @@ from labkit.checks.child import nothing_to_call, observe_all
 from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Property
 from labkit.checks.progress import Progress
 from labkit.checks.verdict import CheckResult, Example, PropertyRow, judge_all
+from labkit.display import in_notebook
 from labkit.errors import UsageError, did_you_mean
-from labkit.lessons.stand_ins import in_notebook
 
 WARM_UPS = {"00": "warm_up"}  # checked as all others, for no points
 LESSONS = {

@@ -6,17 +6,14 @@ made before: does not run a model (fit.py, folds.py) or give a single model's in
 """
 
 import html
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.errors import UsageError
 from labkit.evaluation.arrays import FloatArray, IntArray, check_level, floats, same_length
 from labkit.evaluation.intervals import (
     METRICS,
@@ -28,7 +25,6 @@ from labkit.evaluation.intervals import (
     undefined,
 )
 from labkit.evaluation.metrics import EvalResult
-from labkit.experiments.fine_tuning import TEST_FILE, read_record
 
 LESS_IS_BETTER = ("ece", "brier", "nll")
 
@@ -229,28 +225,6 @@ def bootstrap_p(differences: FloatArray) -> float:
     level = (np.abs(defined) < 1e-12).sum() / 2
     sides = (defined < -1e-12).sum() + level, (defined > 1e-12).sum() + level
     return float(min(1.0, 2 * (min(sides) + 1) / (len(defined) + 2)))
-
-
-def run_result(folder: Path) -> tuple[list[str], EvalResult]:
-    """The ids of a finished run's test reviews and its result on them. Raises UsageError where the folder holds none."""
-    record = read_record(folder)
-    file = folder / TEST_FILE
-    if record is None or record["status"] != "finished" or not file.is_file():
-        raise UsageError(f"{folder} holds no finished run; wanted the folder that `labkit train --output` was given")
-    rows = json.loads(file.read_text("utf-8"))
-    return rows["ids"], EvalResult(rows["labels"], rows["probabilities"], record["test"]["loss"], name=str(folder))
-
-
-def compare_runs(folder_a: Path, folder_b: Path, metrics: Sequence[str] = METRICS, seed: int = 0) -> Comparison:
-    """Two finished runs, compared on their test reviews. Raises UsageError where those are not the same."""
-    (ids_a, a), (ids_b, b) = run_result(folder_a), run_result(folder_b)
-    if ids_a != ids_b or (a.labels != b.labels).any():
-        common = len(set(ids_a) & set(ids_b))
-        raise UsageError(
-            f"{folder_a} was tested on {len(ids_a)} reviews and {folder_b} on {len(ids_b)}, {common} of them in common; "
-            "two models can be compared on the same reviews only"
-        )
-    return compare_models(a, b, metrics=metrics, seed=seed)
 
 
 # --- two recipes over the same folds ------------------------------------------------------------------------------

@@ -1,26 +1,15 @@
-"""A run's folder: what was trained, with which settings, on which data and machine, and the model that came of it.
+"""Fine-tune an encoder into a run's folder, or go on with the run that was begun there.
 
-    FOLDER/run.json        settings, data, environment, history, notices; `status` is running or finished
-    FOLDER/config.toml     the settings, as a file that gives them again
-    FOLDER/checkpoints/    while it runs
-    FOLDER/model/          the finished model, a plain Hugging Face folder
-    FOLDER/model_card.md   its card
-    FOLDER/test.json       labels and probabilities of the test split, with the texts' ids
-
-The same command in the same folder goes on with an unfinished run. Does not compare models (comparison.py).
+What the folder holds is run_folder.py's. Does not compare models (comparison.py).
 """
 
 import dataclasses
 import json
-import os
 import platform
 import shutil
 import signal
-import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -30,12 +19,25 @@ from typing import TYPE_CHECKING, Any
 from labkit.data.batching import Batcher
 from labkit.data.reviews import CLASS_NAMES, Reviews, Splits, split_reviews
 from labkit.data.token_cache import tokenize_parts
-from labkit.errors import LabkitError, UsageError
+from labkit.display import Tell
+from labkit.errors import LabkitError
 from labkit.evaluation.metrics import EvalResult
-from labkit.files import remove_leftovers, whole_folder, write_atomically
+from labkit.experiments.run_folder import (
+    CARD_FILE,
+    CONFIG_FILE,
+    OURS,
+    TEST_FILE,
+    RunError,
+    RunFolder,
+    check_folder,
+    differences,
+    locked,
+    read_record,
+)
+from labkit.files import whole_folder, write_atomically
 from labkit.models.encoders import freeze, load_encoder, quiet_transformers, registry_entry
 from labkit.training.checkpoints import CheckpointFolder
-from labkit.training.config import NEVER_CHANGE_THE_RESULT, Config, ConfigError
+from labkit.training.config import Config, ConfigError
 from labkit.training.fit import EpochRecord, TrainingStopped, evaluate, fit
 from labkit.training.memory import free_memory, micro_batch_that_fits
 from labkit.training.precision import choose_device, choose_precision, suitable_multiple
@@ -43,15 +45,7 @@ from labkit.training.precision import choose_device, choose_precision, suitable_
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Tell = Callable[[str], None]
-RUN_FILE, CONFIG_FILE, TEST_FILE, CARD_FILE = ("run.json", "config.toml", "test.json", "model_card.md")
 PACKAGES = ("labkit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
-# Removed in this order when a run is begun again: a folder from which only a part is gone still says whose it is.
-_OURS = ("checkpoints", "model", CONFIG_FILE, TEST_FILE, CARD_FILE, "results.json", "report.html", RUN_FILE)
-
-
-class RunError(UsageError):
-    """A run's folder that cannot be used as asked: finished, begun with other settings, in use, or not writable."""
 
 
 class Interrupted(LabkitError):
@@ -134,7 +128,7 @@ def fine_tune(
     multiple = config.pad_to_multiple_of or suitable_multiple(precision)
     batchers = make_batchers(splits, tokenizer, config, multiple)
     micro_batch_size = 0 if there else _micro_batch(model, config, batchers["train"], tell)
-    with _locked(folder), StopRequest() as stop:
+    with locked(folder), StopRequest() as stop:
         if check_folder(folder, config, reviews, overwrite) != there:
             raise RunError(f"{folder}: another process was at work there meanwhile; run the same command again")
         if there:
@@ -158,7 +152,7 @@ def _splits_of(reviews: Reviews, config: Config) -> Splits:
 def finished_run(folder: Path, config: Config, reviews: Reviews, splits: Splits | None = None) -> FineTuned | None:
     """The run in a folder if it is finished and was begun with these settings and reviews; None otherwise."""
     record = read_record(folder) if folder.is_dir() else None
-    if record is None or record["status"] != "finished" or _differences(record, config, reviews):
+    if record is None or record["status"] != "finished" or differences(record, config, reviews):
         return None
     rows = json.loads((folder / TEST_FILE).read_text("utf-8"))
     test = EvalResult(rows["labels"], rows["probabilities"], record["test"]["loss"], name=config.model_name)
@@ -184,90 +178,6 @@ def check_max_length(model: "PreTrainedModel", config: Config) -> None:
         raise ConfigError(f"max_length = {config.max_length} is more than the {positions} positions of {config.model}")
 
 
-class RunFolder:
-    """The record of one run, written whole after every change."""
-
-    def __init__(self, folder: Path, record: dict[str, Any], tell: Tell) -> None:
-        self.folder, self.record, self.tell = folder, record, tell
-
-    def write(self, **changes: Any) -> None:
-        """Change the record and put it on the disk."""
-        self.record |= changes
-        write_atomically(self.folder / RUN_FILE, json.dumps(self.record, indent=1, ensure_ascii=False) + "\n")
-
-    def note(self, notice: str) -> None:
-        """Tell what the reader of the run must know and keep it in the record, once."""
-        self.tell(notice)
-        if notice not in self.record["notices"]:
-            self.write(notices=[*self.record["notices"], notice])
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """What `run.json` of a folder says; None where there is none. Raises RunError where it cannot be read."""
-    file = folder / RUN_FILE
-    if not file.is_file():
-        return None
-    try:
-        record: Any = json.loads(file.read_text("utf-8"))
-    except ValueError as why:
-        raise RunError(f"{file}: not readable as JSON ({why})") from None
-    if not isinstance(record, dict) or not {"settings", "data", "status"} <= record.keys():
-        raise RunError(f"{file}: not the record of a run of labkit; name a new folder")
-    return record
-
-
-def check_folder(folder: Path, config: Config, reviews: Reviews, overwrite: bool) -> dict[str, Any] | None:
-    """The record of the unfinished run that goes on in `folder`; None where a new one begins.
-
-    Raises RunError, without a trace left, where this run may not be written to or continued there.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file; wanted a folder for the run")
-    _check_writable(folder)
-    record = read_record(folder) if folder.is_dir() else None
-    if record is None:
-        foreign = (
-            sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-            if folder.is_dir()
-            else []
-        )
-        if foreign:
-            raise RunError(f"{folder} is not empty ({foreign[0]} is there) and holds no run; name a new folder")
-    if record is None or overwrite:
-        return None
-    differences = _differences(record, config, reviews)
-    if differences:
-        raise RunError(
-            f"{folder} was begun with other settings ({'; '.join(differences)}); name a new folder or --overwrite"
-        )
-    if record["status"] == "finished":
-        raise RunError(f"{folder} holds a finished run; name a new folder or --overwrite")
-    return record
-
-
-def _check_writable(folder: Path) -> None:
-    existing = folder
-    while not existing.exists():
-        existing = existing.parent
-    try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as why:
-        raise RunError(f"{folder} is not writable ({why.strerror})") from None
-
-
-def _differences(record: Mapping[str, Any], config: Config, reviews: Reviews) -> list[str]:
-    """What the run in the folder was begun with and is asked for differently now."""
-    wanted = {name: value for name, value in dataclasses.asdict(config).items() if name not in NEVER_CHANGE_THE_RESULT}
-    there = record["settings"]
-    found = [
-        f"{name}: {there.get(name)} there, {value} now" for name, value in wanted.items() if there.get(name) != value
-    ]
-    if record["data"]["hash"] != reviews.hash:
-        found.append(f"data: {record['data']['name']} there, {reviews.name} now, and their contents differ")
-    return found
-
-
 def _begin(
     folder: Path,
     config: Config,
@@ -280,7 +190,7 @@ def _begin(
     tell: Tell,
 ) -> RunFolder:
     """The record of a new run, in place of whatever run was there."""
-    for name in _OURS:
+    for name in OURS:
         old = folder / name
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
     run = RunFolder(folder, {"format": 1, "status": "running", "history": [], "notices": []}, tell)
@@ -445,34 +355,3 @@ def _truncation_notes(batchers: Mapping[str, Batcher]) -> list[str]:
     cut = sum(int(batcher.tokenized.truncated.sum()) for batcher in batchers.values())
     width = max(int(batcher.tokenized.lengths.max()) for batcher in batchers.values())
     return [f"{cut:,} reviews are longer than max_length and were truncated to {width} tokens"] if cut else []
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time in a run's folder. Raises RunError where another is at work."""
-    import filelock
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as why:
-        raise RunError(f"{folder} cannot be made ({why.strerror})") from None
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise RunError(f"{folder}: another process is training there") from None
-    try:
-        for name in _OURS:
-            remove_leftovers(folder, f".{name}")
-        yield
-    finally:
-        lock.release()
-        if os.name != "nt":
-            (folder / ".lock").unlink(missing_ok=True)
-
-
-def say(text: str) -> None:
-    """Print a notice without breaking a progress bar; standard output stays for results."""
-    from tqdm.auto import tqdm
-
-    tqdm.write(text, file=sys.stderr)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from labkit.data.reviews import Reviews, Splits, assign_groups, normalise
+from labkit.display import Tell
 from labkit.evaluation.arrays import FloatArray, integers, same_length
 from labkit.evaluation.comparison import FoldTest, fold_test
 from labkit.evaluation.intervals import METRICS, point_metrics, score_table
@@ -26,7 +27,6 @@ from labkit.evaluation.metrics import EvalResult
 from labkit.experiments.fine_tuning import FineTuned, fine_tune, finished_run
 from labkit.training.config import Config
 
-Tell = Callable[[str], None]
 SHOWN = ("accuracy", "f1", "nll")
 WATCH_SECONDS = 1.0  # between two looks at whether the process that asked is still there
 

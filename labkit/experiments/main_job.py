@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from labkit.data.reviews import CLASS_NAMES, Reviews, movie_reviews
+from labkit.display import Tell
 from labkit.evaluation.baselines import majority, tfidf
 from labkit.evaluation.comparison import McNemar, mcnemar
 from labkit.evaluation.intervals import Scores, score_table
@@ -21,7 +22,6 @@ from labkit.experiments.fine_tuning import FineTuned, fine_tune, finished_run
 from labkit.files import write_atomically
 from labkit.training.config import Config
 
-Tell = Callable[[str], None]
 RESULTS_FILE = "results.json"
 BASELINE = "TF-IDF"
 WRONG_SHOWN = 10

@@ -11,8 +11,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labkit.display import html_table
 from labkit.evaluation.intervals import Score, mean_interval
-from labkit.explanation.attribution import Attribution, aligned, table_html
+from labkit.explanation.attribution import Attribution, aligned
 
 FEWEST_WORDS = 3  # below it a rank correlation says nothing
 
@@ -84,7 +85,7 @@ class Agreement:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return table_html(self.caption, self._table())
+        return html_table(self.caption, self._table())
 
 
 def measure_agreement(explanations: Sequence[Attribution], top: int = 3, seed: int = 0) -> Agreement:

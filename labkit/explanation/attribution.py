@@ -316,15 +316,3 @@ def _colour(score: float, scale: float) -> str:
     strength = STRONGEST * min(1.0, abs(score) / scale) if scale else 0.0
     mixed = (round(255 + strength * (channel - 255)) for channel in COLOURS[1 if score >= 0 else -1])
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
-
-
-def table_html(caption: str, rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row names its columns; every cell is escaped."""
-    head, *body = ([html.escape(cell) for cell in row] for row in rows)
-    lines = [f"<th scope='row'>{first}</th>" + "".join(f"<td>{cell}</td>" for cell in rest) for first, *rest in body]
-    titles = "".join(f"<th scope='col'>{cell}</th>" for cell in head)
-    body_html = "".join(f"<tr>{line}</tr>" for line in lines)
-    return (
-        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{titles}</tr></thead>"
-        f"<tbody>{body_html}</tbody></table>"
-    )

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labkit.display import html_table
 from labkit.errors import did_you_mean
 from labkit.evaluation.arrays import FloatArray, IntArray
 from labkit.evaluation.intervals import Score, mean_interval
-from labkit.explanation.attribution import Attribution, AttributionError, aligned, table_html
+from labkit.explanation.attribution import Attribution, AttributionError, aligned
 from labkit.explanation.margins import margins
 from labkit.explanation.words import Reading
 
@@ -142,7 +143,7 @@ class Faithfulness:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return table_html(self.caption, list(self._table()))
+        return html_table(self.caption, list(self._table()))
 
 
 _WIDTHS = (22, 19, 8, 8, 8, 26, 8)

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from labkit.display import html_table
 from labkit.evaluation.intervals import Score, mean_interval
 from labkit.explanation.agreement import rank_correlation
-from labkit.explanation.attribution import Explanations, table_html
+from labkit.explanation.attribution import Explanations
 from labkit.explanation.methods import explain
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Randomisation:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return table_html(self.caption, self._table())
+        return html_table(self.caption, self._table())
 
 
 def randomisation_check(

@@ -16,18 +16,12 @@ from labkit.figures.comparisons import (
     resampled_means,
 )
 from labkit.figures.drawing import (
-    ALT_TEXT,
     CUT,
     GREY,
     MODEL_COLOURS,
     UNNAMED,
     WHOLE,
-    ShownAxes,
-    alt_text,
     model_colours,
-    to_html,
-    to_png_bytes,
-    to_svg,
 )
 from labkit.figures.explanations import (
     METHOD_COLOURS,
@@ -72,6 +66,7 @@ from labkit.figures.training import (
     losses_of_runs,
     part_sizes,
 )
+from labkit.pictures import ALT_TEXT, ShownAxes, alt_text, to_html, to_png_bytes, to_svg
 
 __all__ = [
     "ALT_TEXT",

@@ -3,11 +3,9 @@
 Only notebooks call this. The command line never trains on a stand-in: it stops and names the ways out.
 """
 
-import html
-import sys
-
 from labkit.data.assets import AssetMissing
 from labkit.data.reviews import Corpus, Reviews, label_corpus, load_corpus, sample_corpus
+from labkit.display import banner
 from labkit.models.encoders import encoder_folder
 
 
@@ -36,20 +34,3 @@ def encoder_or_tiny(name: str) -> str:
         banner(f"The tiny BERT stands in for {name}: what you see is the same idea at a lower score.\n{why}")
         return "tiny"
     return name
-
-
-def banner(text: str) -> None:
-    """Show a notice that cannot be overlooked: a box in a notebook, plain lines on standard error elsewhere."""
-    if not in_notebook():
-        print(f"*** {text}", file=sys.stderr)
-        return
-    from IPython.display import HTML, display
-
-    style = "border:2px solid #b35900;background:#fff4e5;color:#3d1f00;padding:.6em 1em;white-space:pre-wrap"
-    display(HTML(f'<div role="alert" style="{style}">{html.escape(text)}</div>'))
-
-
-def in_notebook() -> bool:
-    """Whether this runs in a Jupyter kernel."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -22,7 +22,7 @@ from labkit.data.reviews import CLASS_NAMES, CORPORA
 from labkit.errors import LabkitError, UsageError
 from labkit.evaluation.intervals import METRICS, Score, score_table
 from labkit.evaluation.metrics import EvalResult
-from labkit.experiments.fine_tuning import RUN_FILE, TEST_FILE
+from labkit.experiments.run_folder import RUN_FILE, TEST_FILE
 from labkit.files import write_atomically
 from labkit.training.fit import EpochRecord
 

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from labkit.data.batching import Batch, Batcher, loss_terms
+from labkit.display import Tell
 from labkit.errors import LabkitError
 from labkit.models.unpadded import Unpadded, at_least_fp32, can_unpad
 from labkit.training.checkpoints import CheckpointFolder
@@ -28,8 +29,6 @@ from labkit.training.precision import Precision, choose_device, choose_precision
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-Tell = Callable[[str], None]
 
 
 class TrainingError(LabkitError):

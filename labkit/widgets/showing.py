@@ -117,7 +117,7 @@ def describe_figure(ax_or_figure: Axes | Figure, alt: str = "") -> ShownFigure:
     """A whole figure as an HTML element and in words; a figure of pyplot's is closed, so that it is shown once."""
     from matplotlib.figure import Figure
 
-    from labkit.figures import ALT_TEXT
+    from labkit.pictures import ALT_TEXT
 
     whole = ax_or_figure if isinstance(ax_or_figure, Figure) else ax_or_figure.get_figure(root=True)
     if whole is None or not whole.axes:
@@ -132,7 +132,7 @@ def describe_figure(ax_or_figure: Axes | Figure, alt: str = "") -> ShownFigure:
 
 def _with_words(ax: Axes, words: str) -> str:
     """The whole figure of these Axes as HTML under the words for all of it; the Axes keep their own."""
-    from labkit.figures import ALT_TEXT, to_html
+    from labkit.pictures import ALT_TEXT, to_html
 
     own = getattr(ax, ALT_TEXT, "")
     setattr(ax, ALT_TEXT, words)

@@ -18,13 +18,13 @@ from labkit.evaluation.comparison import (
     McNemar,
     bootstrap_p,
     compare_models,
-    compare_runs,
     fold_p_values,
     fold_test,
     mcnemar,
 )
 from labkit.evaluation.intervals import ALL_METRICS, score_table
 from labkit.evaluation.metrics import EvalResult
+from labkit.experiments.run_folder import compare_runs
 
 law = settings(max_examples=30, deadline=None)
 triples = st.lists(st.tuples(*[st.integers(0, 2)] * 3), max_size=40)

@@ -30,7 +30,9 @@ from labkit.data.reviews import Reviews, split_reviews
 from labkit.data.tokens import TokenizerError
 from labkit.errors import LabkitError, UsageError
 from labkit.experiments import fine_tuning as runs
-from labkit.experiments.fine_tuning import FineTuned, Interrupted, RunError, fine_tune
+from labkit.experiments import run_folder
+from labkit.experiments.fine_tuning import FineTuned, Interrupted, fine_tune
+from labkit.experiments.run_folder import RunError
 from labkit.models.encoders import ModelError
 from labkit.training import fit as training
 from labkit.training import memory, precision
@@ -476,7 +478,7 @@ def test_a_folder_without_permission_is_refused(tune, tmp_path, monkeypatch):
     def denied(*arguments: Any, **named: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(runs.tempfile, "TemporaryFile", denied)
+    monkeypatch.setattr(run_folder.tempfile, "TemporaryFile", denied)
     refused(tune, RunError, r"run is not writable \(Permission denied\)", tmp_path)
 
 

@@ -14,7 +14,7 @@ import pytest
 from labkit.errors import LabkitError, UsageError
 from labkit.evaluation.intervals import score_table
 from labkit.evaluation.metrics import EvalResult
-from labkit.experiments.fine_tuning import RUN_FILE, TEST_FILE
+from labkit.experiments.run_folder import RUN_FILE, TEST_FILE
 from labkit.report import page as report
 from labkit.report.page import (
     LONGEST_SHOWN,
