@@ -15,7 +15,8 @@ from typing import Any
 
 
 def main() -> None:
-    from labkit.data.reviews import movie_reviews, split_reviews
+    from labkit.data.reviews import movie_reviews
+    from labkit.data.splits import split_reviews
     from labkit.experiments.fine_tuning import environment
     from labkit.experiments.folds import compare_folds, cross_validate
     from labkit.figures import repeated_scores, to_svg

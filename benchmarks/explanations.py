@@ -123,7 +123,8 @@ def faithful(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def cue(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plant a word, fine-tune the tiny BERT on it, and look for the word in the explanations of those that carry it."""
-    from labkit.data.reviews import Splits, movie_reviews, split_reviews
+    from labkit.data.reviews import movie_reviews
+    from labkit.data.splits import Splits, split_reviews
     from labkit.experiments.fine_tuning import make_batchers
     from labkit.explanation.spurious_cue import CUE, cue_found, plant_cue
     from labkit.models.encoders import load_encoder, registry_entry
@@ -167,7 +168,8 @@ def cue(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def test_reviews(arguments: argparse.Namespace) -> "Reviews":
     """A random part of the test reviews, the same for every part of this script."""
-    from labkit.data.reviews import movie_reviews, split_reviews
+    from labkit.data.reviews import movie_reviews
+    from labkit.data.splits import split_reviews
 
     test = split_reviews(movie_reviews()).test
     return test.select(np.random.default_rng(arguments.seed).permutation(len(test))[: arguments.reviews])

@@ -44,7 +44,8 @@ class Setting:
 
 def train(setting: Setting, work: Path) -> None:
     """Train through all epochs, leaving `epoch-N.npz` for each and at the end `history.json` in the work folder."""
-    from labkit.data.reviews import movie_reviews, split_reviews
+    from labkit.data.reviews import movie_reviews
+    from labkit.data.splits import split_reviews
     from labkit.experiments.fine_tuning import environment, make_batchers
     from labkit.models.encoders import load_encoder, registry_entry
     from labkit.training.checkpoints import CheckpointFolder

@@ -17,17 +17,19 @@ from .data.readers import ReviewFileError as ReviewFileError
 from .data.reviews import (
     CLASS_NAMES as CLASS_NAMES,
     Reviews as Reviews,
-    Splits as Splits,
-    in_test_split as in_test_split,
-    leaks as leaks,
     load_corpus as load_corpus,
     movie_reviews as movie_reviews,
     normalise as normalise,
-    plant_copies as plant_copies,
     rating_to_label as rating_to_label,
     read_reviews as read_reviews,
     sample_corpus as sample_corpus,
     sample_reviews as sample_reviews,
+)
+from .data.splits import (
+    Splits as Splits,
+    in_test_split as in_test_split,
+    leaks as leaks,
+    plant_copies as plant_copies,
     split_reviews as split_reviews,
     stratified_split as stratified_split,
 )
@@ -47,13 +49,15 @@ from .data.tokens import (
     words_of as words_of,
 )
 from .data.token_cache import tokenize_parts as tokenize_parts
-from .data.dataset import ReviewDataset as ReviewDataset
+from .data.dataset import (
+    ReviewDataset as ReviewDataset,
+    pad_batch as pad_batch,
+)
 from .data.batching import (
     BATCHINGS as BATCHINGS,
     Batch as Batch,
     Batcher as Batcher,
     length_bucketed_batches as length_bucketed_batches,
-    pad_batch as pad_batch,
     padding_waste as padding_waste,
     plan_epoch as plan_epoch,
 )

@@ -194,7 +194,7 @@ def evaluate(
     check_model_folder(model)
     reviews = _reviews(data, text_column, label_column, Config())
     with quick_imports():
-        from labkit.data.reviews import split_reviews
+        from labkit.data.splits import split_reviews
         from labkit.display import say
         from labkit.evaluation.behaviour import behaviour_tests, check_behaviour
         from labkit.evaluation.calibration import bins_as_text, reliability_bins

@@ -33,7 +33,8 @@ from transformers import (
 )
 
 from labkit.data import assets
-from labkit.data.reviews import CORPORA, in_test_split, load_corpus, normalise
+from labkit.data.reviews import CORPORA, load_corpus, normalise
+from labkit.data.splits import in_test_split
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCABULARY_SIZE = 10_700

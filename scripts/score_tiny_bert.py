@@ -16,7 +16,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from tqdm.auto import tqdm
 
 from labkit.data import assets
-from labkit.data.reviews import movie_reviews, split_reviews
+from labkit.data.reviews import movie_reviews
+from labkit.data.splits import split_reviews
 from labkit.experiments.fine_tuning import make_batchers
 from labkit.files import sha256, write_atomically
 from labkit.models.encoders import load_encoder

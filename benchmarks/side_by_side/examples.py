@@ -83,7 +83,8 @@ def write_examples(
     seed: of the split and of the choice. part: `validation` or `test`. Returns how many there are of each. Raises
     ValueError where there are fewer training reviews than wanted.
     """
-    from labkit.data.reviews import movie_reviews, split_reviews
+    from labkit.data.reviews import movie_reviews
+    from labkit.data.splits import split_reviews
     from labkit.data.tokens import load_tokenizer, tokenize
     from labkit.models.encoders import encoder_folder
 

@@ -107,19 +107,6 @@ class Batch(Mapping[str, "torch.Tensor"]):
         return [self.batcher.batch(indices) for indices in chunks(self.indices, size)]
 
 
-def pad_batch(features: Sequence[Mapping[str, torch.Tensor]], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """Items of a `ReviewDataset` as one batch, padded on the right to its longest: what a DataLoader calls collate_fn.
-
-    Returns `input_ids` and `attention_mask`, int64 (items, longest), and `labels`, int64 (items,).
-    """
-    import torch
-
-    input_ids, _ = pad([feature["input_ids"].numpy() for feature in features], pad_token_id)
-    attention_mask, _ = pad([feature["attention_mask"].numpy() for feature in features], 0)
-    labels = torch.stack([feature["labels"] for feature in features])
-    return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
-
-
 def loss_terms(batch: Mapping[str, Any]) -> int:
     """How many labels count in the batch's mean loss: all that are not -100; for classification its examples."""
     return int((batch["labels"] != IGNORED_LABEL).sum())

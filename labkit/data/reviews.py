@@ -1,7 +1,6 @@
-"""Reviews: texts with labels, where they come from, and how they are split.
+"""Reviews: texts with labels, and where they come from.
 
-Labels come from human ratings or from a column of your own file. The test split is fixed by the text alone, so no seed,
-profile or neutral band can move a review out of it. Does not tokenize (tokens.py).
+Labels come from human ratings or from a column of your own file. Does not split (splits.py) and does not tokenize (tokens.py).
 """
 
 import hashlib
@@ -10,7 +9,7 @@ import json
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,8 +29,6 @@ CORPORA = {
     "editorials": "nytEditorialSnippets",
     "tweets": "tweets",
 }
-TEST_SHARE = 10  # one text in ten, by its hash
-FEWEST_PER_CLASS = 2  # what every split needs of each class for its metrics to mean anything
 
 
 @dataclass(frozen=True)
@@ -78,15 +75,6 @@ class Reviews:
 
 
 @dataclass(frozen=True)
-class Splits:
-    """Training, validation and test reviews; no text stands in two of them."""
-
-    train: Reviews
-    validation: Reviews
-    test: Reviews
-
-
-@dataclass(frozen=True)
 class Corpus:
     """Snippets with the ratings of many people, before anyone has decided what counts as positive.
 
@@ -116,12 +104,6 @@ def normalise(text: str) -> str:
     'a great film'
     """
     return " ".join(text.lower().split())
-
-
-def in_test_split(text: str) -> bool:
-    """Whether a text belongs to the test split: decided by its own hash, so by nothing that a run can choose."""
-    digest = hashlib.sha256(normalise(text).encode()).digest()
-    return int.from_bytes(digest[:8], "big") % TEST_SHARE == 0
 
 
 def clean(text: str) -> str:
@@ -319,111 +301,3 @@ def _duplicate_notes(texts: Sequence[str], labels: np.ndarray) -> tuple[str, ...
     return _counted("copies of another text, kept in the same split", copies) + _counted(
         "texts whose copies have both labels", contradictory
     )
-
-
-def split_reviews(
-    reviews: Reviews,
-    seed: int = 0,
-    validation_fraction: float = 0.1,
-    train_examples: int | None = None,
-    validation_examples: int | None = None,
-) -> Splits:
-    """Training, validation and test reviews: the test split by hash, the others by seed.
-
-    validation_fraction: of the whole. train_examples, validation_examples: where given, a fixed part of that split (by
-    hash again, so that a smaller part lies within a larger one). Raises UsageError where a split would have fewer than
-    two reviews of a class.
-    """
-    test = [index for index, text in enumerate(reviews.texts) if in_test_split(text)]
-    rest = reviews.select(sorted(set(range(len(reviews))) - set(test)))
-    share = min(validation_fraction * len(reviews) / max(1, len(rest)), 0.5)
-    parts = assign_groups(rest.texts, rest.labels, {"train": 1 - share, "validation": share}, seed)
-    splits = Splits(
-        train=_fixed_part(rest.select(parts["train"]), train_examples),
-        validation=_fixed_part(rest.select(parts["validation"]), validation_examples),
-        test=reviews.select(test),
-    )
-    for split, part in vars(splits).items():
-        for name, count in zip(CLASS_NAMES, part.class_counts, strict=True):
-            if count < FEWEST_PER_CLASS:
-                raise UsageError(
-                    f"{reviews.name}: {len(reviews)} reviews give the {split} split {count} {name} ones; "
-                    f"wanted at least {FEWEST_PER_CLASS} of each class in each split, so add reviews"
-                )
-    return splits
-
-
-def stratified_split(
-    texts: Sequence[str], labels: Sequence[int], fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0
-) -> dict[str, list[int]]:
-    """Indices of a train, validation and test split with the classes in the same shares; copies of a text stay together.
-
-    >>> parts = stratified_split([f"review {i}" for i in range(100)], [0, 1] * 50)
-    >>> {name: len(indices) for name, indices in parts.items()}
-    {'train': 80, 'validation': 10, 'test': 10}
-    """
-    names = ("train", "validation", "test")
-    return assign_groups(texts, labels, dict(zip(names, fractions, strict=True)), seed)
-
-
-def assign_groups(
-    texts: Sequence[str], labels: Iterable[int], shares: Mapping[str, float], seed: int
-) -> dict[str, list[int]]:
-    """Every index in one split, copies of a text in the same, each class divided by `shares` as exactly as whole texts allow.
-
-    Texts come in random order, those with the most copies first. Each goes to the split that is furthest behind its
-    share of the class and has room for all its copies, or where none has, to the one with the most room.
-    """
-    groups: dict[str, list[int]] = {}
-    for index, text in enumerate(texts):
-        groups.setdefault(normalise(text), []).append(index)
-    known = [int(label) for label in labels]
-    generator = np.random.default_rng(seed)
-    parts: dict[str, list[int]] = {name: [] for name in shares}
-    for label in sorted(set(known)):
-        of_class = [members for members in groups.values() if known[members[0]] == label]
-        size = sum(map(len, of_class))
-        missing = {name: share * size for name, share in shares.items()}
-        order = generator.permutation(len(of_class)).tolist()
-        for copies in sorted((of_class[position] for position in order), key=len, reverse=True):
-            roomy = [name for name in shares if missing[name] > len(copies) - 1e-9]
-            furthest = max(roomy or shares, key=lambda name: missing[name] / (shares[name] if roomy else 1))
-            parts[furthest] += copies
-            missing[furthest] -= len(copies)
-    return {name: sorted(indices) for name, indices in parts.items()}
-
-
-def _fixed_part(reviews: Reviews, count: int | None) -> Reviews:
-    if count is None or count >= len(reviews):
-        return reviews
-    order = sorted(range(len(reviews)), key=lambda i: hashlib.sha256(f"part {reviews.texts[i]}".encode()).digest())
-    return reviews.select(sorted(order[:count]))
-
-
-def plant_copies(reviews: Reviews, share: float, seed: int = 0) -> Reviews:
-    """The reviews and behind them copies of a random `share` of them, as a careless collection has them.
-
-    Some copies are exact, some differ in letter case or outer white space; each has the label of its original.
-    """
-    generator = np.random.default_rng(seed)
-    chosen = generator.choice(len(reviews), size=round(share * len(reviews)), replace=False)
-    spellings: list[Callable[[str], str]] = [str, str.upper, str.title, "  {} ".format]
-    copies = [_spelled(reviews.texts[i], spellings[place % len(spellings)]) for place, i in enumerate(chosen)]
-    ids = [f"{reviews.ids[i]}-copy" for i in chosen]
-    labels = np.concatenate([reviews.labels, reviews.labels[chosen]])
-    return Reviews(f"{reviews.name} with copies", [*reviews.ids, *ids], [*reviews.texts, *copies], labels)
-
-
-def _spelled(text: str, spelling: Callable[[str], str]) -> str:
-    """The text spelled otherwise, or as it is where that would make another text of it (ß in capitals is SS)."""
-    copy = spelling(text)
-    return copy if normalise(copy) == normalise(text) else text
-
-
-def leaks(splits: Splits) -> dict[str, int]:
-    """How many texts of the validation and test split stand in the training split too; both are 0 for our own splits."""
-    train = {normalise(text) for text in splits.train.texts}
-    return {
-        name: sum(normalise(text) in train for text in part.texts)
-        for name, part in (("validation", splits.validation), ("test", splits.test))
-    }

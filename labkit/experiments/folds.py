@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.data.reviews import Reviews, Splits, assign_groups, normalise
+from labkit.data.reviews import Reviews, normalise
+from labkit.data.splits import Splits, assign_groups
 from labkit.display import Tell
 from labkit.evaluation.arrays import FloatArray, integers, same_length
 from labkit.evaluation.comparison import FoldTest, fold_test

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from labkit.data.batching import Batcher
-from labkit.data.reviews import Corpus, Reviews, Splits, label_corpus, normalise, split_reviews
+from labkit.data.reviews import Corpus, Reviews, label_corpus, normalise
+from labkit.data.splits import Splits, split_reviews
 from labkit.data.tokens import load_tokenizer, tokenize
 from labkit.lessons.stand_ins import encoder_or_tiny, movie_corpus_or_sample
 from labkit.models.encoders import encoder_folder, load_encoder, registry_entry

@@ -231,7 +231,7 @@ def test_two_processes_at_once_get_the_same_tokens_and_leave_whole_files(tiny_fo
 
 
 def test_a_run_finds_the_tokens_of_the_one_before(tiny_world: "TinyWorld", tokenized_texts: list[int]) -> None:
-    from labkit.data.reviews import Splits
+    from labkit.data.splits import Splits
     from labkit.experiments.fine_tuning import make_batchers
     from labkit.training.config import Config
 

@@ -26,7 +26,8 @@ import torch
 from conftest import BLAME, FILLER, PRAISE
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from labkit.data.reviews import Reviews, split_reviews
+from labkit.data.reviews import Reviews
+from labkit.data.splits import split_reviews
 from labkit.data.tokens import TokenizerError
 from labkit.errors import LabkitError, UsageError
 from labkit.experiments import fine_tuning as runs
