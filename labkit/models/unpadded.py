@@ -2,10 +2,10 @@
 
 The model stays a Hugging Face model, and its logits and gradients stay the same; what is computed is less. Padding is not
 there, each review attends to itself, dropout, residual and LayerNorm are one step, and of the last layer only the rows of
-`[CLS]` are computed, since the head reads nothing else. Which reviews share a batch, batching.py decides.
+`[CLS]` are computed, since the head reads nothing else. Which reviews share a batch, batching.py decides; what a family calls
+its parts, families.py knows.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from labkit.errors import UsageError
 from labkit.models.dropout import Dice
+from labkit.models.families import FAMILIES, Block, Embeddings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,25 +24,6 @@ if TYPE_CHECKING:
 # A round number of tokens suits the matrix units, and it keeps the number of different shapes small: oneDNN compiles a kernel
 # for each shape that it meets (benchmarks/NOTES.md).
 ROUND = 64
-
-
-@dataclass(frozen=True)
-class Block:
-    """One layer of an encoder of the BERT family, by the parts that its family names differently."""
-
-    query: nn.Linear
-    key: nn.Linear
-    value: nn.Linear
-    attention_dropout: float
-    attention_output: nn.Linear
-    output_dropout: float
-    attention_norm: nn.LayerNorm
-    intermediate: nn.Linear
-    activation: Callable[[torch.Tensor], torch.Tensor]
-    output: nn.Linear
-    dropout: float
-    norm: nn.LayerNorm
-    heads: int
 
 
 class Unpadded(nn.Module):
@@ -80,7 +62,7 @@ class Unpadded(nn.Module):
             else:
                 rows = Rows.of_packed(input_ids, position_ids, sequence_ids, sequence_starts)
         family, dice = FAMILIES[self.model.config.model_type], Dice(self.cheap_dropout)
-        hidden = _embed(self.model, rows, dice)
+        hidden = _embed(family.embeddings(self.model), rows, dice)
         *blocks, last = family.blocks(self.model)
         for block in blocks:
             hidden = _run(block, hidden, rows, dice)
@@ -179,16 +161,12 @@ class Rows:
 # --- the layers ---------------------------------------------------------------------------------------------------
 
 
-def _embed(model: Any, rows: Rows, dice: Dice) -> torch.Tensor:
-    embeddings = model.base_model.embeddings
-    hidden = embeddings.word_embeddings(rows.input_ids) + embeddings.position_embeddings(rows.position_ids)
-    if hasattr(embeddings, "token_type_embeddings"):
-        hidden = hidden + embeddings.token_type_embeddings.weight[0]
-    hidden = embeddings.LayerNorm(hidden)
-    mask = dice.mask(hidden.shape, _rate(embeddings.dropout), hidden)
+def _embed(parts: Embeddings, rows: Rows, dice: Dice) -> torch.Tensor:
+    hidden = parts.words(rows.input_ids) + parts.positions(rows.position_ids)
+    hidden = parts.norm(hidden if parts.token_type is None else hidden + parts.token_type)
+    mask = dice.mask(hidden.shape, parts.dropout, hidden)
     hidden = hidden if mask.kept is None else hidden * mask.kept * mask.scale
-    projection = getattr(getattr(model.base_model, "encoder", None), "embedding_hidden_mapping_in", None)
-    hidden = hidden if projection is None else projection(hidden)
+    hidden = hidden if parts.projection is None else parts.projection(hidden)
     return at_least_fp32(hidden)  # as autocast keeps what LayerNorm reads
 
 
@@ -363,98 +341,3 @@ class _AddAndNorm(torch.autograd.Function):
         )
         of_change = of_total if kept is None else (of_total * kept).mul_(ctx.scale)
         return of_change, of_total, of_weight, of_bias, None, None, None
-
-
-# --- how each family names its parts ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Family:
-    blocks: Callable[[Any], Iterator[Block]]
-    head: Callable[[Any, torch.Tensor], torch.Tensor]  # of each review's first token, (reviews, hidden), the logits
-
-
-def _rate(dropout: nn.Dropout) -> float:
-    return dropout.p if dropout.training else 0.0
-
-
-def _bert_blocks(model: Any) -> Iterator[Block]:
-    for layer in model.bert.encoder.layer:
-        attention = layer.attention.self
-        yield Block(
-            query=attention.query,
-            key=attention.key,
-            value=attention.value,
-            attention_dropout=_rate(attention.dropout),
-            attention_output=layer.attention.output.dense,
-            output_dropout=_rate(layer.attention.output.dropout),
-            attention_norm=layer.attention.output.LayerNorm,
-            intermediate=layer.intermediate.dense,
-            activation=layer.intermediate.intermediate_act_fn,
-            output=layer.output.dense,
-            dropout=_rate(layer.output.dropout),
-            norm=layer.output.LayerNorm,
-            heads=attention.num_attention_heads,
-        )
-
-
-def _distilbert_blocks(model: Any) -> Iterator[Block]:
-    for layer in model.distilbert.transformer.layer:
-        attention = layer.attention
-        yield Block(
-            query=attention.q_lin,
-            key=attention.k_lin,
-            value=attention.v_lin,
-            attention_dropout=_rate(attention.dropout),
-            attention_output=attention.out_lin,
-            output_dropout=0.0,
-            attention_norm=layer.sa_layer_norm,
-            intermediate=layer.ffn.lin1,
-            activation=layer.ffn.activation,
-            output=layer.ffn.lin2,
-            dropout=_rate(layer.ffn.dropout),
-            norm=layer.output_layer_norm,
-            heads=attention.n_heads,
-        )
-
-
-def _albert_blocks(model: Any) -> Iterator[Block]:
-    encoder, config = model.albert.encoder, model.config
-    for place in range(config.num_hidden_layers):
-        group = encoder.albert_layer_groups[place * config.num_hidden_groups // config.num_hidden_layers]
-        for layer in group.albert_layers:
-            attention = layer.attention
-            yield Block(
-                query=attention.query,
-                key=attention.key,
-                value=attention.value,
-                attention_dropout=_rate(attention.attention_dropout),
-                attention_output=attention.dense,
-                output_dropout=_rate(attention.output_dropout),
-                attention_norm=attention.LayerNorm,
-                intermediate=layer.ffn,
-                activation=layer.activation,
-                output=layer.ffn_output,
-                dropout=0.0,
-                norm=layer.full_layer_layer_norm,
-                heads=attention.num_attention_heads,
-            )
-
-
-def _bert_head(model: Any, first: torch.Tensor) -> torch.Tensor:
-    return model.classifier(model.dropout(model.bert.pooler(first[:, None])))
-
-
-def _distilbert_head(model: Any, first: torch.Tensor) -> torch.Tensor:
-    return model.classifier(model.dropout(F.relu(model.pre_classifier(first))))
-
-
-def _albert_head(model: Any, first: torch.Tensor) -> torch.Tensor:
-    return model.classifier(model.dropout(model.albert.pooler_activation(model.albert.pooler(first))))
-
-
-FAMILIES = {
-    "bert": _Family(_bert_blocks, _bert_head),
-    "distilbert": _Family(_distilbert_blocks, _distilbert_head),
-    "albert": _Family(_albert_blocks, _albert_head),
-}

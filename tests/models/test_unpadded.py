@@ -22,6 +22,7 @@ from labkit.data.tokens import Tokenized
 from labkit.errors import UsageError
 from labkit.models.dropout import Dice
 from labkit.models.encoders import freeze
+from labkit.models.families import FAMILIES
 from labkit.models.unpadded import ROUND, Rows, Unpadded, _AddAndNorm, _attend, _Attention
 from labkit.training.fit import accumulate_gradients
 from labkit.training.precision import make_precision
@@ -261,6 +262,10 @@ def test_packed_reviews_keep_apart_in_half_precision_too(family):
     with torch.no_grad():
         wanted = Unpadded(model)(**batch).logits
     assert difference(found, wanted) < 0.05
+
+
+def test_every_family_is_compared_here_with_the_models_own_forward_pass():
+    assert set(CONFIGS) == set(FAMILIES)
 
 
 def test_a_family_that_is_not_known_is_refused():
