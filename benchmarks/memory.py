@@ -207,8 +207,8 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
 def _optimizer(way: Way, model: "PreTrainedModel", setting: Setting) -> "torch.optim.Optimizer":
     import torch
 
-    from labkit.models.encoders import parameter_groups
     from labkit.training.fit import make_optimizer
+    from labkit.training.optimizer import parameter_groups
 
     if way.factored:  # tensor by tensor, so that what it works with stays small
         groups = parameter_groups(model, setting.weight_decay)

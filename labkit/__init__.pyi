@@ -66,7 +66,6 @@ from .models.encoders import (
     freeze as freeze,
     load_classifier as load_classifier,
     load_encoder as load_encoder,
-    parameter_groups as parameter_groups,
 )
 from .models.dropout import (
     Dice as Dice,
@@ -76,6 +75,7 @@ from .models.unpadded import Unpadded as Unpadded
 from .training.optimizer import (
     LazyAdamW as LazyAdamW,
     clip_gradients as clip_gradients,
+    parameter_groups as parameter_groups,
 )
 from .training.config import (
     Config as Config,

@@ -108,7 +108,7 @@ def train_with_accelerate(job: Job, watch: Watch) -> Trained:
     from accelerate import Accelerator  # type: ignore[import-untyped]  # it ships no types
     from transformers import get_linear_schedule_with_warmup
 
-    from labkit.models.encoders import parameter_groups
+    from labkit.training.optimizer import parameter_groups
 
     setting, precision, steps = job.setting, job.precision, job.steps
     accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=not watch.cuda)

@@ -1,4 +1,4 @@
-"""Encoders: the registry by size, their loading with a fresh head, freezing and parameter groups.
+"""Encoders: the registry by size, their loading with a fresh head, and freezing.
 
 Weights come as safetensors or not at all, and no code of a model's authors is ever run. Does not train (fit.py).
 """
@@ -197,15 +197,3 @@ def freeze(model: "nn.Module", part: str) -> None:
         base.requires_grad_(False)
         if getattr(base, "pooler", None) is not None:  # BERT's pooler is the first layer of its head
             base.pooler.requires_grad_(True)
-
-
-def parameter_groups(model: "nn.Module", weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups for AdamW: matrices decay, biases and LayerNorm weights (at most one dimension) do not.
-
-    Each trainable parameter stands in exactly one group, frozen ones in none.
-    """
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [parameter for parameter in trainable if parameter.dim() > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trainable if parameter.dim() <= 1], "weight_decay": 0.0},
-    ]

@@ -13,14 +13,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from labkit.models.encoders import parameter_groups
-
 
 def make_optimizer(model: nn.Module, learning_rate: float, weight_decay: float) -> "LazyAdamW":
     """AdamW in its fused form where the device has it: one sweep over each parameter in place of a dozen."""
     devices = {parameter.device.type for parameter in model.parameters()}
     groups = parameter_groups(model, weight_decay)
     return LazyAdamW(groups, lr=learning_rate, fused=devices <= {"cpu", "cuda"})
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups for AdamW: matrices decay, biases and LayerNorm weights (at most one dimension) do not.
+
+    Each trainable parameter stands in exactly one group, frozen ones in none.
+    """
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [parameter for parameter in trainable if parameter.dim() > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trainable if parameter.dim() <= 1], "weight_decay": 0.0},
+    ]
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> torch.Tensor:

@@ -19,7 +19,6 @@ from transformers import BertConfig, BertForSequenceClassification
 from labkit.data.batching import Batcher
 from labkit.data.tokens import Tokenized, tokenize
 from labkit.errors import UsageError
-from labkit.models.encoders import parameter_groups
 from labkit.models.unpadded import Unpadded
 from labkit.training import fit as training
 from labkit.training import memory
@@ -35,6 +34,7 @@ from labkit.training.memory import (
     parse_bytes,
     state_bytes,
 )
+from labkit.training.optimizer import parameter_groups
 from labkit.training.precision import make_precision
 
 if TYPE_CHECKING:
