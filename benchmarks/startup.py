@@ -7,7 +7,7 @@ state of this project, whose rows are measured in the same rounds, right beside 
 in --output; the next call adds to them, and --again begins anew. STARTUP.md is written from them.
 
 All run in a cache folder of their own in which reviews and MiniLM are at hand. `first` is the first training in that folder,
-`train` a later one, which finds what the first has kept. Needs jupyter_client and ipykernel (the extra `lab`).
+`train` a later one. Needs jupyter_client and ipykernel (the extra `lab`).
 """
 
 import argparse
@@ -95,23 +95,17 @@ def run(command: list[str], folder: str, environment: dict[str, str]) -> str:
     return done.stdout.splitlines()[-1] if done.stdout else ""
 
 
-# All movie reviews: their tokens made, made by way of the cache, and found there. Imports and the tokenizer are not counted.
+# All movie reviews; imports and the tokenizer are not counted.
 TOKENIZE = """
 import json, time
 from labkit.models.encoders import encoder_folder
 from labkit.data.reviews import load_corpus
-from labkit.data.token_cache import tokenize_parts
 from labkit.data.tokens import load_tokenizer, tokenize
 texts, tokenizer = load_corpus().texts, load_tokenizer(encoder_folder("minilm"))
 tokenizer(texts[:100])
 begun = time.perf_counter()
 tokenize(texts, tokenizer)
-seconds = {"texts": len(texts), "all": time.perf_counter() - begun}
-for name in ("kept", "found"):
-    begun = time.perf_counter()
-    tokenize_parts({"all": texts}, tokenizer)
-    seconds[name] = time.perf_counter() - begun
-print(json.dumps(seconds))
+print(json.dumps({"texts": len(texts), "all": time.perf_counter() - begun}))
 """
 
 
@@ -171,7 +165,6 @@ NOTES = """## What was cut
 * **The garbage collector stands still during large imports** (`labkit/importing.py`). torch, transformers and BERT's module
   leave 600,000 objects; without the collector they take 2.9 s in place of 3.6 (medians of 3). The first collection afterwards
   would take 0.23 s of that back, so what was imported is frozen out of its sight.
-* **Tokens are kept as Arrow** (`labkit/data/token_cache.py`), one file for all seeds and folds of the same texts.
 * **pandas is no longer imported** on the way of the reviews: pyarrow's `to_numpy` did it, 0.2 to 0.3 s.
 * **BERT's tokenizer is loaded by its own class**: `AutoTokenizer` imports torch, about 1 s, and gives the same object.
 * **The first cell of a lesson imports neither torch nor matplotlib** unless it names them itself, as 03 and 06 do and the
@@ -188,6 +181,8 @@ NOTES = """## What was cut
   uses them in that process.
 * **Weights** were memory-mapped already: of MiniLM's 105 tensors 103 lie in the mapped file (the two of the fresh head do
   not), `float()` of fp32 weights copies nothing and takes 0.7 ms, and a page is copied when the first step writes to it.
+* **A cache of tokens**, an Arrow file for all seeds and folds of the same texts, was kept for a while; the column *now, later*
+  above still had it. It spared half a second of a run at most, for 390 lines, and was taken out (NOTES.md).
 * **Threads** were not tried: what is left of a start is importing, which holds the interpreter's lock, and a notebook that
   imports torch in the background would be forked by the exercises' checks in the middle of an import.
 * **The rest** of a training's start is the first step itself; in one profile 0.28 of its 0.52 s went into the optimizer's
@@ -230,10 +225,8 @@ def _stages(rounds: list[Any]) -> str:
 
 def _tokenization(rounds: list[Any]) -> str:
     texts = next((each["tokenize"]["now"]["texts"] for each in rounds if "tokenize" in each), 0)
-    lines = [f"| {texts:,} texts | now |", "|---|---|", f"| tokenized | {_spread(rounds, 'tokenize', 'now', 'all')} |"]
-    for part, name in (("kept", "tokenized and kept as Arrow"), ("found", "found as Arrow")):
-        lines.append(f"| {name} | {_spread(rounds, 'tokenize', 'now', part)} |")
-    return "\n".join(lines)
+    seconds = _spread(rounds, "tokenize", "now", "all")
+    return "\n".join([f"| {texts:,} texts | now |", "|---|---|", f"| tokenized | {seconds} |"])
 
 
 def _spread(rounds: list[Any], row: str, tree: str, part: str) -> str:

@@ -45,10 +45,10 @@ from .data.tokens import (
     new_word_shares as new_word_shares,
     smallest_max_length as smallest_max_length,
     tokenize as tokenize,
+    tokenize_parts as tokenize_parts,
     wordpiece as wordpiece,
     words_of as words_of,
 )
-from .data.token_cache import tokenize_parts as tokenize_parts
 from .data.dataset import (
     ReviewDataset as ReviewDataset,
     pad_batch as pad_batch,

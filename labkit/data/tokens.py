@@ -8,7 +8,7 @@ from __future__ import annotations  # numpy is imported where it is used: the co
 
 import json
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -160,6 +160,16 @@ def tokenize(
         truncated=np.array([len(ids) > room for ids in pieces], dtype=bool),
         pad_token_id=int(tokenizer.pad_token_id),
     )
+
+
+def tokenize_parts(
+    parts: Mapping[str, Sequence[str]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int = 128,
+    truncation: str = "head",
+) -> dict[str, Tokenized]:
+    """`tokenize` for each of several parts, such as the splits of one run."""
+    return {name: tokenize(texts, tokenizer, max_length, truncation) for name, texts in parts.items()}
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

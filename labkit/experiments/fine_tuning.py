@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.data.batching import Batcher
 from labkit.data.reviews import CLASS_NAMES, Reviews
 from labkit.data.splits import Splits, split_reviews
-from labkit.data.token_cache import tokenize_parts
+from labkit.data.tokens import tokenize_parts
 from labkit.display import Tell
 from labkit.errors import LabkitError
 from labkit.evaluation.metrics import EvalResult

@@ -27,8 +27,8 @@ from conftest import BLAME, FILLER, PRAISE
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from labkit.data.reviews import Reviews
-from labkit.data.splits import split_reviews
-from labkit.data.tokens import TokenizerError
+from labkit.data.splits import Splits, split_reviews
+from labkit.data.tokens import TokenizerError, tokenize
 from labkit.errors import LabkitError, UsageError
 from labkit.experiments import fine_tuning as runs
 from labkit.experiments import run_folder
@@ -167,6 +167,17 @@ def test_a_finished_run_leaves_its_record_its_model_and_its_card_and_nothing_els
     assert record["environment"]["packages"]["torch"] == metadata.version("torch")
     assert len(whole.history) == 2
     assert [epoch.epoch for epoch in whole.history] == [0, 1]
+
+
+def test_a_runs_batchers_have_the_tokens_and_labels_of_its_splits(tiny_world):
+    splits = Splits(*(tiny_world.reviews.select(range(start, start + 20)) for start in (0, 20, 40)))
+    batchers = runs.make_batchers(splits, tiny_world.tokenizer, Config(max_length=16))
+    for name, part in vars(splits).items():
+        oracle = tokenize(part.texts, tiny_world.tokenizer, 16)
+        tokenized = batchers[name].tokenized
+        assert [ids.tolist() for ids in tokenized.input_ids] == [ids.tolist() for ids in oracle.input_ids]
+        assert tokenized.truncated.tolist() == oracle.truncated.tolist()
+        assert batchers[name].labels.tolist() == part.labels.tolist()
 
 
 def test_the_config_file_of_a_run_gives_its_settings_again(whole, config):
