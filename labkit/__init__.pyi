@@ -68,7 +68,7 @@ from .models.encoders import (
     load_encoder as load_encoder,
 )
 from .models.dropout import (
-    Dice as Dice,
+    DropoutMasks as DropoutMasks,
     Mask as Mask,
 )
 from .models.unpadded import Unpadded as Unpadded

@@ -65,7 +65,7 @@ class Examples:
         from labkit.data.tokens import Tokenized
 
         tokenized = Tokenized(self.input_ids, np.zeros(len(self), dtype=bool), self.pad_token_id)
-        return Batcher(tokenized, self.labels, batching, multiple=multiple)
+        return Batcher(tokenized, self.labels, batching, pad_to_multiple_of=multiple)
 
     def features(self) -> list[dict[str, Any]]:
         """As a loader of transformers takes them: one dictionary a review."""

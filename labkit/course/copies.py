@@ -20,7 +20,7 @@ from labkit.course.build import checkout
 from labkit.course.merge import merge, record
 from labkit.course.notebooks import LESSON_NAME, NotebookError, notebook_bytes, parse_notebook, read_notebook
 from labkit.errors import LabkitError, UsageError
-from labkit.files import whole_folder, write_atomically
+from labkit.files import atomic_folder, write_atomically
 from labkit.student_work import FOLDER, KINDS
 
 RECORD = "course.json"
@@ -126,7 +126,7 @@ def start(folder: Path, source: Path | None = None) -> list[str]:
     records = {name: _record_of(name, content) for name, content in files.items()}
     with contextlib.ExitStack() as stack:
         with _said_where_it_cannot_be_made(folder):
-            new = folder if folder.is_dir() else stack.enter_context(whole_folder(folder.absolute()))
+            new = folder if folder.is_dir() else stack.enter_context(atomic_folder(folder.absolute()))
             (new / FOLDER).mkdir()
         for name, content in files.items():
             write_atomically(new / name, content)
@@ -298,7 +298,7 @@ def _back_up(copy: Path) -> Path:
         *((copy / FOLDER / f"{kind}.json") for kind in KINDS),
         copy / FOLDER / RECORD,
     ]
-    with whole_folder(target) as new:
+    with atomic_folder(target) as new:
         for path in kept:
             if path.is_file():
                 shutil.copyfile(path, new / path.name)

@@ -17,7 +17,7 @@ from labkit.course.build import Course, drift
 from labkit.course.copies import MANIFEST, PAGE
 from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook
 from labkit.errors import LabkitError, UsageError
-from labkit.files import sha256, whole_folder, write_atomically
+from labkit.files import atomic_folder, sha256, write_atomically
 
 _MARKS = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS)")
 _PACKAGE = ("labkit", "pyproject.toml", "README.md", "LICENSE")  # what a wheel is built from
@@ -34,7 +34,7 @@ def release(course: Course, folder: Path, wheel: Path | None = None) -> list[str
     if wheel is not None and not (wheel.is_file() and wheel.name.startswith("labkit-") and wheel.suffix == ".whl"):
         raise UsageError(f"--wheel {wheel}: wanted a file labkit-VERSION-....whl")
     notebooks = _checked_notebooks(course)
-    with whole_folder(folder.absolute()) as new:
+    with atomic_folder(folder.absolute()) as new:
         (new / "notebooks").mkdir()
         for path in [*notebooks, course.notebooks / PAGE]:
             if path.is_file():

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import LabkitError, UsageError, did_you_mean
-from labkit.files import remove_leftovers, sha256, whole_folder
+from labkit.files import atomic_folder, remove_leftovers, sha256
 
 SHIPPED = Path(__file__).parent.parent / "shipped"
 TINY_BERT = SHIPPED / "tiny-bert"
@@ -270,7 +270,7 @@ def _missing(archive: Archive, why: str) -> AssetMissing:
 
 def _unpack(archive: Archive, file: Path) -> None:
     """Take the wanted members, and only those, out of a checked archive, each under our own name for it."""
-    with whole_folder(folder_of(archive)) as folder:
+    with atomic_folder(folder_of(archive)) as folder:
         manifest = {}
         for name, content in _read_members(archive, file).items():
             (folder / name).write_bytes(content)

@@ -24,15 +24,15 @@ IGNORED_LABEL = -100  # torch's cross entropy leaves such labels out of the loss
 class Batcher:
     """Makes batches out of tokenized reviews, always in the same manner.
 
-    labels: (n,) int64. batching: `fixed` pads every row to `width`; `dynamic` and `buckets` to the longest row of the
-    batch, rounded up to a multiple of `multiple`; `packed` lays the rows end to end and pads nothing.
+    labels: (n,) int64. batching: `fixed` pads every row to `max_length`; `dynamic` and `buckets` to the longest row of the
+    batch, rounded up to a multiple of `pad_to_multiple_of`; `packed` lays the rows end to end and pads nothing.
     """
 
     tokenized: Tokenized
     labels: np.ndarray
     batching: str = "buckets"
-    width: int = 128
-    multiple: int = 1
+    max_length: int = 128
+    pad_to_multiple_of: int = 1
 
     def __post_init__(self) -> None:
         if self.batching not in BATCHINGS:
@@ -56,8 +56,7 @@ class Batcher:
         return Batch(tensors, np.asarray(indices), self)
 
     def _padded(self, rows: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
-        longest = max(map(len, rows))
-        width = self.width if self.batching == "fixed" else -(-longest // self.multiple) * self.multiple
+        width = _width(max(map(len, rows)), self.batching, self.max_length, self.pad_to_multiple_of)
         input_ids, attention_mask = pad(rows, self.tokenized.pad_token_id, width)
         return {"input_ids": input_ids, "attention_mask": attention_mask}
 
@@ -147,7 +146,11 @@ def length_bucketed_batches(lengths: Sequence[int] | np.ndarray, batch_size: int
 
 
 def padding_waste(
-    lengths: np.ndarray, plan: Sequence[np.ndarray], batching: str, width: int = 128, multiple: int = 1
+    lengths: np.ndarray,
+    plan: Sequence[np.ndarray],
+    batching: str,
+    max_length: int = 128,
+    pad_to_multiple_of: int = 1,
 ) -> float:
     """Padded places over all places when the batches of `plan` are padded in this way; 0 when packed.
 
@@ -157,9 +160,14 @@ def padding_waste(
     """
     if batching == "packed":
         return 0.0
-    widths = [width if batching == "fixed" else -(-int(lengths[batch].max()) // multiple) * multiple for batch in plan]
+    widths = [_width(int(lengths[batch].max()), batching, max_length, pad_to_multiple_of) for batch in plan]
     places = sum(rows * len(batch) for rows, batch in zip(widths, plan, strict=True))
     return 1 - float(sum(int(lengths[batch].sum()) for batch in plan)) / places
+
+
+def _width(longest: int, batching: str, max_length: int, pad_to_multiple_of: int) -> int:
+    """The width to which a batch is padded whose longest row has `longest` tokens."""
+    return max_length if batching == "fixed" else -(-longest // pad_to_multiple_of) * pad_to_multiple_of
 
 
 def _packed(rows: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:

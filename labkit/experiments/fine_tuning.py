@@ -35,7 +35,7 @@ from labkit.experiments.run_folder import (
     locked,
     read_record,
 )
-from labkit.files import whole_folder, write_atomically
+from labkit.files import atomic_folder, write_atomically
 from labkit.models.encoders import freeze, load_encoder, quiet_transformers, registry_entry
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import Config, ConfigError
@@ -297,7 +297,7 @@ def save_model(
     from safetensors import SafetensorError
 
     try:
-        with quiet_transformers(), whole_folder(folder) as unfinished:
+        with quiet_transformers(), atomic_folder(folder) as unfinished:
             model.save_pretrained(unfinished, safe_serialization=True)
             tokenizer.save_pretrained(unfinished)
             kept = {"max_length": config.max_length, "truncation": config.truncation}

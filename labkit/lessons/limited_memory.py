@@ -331,8 +331,8 @@ class _Room:
         from labkit.data.batching import Batcher
         from labkit.data.tokens import Tokenized
 
-        dice = np.random.default_rng(0)
-        rows = list(dice.integers(0, self.model.config.vocab_size, (reviews, max_length), dtype=np.int32))
+        generator = np.random.default_rng(0)
+        rows = list(generator.integers(0, self.model.config.vocab_size, (reviews, max_length), dtype=np.int32))
         tokenized = Tokenized(rows, np.zeros(reviews, dtype=bool), pad_token_id=0)
         return Batcher(tokenized, np.zeros(reviews, dtype=np.int64), "dynamic").batch(range(reviews))
 

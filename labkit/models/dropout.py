@@ -14,21 +14,22 @@ STEPS = 2**16
 
 
 @dataclass
-class Dice:
-    """Draws the masks of one forward pass. cheap: sixteen bits an element on the CPU; otherwise torch's Bernoulli numbers.
+class DropoutMasks:
+    """Draws the masks of one forward pass.
 
-    All of it follows from torch's global random state, so `torch.manual_seed` reproduces it.
+    sixteen_bit: sixteen random bits an element on the CPU; otherwise torch's Bernoulli numbers. All of it follows from
+    torch's global random state, so `torch.manual_seed` reproduces it.
     """
 
-    cheap: bool = True
+    sixteen_bit: bool = True
     _bits: np.random.SFC64 | None = field(default=None, init=False, repr=False)
 
-    def mask(self, shape: tuple[int, ...], probability: float, like: torch.Tensor) -> "Mask":
+    def draw(self, shape: tuple[int, ...], probability: float, like: torch.Tensor) -> "Mask":
         """A mask that drops with this probability, of the dtype and on the device of `like`."""
         if probability == 0.0:
             return Mask(None, 1.0)
         kept = torch.empty(shape, dtype=like.dtype, device=like.device)
-        if not self.cheap or like.device.type != "cpu":
+        if not self.sixteen_bit or like.device.type != "cpu":
             return Mask(kept.bernoulli_(1 - probability), 1 / (1 - probability))
         threshold = min(round(probability * STEPS), STEPS - 1)
         torch.ge(self._numbers(shape), threshold - STEPS // 2, out=kept)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from labkit.errors import UsageError
-from labkit.models.dropout import Dice
+from labkit.models.dropout import DropoutMasks
 from labkit.models.families import FAMILIES, Block, Embeddings
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ ROUND = 64
 class Unpadded(nn.Module):
     """A sequence classifier over packed or padded batches, computed without padding.
 
-    For BERT, DistilBERT and ALBERT; raises UsageError for others. cheap_dropout: masks of sixteen bits (dropout.py).
+    For BERT, DistilBERT and ALBERT; raises UsageError for others. sixteen_bit_dropout: masks of sixteen bits (dropout.py).
     """
 
-    def __init__(self, model: "PreTrainedModel", *, cheap_dropout: bool = True) -> None:
+    def __init__(self, model: "PreTrainedModel", *, sixteen_bit_dropout: bool = True) -> None:
         super().__init__()
         if not can_unpad(model):
             known, found = ", ".join(FAMILIES), model.config.model_type
             raise UsageError(f"padding can be left out for {known}, not for {found}; use batching buckets")
         self.model = model
-        self.cheap_dropout = cheap_dropout
+        self.sixteen_bit_dropout = sixteen_bit_dropout
 
     def forward(
         self,
@@ -53,20 +53,20 @@ class Unpadded(nn.Module):
         from transformers.modeling_outputs import SequenceClassifierOutput
 
         if sequence_starts is None:
-            rows = Rows.of_padded(input_ids, attention_mask)
+            packed = PackedTokens.of_padded(input_ids, attention_mask)
         else:
             assert position_ids is not None and sequence_ids is not None
             if _has_flash_attention(self.model, input_ids.device):
                 longest = self.model.config.max_position_embeddings
-                rows = Rows.of_packed_without_table(input_ids, position_ids, sequence_starts, longest)
+                packed = PackedTokens.of_packed_without_table(input_ids, position_ids, sequence_starts, longest)
             else:
-                rows = Rows.of_packed(input_ids, position_ids, sequence_ids, sequence_starts)
-        family, dice = FAMILIES[self.model.config.model_type], Dice(self.cheap_dropout)
-        hidden = _embed(family.embeddings(self.model), rows, dice)
+                packed = PackedTokens.of_packed(input_ids, position_ids, sequence_ids, sequence_starts)
+        family, masks = FAMILIES[self.model.config.model_type], DropoutMasks(self.sixteen_bit_dropout)
+        hidden = _embed(family.embeddings(self.model), packed, masks)
         *blocks, last = family.blocks(self.model)
         for block in blocks:
-            hidden = _run(block, hidden, rows, dice)
-        logits = family.head(self.model, _run(last, hidden, rows, dice, first_only=True))
+            hidden = _run(block, hidden, packed, masks)
+        logits = family.head(self.model, _run(last, hidden, packed, masks, first_only=True))
         loss = None if labels is None else F.cross_entropy(at_least_fp32(logits), labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
@@ -85,12 +85,12 @@ def at_least_fp32(values: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Rows:
+class PackedTokens:
     """The tokens of a batch in one row, and where each stands in a table of (reviews, width).
 
     input_ids, position_ids: (tokens,). starts: (reviews,), where each `[CLS]` is. places: (tokens,), the place of each token in
-    the table read row by row; None where the table is full. hidden_keys: (reviews, 1, 1, width), True where there is no token.
-    offsets: (reviews + 1,) int32, where each review begins and the last one ends; then no table is made (`_attend_in_rows`).
+    the table read row by row; None where the table is full. key_padding_mask: (reviews, 1, 1, width), True where no token is.
+    cu_seqlens: (reviews + 1,) int32, where each review begins and the last one ends; then no table is made (`_attend_packed`).
     """
 
     input_ids: torch.Tensor
@@ -99,51 +99,51 @@ class Rows:
     reviews: int
     width: int
     places: torch.Tensor | None = None
-    hidden_keys: torch.Tensor | None = None
-    offsets: torch.Tensor | None = None
+    key_padding_mask: torch.Tensor | None = None
+    cu_seqlens: torch.Tensor | None = None
 
     @classmethod
-    def of_padded(cls, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> "Rows":
+    def of_padded(cls, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> "PackedTokens":
         reviews, width = input_ids.shape
         positions = torch.arange(width, device=input_ids.device).repeat(reviews)
         starts = torch.arange(0, reviews * width, width, device=input_ids.device)
         whole = cls(input_ids.flatten(), positions, starts, reviews, width)
         if attention_mask is None:
             return whole
-        hidden = attention_mask == 0
+        padding = attention_mask == 0
         if input_ids.device.type != "cpu":  # to ask how many tokens there are would make the host wait for the device
-            return replace(whole, hidden_keys=hidden[:, None, None])
-        return whole._without_padding(hidden.flatten()) if hidden.any() else whole
+            return replace(whole, key_padding_mask=padding[:, None, None])
+        return whole._without_padding(padding.flatten()) if padding.any() else whole
 
     @classmethod
     def of_packed(
         cls, input_ids: torch.Tensor, position_ids: torch.Tensor, sequence_ids: torch.Tensor, starts: torch.Tensor
-    ) -> "Rows":
+    ) -> "PackedTokens":
         reviews, width = len(starts), int(position_ids.max()) + 1  # on a GPU the host waits for this number
         places = sequence_ids[0] * width + position_ids[0]
         table = input_ids.new_zeros(reviews * width).index_copy_(0, places, input_ids[0])
-        hidden = torch.ones_like(table, dtype=torch.bool).index_fill_(0, places, False)
-        return cls.of_padded(table.view(reviews, width), ~hidden.view(reviews, width))
+        padding = torch.ones_like(table, dtype=torch.bool).index_fill_(0, places, False)
+        return cls.of_padded(table.view(reviews, width), ~padding.view(reviews, width))
 
     @classmethod
     def of_packed_without_table(
         cls, input_ids: torch.Tensor, position_ids: torch.Tensor, starts: torch.Tensor, width: int
-    ) -> "Rows":
+    ) -> "PackedTokens":
         """width: at least that of the longest review."""
-        offsets = torch.cat([starts, starts.new_full((1,), input_ids.shape[1])]).to(torch.int32)
-        return cls(input_ids[0], position_ids[0], starts, len(starts), width, offsets=offsets)
+        cu_seqlens = torch.cat([starts, starts.new_full((1,), input_ids.shape[1])]).to(torch.int32)
+        return cls(input_ids[0], position_ids[0], starts, len(starts), width, cu_seqlens=cu_seqlens)
 
-    def _without_padding(self, hidden: torch.Tensor) -> "Rows":
-        """The same without most places where `hidden` (places,) is True; so many stay that the tokens are a round number."""
-        tokens = (~hidden).nonzero()[:, 0]
+    def _without_padding(self, padding: torch.Tensor) -> "PackedTokens":
+        """The same without most places where `padding` (places,) is True; as many stay as make the tokens a round number."""
+        tokens = (~padding).nonzero()[:, 0]
         spare = -len(tokens) % ROUND
-        hidden_keys = hidden.view(self.reviews, 1, 1, self.width)
-        if len(tokens) + spare >= len(hidden):
-            return replace(self, hidden_keys=hidden_keys)
-        places = torch.cat([tokens, hidden.nonzero()[:spare, 0]])
+        key_padding_mask = padding.view(self.reviews, 1, 1, self.width)
+        if len(tokens) + spare >= len(padding):
+            return replace(self, key_padding_mask=key_padding_mask)
+        places = torch.cat([tokens, padding.nonzero()[:spare, 0]])
         starts = torch.searchsorted(tokens, self.starts)
         ids, positions = self.input_ids[places], self.position_ids[places]
-        return Rows(ids, positions, starts, self.reviews, self.width, places, hidden_keys)
+        return PackedTokens(ids, positions, starts, self.reviews, self.width, places, key_padding_mask)
 
     def as_table(self, values: torch.Tensor) -> torch.Tensor:
         """(tokens, n) as (reviews, width, n), 0 where there is no token."""
@@ -161,51 +161,59 @@ class Rows:
 # --- the layers ---------------------------------------------------------------------------------------------------
 
 
-def _embed(parts: Embeddings, rows: Rows, dice: Dice) -> torch.Tensor:
-    hidden = parts.words(rows.input_ids) + parts.positions(rows.position_ids)
+def _embed(parts: Embeddings, packed: PackedTokens, masks: DropoutMasks) -> torch.Tensor:
+    hidden = parts.words(packed.input_ids) + parts.positions(packed.position_ids)
     hidden = parts.norm(hidden if parts.token_type is None else hidden + parts.token_type)
-    mask = dice.mask(hidden.shape, parts.dropout, hidden)
+    mask = masks.draw(hidden.shape, parts.dropout, hidden)
     hidden = hidden if mask.kept is None else hidden * mask.kept * mask.scale
     hidden = hidden if parts.projection is None else parts.projection(hidden)
     return at_least_fp32(hidden)  # as autocast keeps what LayerNorm reads
 
 
-def _run(block: Block, hidden: torch.Tensor, rows: Rows, dice: Dice, first_only: bool = False) -> torch.Tensor:
+def _run(
+    block: Block, hidden: torch.Tensor, packed: PackedTokens, masks: DropoutMasks, first_only: bool = False
+) -> torch.Tensor:
     """The layer's output (tokens, hidden), or of each review's first token alone (reviews, hidden)."""
-    residual = hidden.index_select(0, rows.starts) if first_only else hidden
-    attend = _attend_in_table if rows.offsets is None else _attend_in_rows
-    attended = attend(block, residual, hidden, rows, dice)
-    hidden = _add_and_norm(block.attention_output(attended), residual, block.attention_norm, block.output_dropout, dice)
+    residual = hidden.index_select(0, packed.starts) if first_only else hidden
+    attend = _attend_in_table if packed.cu_seqlens is None else _attend_packed
+    attended = attend(block, residual, hidden, packed, masks)
+    hidden = _add_and_norm(
+        block.attention_output(attended), residual, block.attention_norm, block.output_dropout, masks
+    )
     between = block.activation(block.intermediate(hidden))
-    return _add_and_norm(block.output(between), hidden, block.norm, block.dropout, dice)
+    return _add_and_norm(block.output(between), hidden, block.norm, block.dropout, masks)
 
 
-def _attend_in_table(block: Block, asking: torch.Tensor, hidden: torch.Tensor, rows: Rows, dice: Dice) -> torch.Tensor:
-    """What `asking` sees in the reviews: all tokens, being `hidden` itself, or the first of each review."""
-    if asking is hidden:
-        query, key, value = _heads_of(rows, hidden, block.heads, block.query, block.key, block.value)
+def _attend_in_table(
+    block: Block, queries_from: torch.Tensor, hidden: torch.Tensor, packed: PackedTokens, masks: DropoutMasks
+) -> torch.Tensor:
+    """Attention in the reviews. queries_from: all tokens, being `hidden` itself, or the first of each review."""
+    if queries_from is hidden:
+        query, key, value = _heads_of(packed, hidden, block.heads, block.query, block.key, block.value)
     else:
-        (query,) = _heads(block.query(asking).unsqueeze(1), block.heads, 1)
-        key, value = _heads_of(rows, hidden, block.heads, block.key, block.value)
-    attended = _attend(query, key, value, rows.hidden_keys, block.attention_dropout, dice).transpose(1, 2)
-    if asking is hidden:
-        return rows.as_row(attended.reshape(rows.reviews, rows.width, -1))
+        (query,) = _heads(block.query(queries_from).unsqueeze(1), block.heads, 1)
+        key, value = _heads_of(packed, hidden, block.heads, block.key, block.value)
+    attended = _attend(query, key, value, packed.key_padding_mask, block.attention_dropout, masks).transpose(1, 2)
+    if queries_from is hidden:
+        return packed.as_row(attended.reshape(packed.reviews, packed.width, -1))
     return attended.flatten(1)
 
 
-def _attend_in_rows(block: Block, asking: torch.Tensor, hidden: torch.Tensor, rows: Rows, dice: Dice) -> torch.Tensor:
+def _attend_packed(
+    block: Block, queries_from: torch.Tensor, hidden: torch.Tensor, packed: PackedTokens, masks: DropoutMasks
+) -> torch.Tensor:
     """The same by flash attention over reviews of different lengths; torch's public function for it has no dropout."""
-    assert rows.offsets is not None
-    if asking is hidden:
-        offsets, width = rows.offsets, rows.width
+    assert packed.cu_seqlens is not None
+    if queries_from is hidden:
+        cu_seqlens_q, width = packed.cu_seqlens, packed.width
         parts = _side_by_side(hidden, block.query, block.key, block.value)
         query, key, value = parts.view(len(hidden), 3, block.heads, -1).unbind(1)
     else:
-        offsets, width = torch.arange(rows.reviews + 1, dtype=torch.int32, device=hidden.device), 1
-        query = block.query(asking).view(len(asking), block.heads, -1)
+        cu_seqlens_q, width = torch.arange(packed.reviews + 1, dtype=torch.int32, device=hidden.device), 1
+        query = block.query(queries_from).view(len(queries_from), block.heads, -1)
         key, value = _side_by_side(hidden, block.key, block.value).view(len(hidden), 2, block.heads, -1).unbind(1)
     attended: torch.Tensor = torch.ops.aten._flash_attention_forward(
-        query, key, value, offsets, rows.offsets, width, rows.width, block.attention_dropout, False, False
+        query, key, value, cu_seqlens_q, packed.cu_seqlens, width, packed.width, block.attention_dropout, False, False
     )[0]
     return attended.flatten(1)
 
@@ -225,15 +233,15 @@ def _side_by_side(hidden: torch.Tensor, *layers: nn.Linear) -> torch.Tensor:
     return F.linear(hidden, weight, bias)
 
 
-def _heads_of(rows: Rows, hidden: torch.Tensor, heads: int, *layers: nn.Linear) -> tuple[torch.Tensor, ...]:
+def _heads_of(packed: PackedTokens, hidden: torch.Tensor, heads: int, *layers: nn.Linear) -> tuple[torch.Tensor, ...]:
     """What each of several linear layers makes of the tokens, as `_heads` divides it.
 
     In training by one matrix product. In evaluation by one for each layer, for autocast casts a weight once for all batches,
     and weights that are joined for the product it would cast every time.
     """
     if torch.is_grad_enabled():
-        return _heads(rows.as_table(_side_by_side(hidden, *layers)), heads, len(layers))
-    return tuple(part for layer in layers for part in _heads(rows.as_table(layer(hidden)), heads, 1))
+        return _heads(packed.as_table(_side_by_side(hidden, *layers)), heads, len(layers))
+    return tuple(part for layer in layers for part in _heads(packed.as_table(layer(hidden)), heads, 1))
 
 
 def _heads(table: torch.Tensor, heads: int, parts: int) -> tuple[torch.Tensor, ...]:
@@ -246,9 +254,9 @@ def _attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    hidden_keys: torch.Tensor | None,
+    key_padding_mask: torch.Tensor | None,
     probability: float,
-    dice: Dice,
+    masks: DropoutMasks,
     fused: bool | None = None,
 ) -> torch.Tensor:
     """Attention of (reviews, heads, tokens, size); fused as torch does it, by default on every device but the CPU.
@@ -256,18 +264,18 @@ def _attend(
     On the CPU torch's fused kernel takes eight times as long as plain matrix products where reviews are short.
     """
     if query.device.type != "cpu" if fused is None else fused:
-        seen = None if hidden_keys is None else ~hidden_keys
+        seen = None if key_padding_mask is None else ~key_padding_mask
         return F.scaled_dot_product_attention(query, key, value, seen, dropout_p=probability)
-    mask = dice.mask((*query.shape[:3], key.shape[2]), probability, query)
-    return _Attention.apply(query, key, value, hidden_keys, mask.kept, mask.scale)
+    mask = masks.draw((*query.shape[:3], key.shape[2]), probability, query)
+    return _Attention.apply(query, key, value, key_padding_mask, mask.kept, mask.scale)
 
 
 def _add_and_norm(
-    change: torch.Tensor, residual: torch.Tensor, norm: nn.LayerNorm, probability: float, dice: Dice
+    change: torch.Tensor, residual: torch.Tensor, norm: nn.LayerNorm, probability: float, masks: DropoutMasks
 ) -> torch.Tensor:
     """LayerNorm of the residual plus the change, of which dropout leaves out a part."""
     change = change.to(residual.dtype)
-    mask = dice.mask(tuple(change.shape), probability, change)
+    mask = masks.draw(tuple(change.shape), probability, change)
     return _AddAndNorm.apply(change, residual, norm.weight, norm.bias, norm.eps, mask.kept, mask.scale)
 
 
@@ -280,15 +288,15 @@ class _Attention(torch.autograd.Function):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        hidden_keys: torch.Tensor | None,
+        key_padding_mask: torch.Tensor | None,
         kept: torch.Tensor | None,
         scale: float,
     ) -> torch.Tensor:
         ctx.size, ctx.scale = query.shape[-1], scale
         scores = at_least_fp32(torch.matmul(query, key.transpose(-1, -2))).mul_(ctx.size**-0.5)
-        if hidden_keys is not None:
+        if key_padding_mask is not None:
             # Added, because on the CPU to fill by a mask that must be expanded takes five times as long.
-            scores += torch.zeros_like(hidden_keys, dtype=scores.dtype).masked_fill_(hidden_keys, -torch.inf)
+            scores += torch.zeros_like(key_padding_mask, dtype=scores.dtype).masked_fill_(key_padding_mask, -torch.inf)
         probabilities = torch.softmax(scores, dim=-1)
         used = probabilities.to(value.dtype)
         used = used if kept is None else used * kept

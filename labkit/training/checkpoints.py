@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import LabkitError
-from labkit.files import remove_leftovers, sha256, whole_folder
+from labkit.files import atomic_folder, remove_leftovers, sha256
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +86,7 @@ class CheckpointFolder:
         from safetensors.torch import save_file
 
         try:
-            with whole_folder(folder) as unfinished:
+            with atomic_folder(folder) as unfinished:
                 save_file(
                     {name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished / "state.safetensors"
                 )

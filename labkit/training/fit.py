@@ -531,11 +531,11 @@ def _network(model: "PreTrainedModel", config: Config, tell: Tell = lambda notic
     Fixed and dynamic padding are there to be compared, so padding is computed as anybody else would.
     """
     if config.batching == "packed":
-        return Unpadded(model, cheap_dropout=config.fast_path == "full")
+        return Unpadded(model, sixteen_bit_dropout=config.fast_path == "full")
     if config.fast_path == "off" or config.batching != "buckets":
         return model
     if can_unpad(model):
-        return Unpadded(model, cheap_dropout=config.fast_path == "full")
+        return Unpadded(model, sixteen_bit_dropout=config.fast_path == "full")
     tell(f"no fast path for {model.config.model_type}: its own forward pass, in length buckets")
     return model
 

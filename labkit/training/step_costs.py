@@ -106,7 +106,7 @@ def gradient_sizes(model: nn.Module, batch: "Batch") -> GradientSizes:
 
     hooks = [layer.register_full_backward_hook(keep) for layer in model.modules() if isinstance(layer, nn.Linear)]
     try:
-        with _same_dice(next(model.parameters()).device):
+        with _fixed_dropout(next(model.parameters()).device):
             accumulate_gradients(model, [batch])
     finally:
         for hook in hooks:
@@ -213,17 +213,19 @@ def step_costs(
     for name in precisions:
         precision = make_precision(name, device)
         kept = _KeptForBackward(model)
-        with _same_dice(device), kept:
+        with _fixed_dropout(device), kept:
             accumulate_gradients(model, [batch], precision)  # the first pass, which also warms up
         gradients = _unscaled(model, precision)
         yardstick = gradients if yardstick is None else yardstick
         seconds = _median_seconds(partial(_step, model, batch, precision), repeats, patience)
-        costs.append(StepCost(name, len(batch["labels"]), seconds, kept.bytes, _share_apart(yardstick, gradients)))
+        costs.append(
+            StepCost(name, len(batch["labels"]), seconds, kept.bytes, _relative_difference(yardstick, gradients))
+        )
     model.zero_grad(set_to_none=True)
     return StepCosts(tuple(costs), str(device), tuple(batch["input_ids"].shape))
 
 
-def _share_apart(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
+def _relative_difference(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
     """The length of the difference of two sets of gradients, each taken as one long vector, over the length of the first."""
     apart = torch.stack([(gradient - other[name]).double().norm() for name, gradient in one.items()]).norm()
     length = torch.stack([gradient.double().norm() for gradient in one.values()]).norm()
@@ -231,7 +233,7 @@ def _share_apart(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tens
 
 
 def _step(model: nn.Module, batch: "Batch", precision: Precision) -> None:
-    with _same_dice(precision.device):
+    with _fixed_dropout(precision.device):
         accumulate_gradients(model, [batch], precision)
     if precision.device.type == "cuda":
         torch.cuda.synchronize(precision.device)
@@ -255,7 +257,7 @@ def _unscaled(model: nn.Module, precision: Precision) -> dict[str, torch.Tensor]
 
 
 @contextmanager
-def _same_dice(device: torch.device) -> Iterator[None]:
+def _fixed_dropout(device: torch.device) -> Iterator[None]:
     """Dropout falls the same way each time, and whoever comes after draws as if nothing had been drawn."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

@@ -64,10 +64,10 @@ def test_alpha_is_one_less_disagreement_within_reviews_over_that_between_any_rat
     assert not math.isnan(found.value) or found.note
 
 
-def test_alpha_is_one_where_all_agree_and_about_zero_where_ratings_are_dice():
+def test_alpha_is_one_where_all_agree_and_about_zero_where_ratings_are_random():
     assert krippendorffs_alpha([[1, 1], [2, 2], [3, 3]], resamples=20).value == 1
-    dice = np.random.default_rng(0).integers(1, 6, size=(400, 8))
-    found = krippendorffs_alpha(list(dice), resamples=200)
+    ratings = np.random.default_rng(0).integers(1, 6, size=(400, 8))
+    found = krippendorffs_alpha(list(ratings), resamples=200)
     assert found.low < 0.01 < 0.05
     assert abs(found.value) < 0.02
     with pytest.raises(ValueError, match="measure 'ratio' is none of"):

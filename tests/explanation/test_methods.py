@@ -354,13 +354,13 @@ def test_explaining_leaves_the_model_as_it_was(eager, tiny_world):
     modes = [module.training for module in eager.modules()]
     asks = [parameter.requires_grad for parameter in eager.parameters()]
     weights = {name: tensor.clone() for name, tensor in eager.state_dict().items()}
-    dice = torch.get_rng_state()
+    rng_state = torch.get_rng_state()
     explain(eager, tiny_world.tokenizer, [TEXT], list(METHODS))
     assert [module.training for module in eager.modules()] == modes
     assert [parameter.requires_grad for parameter in eager.parameters()] == asks
     assert all(parameter.grad is None for parameter in eager.parameters())
     assert all(torch.equal(tensor, weights[name]) for name, tensor in eager.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), dice)
+    assert torch.equal(torch.get_rng_state(), rng_state)
 
 
 def test_no_gradient_of_a_weight_is_ever_asked_for(tiny_world, monkeypatch):

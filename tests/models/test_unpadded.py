@@ -20,10 +20,10 @@ from transformers import (
 from labkit.data.batching import Batcher
 from labkit.data.tokens import Tokenized
 from labkit.errors import UsageError
-from labkit.models.dropout import Dice
+from labkit.models.dropout import DropoutMasks
 from labkit.models.encoders import freeze
 from labkit.models.families import FAMILIES
-from labkit.models.unpadded import ROUND, Rows, Unpadded, _AddAndNorm, _attend, _Attention
+from labkit.models.unpadded import ROUND, PackedTokens, Unpadded, _AddAndNorm, _attend, _Attention
 from labkit.training.fit import accumulate_gradients
 from labkit.training.precision import make_precision
 from labkit.training.step_costs import gradient_difference, gradients_of
@@ -67,7 +67,7 @@ def make_batch(lengths: list[int], batching: str, seed: int = 0) -> "Batch":
     generator = np.random.default_rng(seed)
     rows = [generator.integers(1, WORDS, length).astype(np.int32) for length in lengths]
     tokenized = Tokenized(rows, np.zeros(len(rows), dtype=bool), pad_token_id=0)
-    return Batcher(tokenized, generator.integers(0, 3, len(rows)), batching, width=48).batch(range(len(rows)))
+    return Batcher(tokenized, generator.integers(0, 3, len(rows)), batching, max_length=48).batch(range(len(rows)))
 
 
 def difference(found: torch.Tensor, wanted: torch.Tensor, floor: float = 0.0) -> float:
@@ -145,9 +145,9 @@ def test_in_bf16_its_error_against_float64_is_that_of_the_models_own_forward_pas
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=40), seed=st.integers(0, 9))
 def test_the_tokens_computed_are_a_round_number_or_the_whole_table(lengths, seed):
     batch = make_batch(lengths, "dynamic", seed)
-    rows = Rows.of_padded(batch["input_ids"], batch["attention_mask"])
+    packed = PackedTokens.of_padded(batch["input_ids"], batch["attention_mask"])
     places = len(lengths) * max(lengths)
-    computed = len(rows.input_ids)
+    computed = len(packed.input_ids)
     assert sum(lengths) <= computed <= places
     assert computed == places or (computed % ROUND == 0 and computed < sum(lengths) + ROUND)
 
@@ -159,7 +159,9 @@ def test_attention_is_that_of_torch_and_so_are_its_gradients(lengths, seed):
     shape = (len(lengths), 2, max(lengths), 4)
     tensors = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     hidden = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
-    found, wanted = (_attend(*tensors, hidden[:, None, None], 0.0, Dice(), fused=fused) for fused in (False, True))
+    found, wanted = (
+        _attend(*tensors, hidden[:, None, None], 0.0, DropoutMasks(), fused=fused) for fused in (False, True)
+    )
     assert difference(found.detach(), wanted.detach()) < 1e-10
     upstream = torch.randn(shape, generator=generator, dtype=torch.float64)
     for one, other in zip(*(torch.autograd.grad(out, tensors, upstream) for out in (found, wanted)), strict=True):
@@ -171,13 +173,13 @@ def test_the_gradients_that_are_written_by_hand_are_those_of_the_values(probabil
     torch.manual_seed(0)
     query, key, value = (torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
     hidden = torch.tensor([False, False, True])[None, None, None].expand(2, 1, 1, 3)
-    mask = Dice().mask((2, 2, 3, 3), probability, query)
+    mask = DropoutMasks().draw((2, 2, 3, 3), probability, query)
     assert torch.autograd.gradcheck(
         lambda *parts: _Attention.apply(*parts, hidden, mask.kept, mask.scale), (query, key, value)
     )
     change, residual = (torch.randn(5, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
     weight, bias = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    mask = Dice().mask((5, 4), probability, change)
+    mask = DropoutMasks().draw((5, 4), probability, change)
     assert torch.autograd.gradcheck(
         lambda *parts: _AddAndNorm.apply(*parts, 1e-12, mask.kept, mask.scale), (change, residual, weight, bias)
     )
@@ -205,8 +207,8 @@ def test_the_same_seed_gives_the_same_dropout():
     assert not torch.equal(logits(1), logits(2))
 
 
-@pytest.mark.parametrize("cheap", [True, False])
-def test_with_dropout_the_mean_over_many_passes_is_that_of_the_models_own_forward_pass(cheap):
+@pytest.mark.parametrize("sixteen_bit", [True, False])
+def test_with_dropout_the_mean_over_many_passes_is_that_of_the_models_own_forward_pass(sixteen_bit):
     config = BertConfig(**SHARED, **BERT_LIKE, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.3)
     model, batch = make_model(config).train(), make_batch([6, 11, 3], "dynamic")
 
@@ -215,7 +217,7 @@ def test_with_dropout_the_mean_over_many_passes_is_that_of_the_models_own_forwar
         with torch.no_grad():
             return torch.stack([network(**batch).logits for _ in range(400)]).double()
 
-    plain, fast = logits(model), logits(Unpadded(model, cheap_dropout=cheap))
+    plain, fast = logits(model), logits(Unpadded(model, sixteen_bit_dropout=sixteen_bit))
     noise = (plain.var(dim=0) / 400 + fast.var(dim=0) / 400).sqrt()
     assert float(((plain.mean(dim=0) - fast.mean(dim=0)) / noise).abs().max()) < 4.5
     assert float((fast.std(dim=0) / plain.std(dim=0)).log().abs().max()) < 0.25  # as much noise, too

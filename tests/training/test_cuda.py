@@ -11,7 +11,7 @@ import torch
 
 from labkit.data.batching import Batcher
 from labkit.data.tokens import tokenize
-from labkit.models.dropout import Dice
+from labkit.models.dropout import DropoutMasks
 from labkit.models.unpadded import Unpadded
 from labkit.serving.classifier import Classifier
 from labkit.training.checkpoints import CheckpointFolder
@@ -105,7 +105,7 @@ def test_with_dropout_the_mean_over_many_passes_is_that_of_the_models_own(batchi
 
 
 def test_masks_are_drawn_there_and_drop_with_their_probability():
-    mask = Dice().mask((1000, 1000), 0.1, torch.empty(0, device=CUDA))
+    mask = DropoutMasks().draw((1000, 1000), 0.1, torch.empty(0, device=CUDA))
     assert mask.kept is not None and mask.kept.device.type == "cuda"
     assert float((mask.kept == 0).double().mean()) == pytest.approx(0.1, abs=0.002)
     assert mask.scale == pytest.approx(1 / 0.9)

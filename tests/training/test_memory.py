@@ -148,7 +148,7 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_measured_peak_or_of_three
     model = BertForSequenceClassification(config).train()
     rows = [np.arange(1, length - (row > 0), dtype=np.int32) % 100 for row in range(reviews)]
     tokenized = Tokenized(rows, np.zeros(reviews, dtype=bool), pad_token_id=0)
-    batch = Batcher(tokenized, np.zeros(reviews, dtype=np.int64), batching, width=length).batch(range(reviews))
+    batch = Batcher(tokenized, np.zeros(reviews, dtype=np.int64), batching, max_length=length).batch(range(reviews))
     packed = batching == "packed"
     factor = 3 if packed else 2  # of its last layer only the rows of [CLS] are computed
     for parameter in model.parameters():

@@ -46,14 +46,14 @@ def trace_of(model: nn.Module) -> dict[str, Any]:
         "gradients": [parameter.grad for parameter in model.parameters()],
         "modes": [module.training for module in model.modules()],
         "hooks": [len(module._backward_hooks) for module in model.modules()],
-        "dice": torch.get_rng_state(),
+        "rng_state": torch.get_rng_state(),
     }
 
 
 def assert_no_trace(model: nn.Module, before: dict[str, Any]) -> None:
     after = trace_of(model)
     assert all(torch.equal(*pair) for pair in zip(before.pop("weights"), after.pop("weights"), strict=True))
-    assert torch.equal(before.pop("dice"), after.pop("dice"))
+    assert torch.equal(before.pop("rng_state"), after.pop("rng_state"))
     assert after == before | {"gradients": [None] * len(after["gradients"])}
 
 
