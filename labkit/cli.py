@@ -18,7 +18,8 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from labkit import __version__
 from labkit.errors import LabkitError, UsageError
 from labkit.importing import quick_imports
-from labkit.training.config import SETTINGS, Config, parse_assignments, profile_settings, read_config_file
+from labkit.lessons.profiles import profile_settings
+from labkit.training.config import SETTINGS, Config, parse_assignments, read_config_file
 
 if TYPE_CHECKING:
     from labkit.data.reviews import Reviews

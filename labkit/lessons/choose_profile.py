@@ -7,9 +7,8 @@ from typing import Any
 
 import ipywidgets
 
-from labkit.lessons.lesson import ABOUT, DEFAULT_PROFILE, current_profile, keep_profile
-from labkit.student_work import Work
-from labkit.training.config import PROFILES, ConfigError
+from labkit.lessons.profiles import ABOUT, DEFAULT_PROFILE, current_profile, keep_profile, kept_profile
+from labkit.training.config import ConfigError
 from labkit.widgets.interactive import Interactive, Picture, choice_buttons
 
 
@@ -54,8 +53,7 @@ class ProfileChoice:
 def profile_choice() -> ProfileChoice:
     """The choice as it is now: the one kept in the student's folder, or the default."""
     variable = os.environ.get("LABKIT_PROFILE", "")
-    kept = Work().settings.get("profile", {}).get("choice")
-    choice = kept if kept in PROFILES else DEFAULT_PROFILE
+    choice = kept_profile() or DEFAULT_PROFILE
     try:
         return ProfileChoice(choice, current_profile(), variable)
     except ConfigError as why:

@@ -5,7 +5,6 @@ Only notebooks use this. Where something could not be fetched, the stand-ins tha
 """
 
 import html
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,40 +12,13 @@ from typing import TYPE_CHECKING, Any
 from labkit.data.batching import Batcher
 from labkit.data.reviews import Corpus, Reviews, Splits, label_corpus, normalise, split_reviews
 from labkit.data.tokens import load_tokenizer, tokenize
+from labkit.lessons.profiles import ABOUT, EXAMPLES, current_profile, profile_settings
 from labkit.lessons.stand_ins import encoder_or_tiny, movie_corpus_or_sample
 from labkit.models.encoders import encoder_folder, load_encoder, registry_entry
-from labkit.student_work import Work
-from labkit.training.config import PROFILES, Config, profile_settings
+from labkit.training.config import Config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-DEFAULT_PROFILE = "laptop"
-# Fixed parts of the training and validation reviews, so that a lesson keeps its time; None is all. `make lab` takes all.
-EXAMPLES = {"tiny": (1000, 500), "laptop": (2000, 500), "gpu": (None, None)}
-ABOUT = {
-    "tiny": "the tiny BERT that ships with the course, on 1,000 reviews: a first look, in seconds",
-    "laptop": "MiniLM, real pretrained weights, on 2,000 reviews: minutes on a laptop",
-    "gpu": "BERT base on all reviews: for a GPU; its authors had no model hub, so it was not run",
-}
-
-
-def current_profile() -> str:
-    """The profile in force: that of `LABKIT_PROFILE`, else the one kept in the student's folder, else the laptop's.
-
-    Raises ConfigError where the variable names none.
-    """
-    if os.environ.get("LABKIT_PROFILE"):
-        profile_settings()
-        return os.environ["LABKIT_PROFILE"]
-    kept = Work().settings.get("profile", {}).get("choice")
-    return kept if kept in PROFILES else DEFAULT_PROFILE
-
-
-def keep_profile(name: str) -> None:
-    """Keep the choice of a profile in the student's folder, for every lesson. Raises ConfigError for a name that is none."""
-    profile_settings(name)
-    Work().save("settings", "profile", {"choice": name})
 
 
 def open_lesson(profile: str | None = None) -> "Lesson":
