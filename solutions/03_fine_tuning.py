@@ -571,18 +571,18 @@ for reviews, tokens in ((32, 32), (8, 128), (32, 128), (32, 512)):
     print(f"{reviews:2} reviews of {tokens:3} tokens: about {needed:6,.0f} MiB to keep")
 
 enough_for_8 = state_bytes(model) + activation_bytes(model, 8, 128)
-room = labkit.SmallRoom(lesson.encoder, enough_for_8)  # gets ready while you read on
+limited = labkit.LimitedMemory(lesson.encoder, enough_for_8)  # gets ready while you read on
 
 # %% [markdown]
 # ### Break it, safely
 #
-# `SmallRoom` is a second Python process that may take only so much memory. Whatever happens there, your notebook goes
-# on. By the estimate above, this room is enough for about 8 reviews of 128 tokens. We ask for 32. (On macOS and Windows,
+# `LimitedMemory` is a second Python process that may take only so much memory. Whatever happens there, your notebook goes
+# on. By the estimate above, this is enough for about 8 reviews of 128 tokens. We ask for 32. (On macOS and Windows,
 # where nothing can hold a process to so little, the estimate answers.)
 
 # %%
 with expect_error(OutOfMemory):
-    room.step(reviews=32, max_length=128)
+    limited.step(reviews=32, max_length=128)
 
 # %% [markdown]
 # **The first way out** keeps the step: smaller micro-batches, accumulated as you have proved. labkit halves them until
@@ -597,11 +597,11 @@ ways = {
     "half precision": {"precision": "bf16"},
 }
 answers = [*ways, "each one does"]
-predict("03-room", "Which of these alone does not get 32 reviews into the room?", answers)
+predict("03-room", "Which of these alone does not fit 32 reviews into that memory?", answers)
 
 # %%
-tried = room.compare(ways)
-room.close()
+tried = limited.compare(ways)
+limited.close()
 tried
 
 # %%

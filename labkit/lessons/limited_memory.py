@@ -1,6 +1,6 @@
 """A second process that trains in little memory, so that running out of it can be tried without harm.
 
-`SmallRoom` starts it and asks it for training steps; the second half of this file is what runs there. On Linux the limit is
+`LimitedMemory` starts it and asks it for training steps; the second half of this file is what runs there. On Linux the limit is
 the operating system's, on CUDA the allocator's; elsewhere there is none, and memory.py's estimate answers in its place.
 """
 
@@ -30,18 +30,17 @@ if TYPE_CHECKING:
 MEBIBYTE = 2**20
 SECONDS_TO_START = 120.0
 COMMAND = (sys.executable, "-m", "labkit.lessons.limited_memory")
-SMALL_BLOCKS = {
-    "MALLOC_MMAP_THRESHOLD_": "65536"
-}  # glibc gives a tensor's memory back when it is let go, and keeps none
+# With this, glibc gives a tensor's memory back when it is let go, and keeps none.
+SMALL_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 
 
-class RoomError(LabkitError):
+class NoAnswer(LabkitError):
     """The other process gave no answer: it took too long, or died."""
 
 
 @dataclass(frozen=True)
 class StepTried:
-    """One training step in the small room.
+    """One training step in limited memory.
 
     fits: whether it could be taken. micro_batch_size: reviews computed at once in the end. said: what the loop or the error
     said. estimated: nothing was run, memory.py's estimate answers.
@@ -63,9 +62,9 @@ class StepTried:
 
 @dataclass(frozen=True)
 class WaysTried:
-    """Several training steps in rooms of one size, by name."""
+    """Several training steps under one limit, by name."""
 
-    room_bytes: int
+    limit_bytes: int
     ways: Mapping[str, StepTried]
 
     def __getitem__(self, name: str) -> StepTried:
@@ -73,8 +72,8 @@ class WaysTried:
 
     @property
     def caption(self) -> str:
-        """How large the room was."""
-        return f"One training step in {self.room_bytes / MEBIBYTE:,.0f} MiB"
+        """How much memory there was."""
+        return f"One training step in {self.limit_bytes / MEBIBYTE:,.0f} MiB"
 
     def __str__(self) -> str:
         return "\n".join([self.caption, *(f"{name}: {tried}" for name, tried in self.ways.items())])
@@ -101,23 +100,23 @@ def _row(name: str, tried: StepTried) -> str:
     return f"<tr>{first}{middle}<td {left}>{html.escape(tried.said)}</td></tr>"
 
 
-class SmallRoom:
-    """Training steps of an encoder in a process that may take only `room_bytes` more than it has when it is ready.
+class LimitedMemory:
+    """Training steps of an encoder in a process that may take only `limit_bytes` more than it has when it is ready.
 
     encoder: a name or a folder, as `load_encoder` takes it. seconds: after which a step is given up and the process ended;
     the next step starts another. Whatever happens there, the process that asks goes on. Close it, or use it in a `with`.
     It gets ready while the one that asks goes on; the first step waits for it.
     """
 
-    def __init__(self, encoder: str, room_bytes: int, device: str = "auto", seconds: float = 60.0) -> None:
-        if room_bytes <= 0:
-            raise UsageError(f"room_bytes = {room_bytes}; wanted more than 0")
-        self.room_bytes = int(room_bytes)
+    def __init__(self, encoder: str, limit_bytes: int, device: str = "auto", seconds: float = 60.0) -> None:
+        if limit_bytes <= 0:
+            raise UsageError(f"limit_bytes = {limit_bytes}; wanted more than 0")
+        self.limit_bytes = int(limit_bytes)
         self.seconds = seconds
-        self._arguments = (encoder, str(self.room_bytes), device)
+        self._arguments = (encoder, str(self.limit_bytes), device)
         self._worker: _Worker | None = _Worker(self._arguments)
 
-    def __enter__(self) -> "SmallRoom":
+    def __enter__(self) -> "LimitedMemory":
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -128,7 +127,7 @@ class SmallRoom:
 
         settings: `reviews` (32), `max_length` (128), `precision` ("fp32"), `freeze` ("nothing"), and `smaller` (False): whether
         the micro-batch may be halved, and accumulated, until it fits. Raises UsageError for settings that are none,
-        RoomError where no answer came in time.
+        NoAnswer where no answer came in time.
         """
         tried = self._try(settings)
         if not tried.fits:
@@ -142,9 +141,9 @@ class SmallRoom:
             begun = time.monotonic()
             try:
                 tried[name] = self._try(settings)
-            except RoomError as why:
+            except NoAnswer as why:
                 tried[name] = StepTried(False, 0, time.monotonic() - begun, str(why))
-        return WaysTried(self.room_bytes, tried)
+        return WaysTried(self.limit_bytes, tried)
 
     def close(self) -> None:
         """End the other process; a later step starts another."""
@@ -207,18 +206,18 @@ class _Worker:
         return self.answer(seconds)
 
     def answer(self, seconds: float) -> dict[str, Any]:
-        """The next line from there. Raises UsageError for a wrong question, RoomError for a failure and where none comes."""
+        """The next line from there. Raises UsageError for a wrong question, NoAnswer for a failure and where none comes."""
         try:
             line = self._lines.get(timeout=seconds)
         except queue.Empty:
-            raise RoomError(f"took longer than {seconds:g} s and was stopped") from None
+            raise NoAnswer(f"took longer than {seconds:g} s and was stopped") from None
         if not line:
-            raise RoomError(f"the process in the small room died (exit code {self.process.wait()})")
+            raise NoAnswer(f"the process in limited memory died (exit code {self.process.wait()})")
         found: dict[str, Any] = json.loads(line)
         if "wrong use" in found:
             raise UsageError(found["wrong use"])
         if "failed" in found:
-            raise RoomError(found["failed"])
+            raise NoAnswer(found["failed"])
         return found
 
     def end(self) -> None:
@@ -233,44 +232,44 @@ class _Worker:
 # --- in the other process -----------------------------------------------------------------------------------------
 
 
-def _serve(encoder: str, room_bytes: str, device: str) -> None:
+def _serve(encoder: str, limit_bytes: str, device: str) -> None:
     """Answer each line on standard input by a line, until there are no more."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no answer
-    for answer in _answers(encoder, int(room_bytes), device):
+    for answer in _answers(encoder, int(limit_bytes), device):
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _answers(encoder: str, room_bytes: int, device: str) -> Iterator[Mapping[str, Any]]:
+def _answers(encoder: str, limit_bytes: int, device: str) -> Iterator[Mapping[str, Any]]:
     try:
-        room = _Room(encoder, room_bytes, device)
+        training = _LimitedTraining(encoder, limit_bytes, device)
     except UsageError as why:
         yield {"wrong use": str(why)}
         return
     yield {"ready": True}
     for line in sys.stdin:
         try:
-            yield dataclasses.asdict(room.step(**json.loads(line))) | {"last": room.is_spoilt}
+            yield dataclasses.asdict(training.step(**json.loads(line))) | {"last": training.is_spoilt}
         except (UsageError, TypeError) as why:
             yield {"wrong use": str(why)}
         except Exception as why:
             yield {"failed": f"{type(why).__name__}: {why}"}
 
 
-class _Room:
+class _LimitedTraining:
     """The model, ready to train, and the limit on what may come on top of it."""
 
-    def __init__(self, encoder: str, room_bytes: int, device: str = "auto") -> None:
+    def __init__(self, encoder: str, limit_bytes: int, device: str = "auto") -> None:
         from labkit.models.encoders import load_encoder
         from labkit.training.precision import choose_device
 
         self.device = choose_device(device)
         self.model: PreTrainedModel = load_encoder(encoder)[0].to(self.device).train()
-        self.room_bytes = room_bytes
+        self.limit_bytes = limit_bytes
         self.limited = False
         self.is_spoilt = False  # whether oneDNN ran out of memory: it gives up on every later product too
         self._take(self._batch(1, 8), "fp32", reviews=1)  # threads and caches are there before the limit is
-        self.limited = limit_memory(room_bytes, self.device)
+        self.limited = limit_memory(limit_bytes, self.device)
 
     def step(
         self,
@@ -331,19 +330,19 @@ class _Room:
         from labkit.data.batching import Batcher
         from labkit.data.tokens import Tokenized
 
-        dice = np.random.default_rng(0)
-        rows = list(dice.integers(0, self.model.config.vocab_size, (reviews, max_length), dtype=np.int32))
+        generator = np.random.default_rng(0)
+        rows = list(generator.integers(0, self.model.config.vocab_size, (reviews, max_length), dtype=np.int32))
         tokenized = Tokenized(rows, np.zeros(reviews, dtype=bool), pad_token_id=0)
         return Batcher(tokenized, np.zeros(reviews, dtype=np.int64), "dynamic").batch(range(reviews))
 
     def _estimated(self, reviews: int, max_length: int, smaller: bool, frozen: bool) -> StepTried:
-        """What memory.py's estimate for fp32 says of the room; nothing is run.
+        """What memory.py's estimate for fp32 says of the limit; nothing is run.
 
         frozen: no layer keeps anything for the backward pass, so one layer's share of the estimate is there at a time.
         """
         layers = self.model.config.num_hidden_layers if frozen else 1
         try:
-            at_once = micro_batch_that_fits(self.model, reviews, max_length, self.room_bytes * layers)
+            at_once = micro_batch_that_fits(self.model, reviews, max_length, self.limit_bytes * layers)
         except OutOfMemory:
             return StepTried(False, 0, 0.0, "not even one review fits", estimated=True)
         if at_once == reviews or smaller:
@@ -364,29 +363,29 @@ def _onednn(enabled: bool) -> Iterator[None]:
         torch.backends.mkldnn.enabled = before
 
 
-def limit_memory(room_bytes: int, device: "torch.device") -> bool:
+def limit_memory(limit_bytes: int, device: "torch.device") -> bool:
     """Let this process take at most so many bytes more; False where this machine cannot hold it to that."""
     if device.type == "cuda":
         import torch
 
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.empty_cache()
-        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(device) + room_bytes) / total, device)
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(device) + limit_bytes) / total, device)
         return True
-    return device.type == "cpu" and sys.platform == "linux" and _limit_on_linux(room_bytes)
+    return device.type == "cpu" and sys.platform == "linux" and _limit_on_linux(limit_bytes)
 
 
-def _limit_on_linux(room_bytes: int) -> bool:
+def _limit_on_linux(limit_bytes: int) -> bool:
     """By what the process may write to, or where the kernel does not enforce that, by all that it may map."""
     import resource
 
     for limit, row in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):
         before = resource.getrlimit(limit)
-        wanted = _kernel_says(row) + room_bytes
+        wanted = _kernel_says(row) + limit_bytes
         if before[1] not in (resource.RLIM_INFINITY, -1):
             wanted = min(wanted, before[1])
         resource.setrlimit(limit, (wanted, before[1]))
-        if _limit_holds(room_bytes):
+        if _limit_holds(limit_bytes):
             return True
         resource.setrlimit(limit, before)
     return False
@@ -399,13 +398,13 @@ def _kernel_says(row: str) -> int:
     return int(rows[row].split()[0]) * 1024
 
 
-def _limit_holds(room_bytes: int) -> bool:
-    """Whether more than the room is refused. Asks for it and does not touch it, so nothing is used up."""
+def _limit_holds(limit_bytes: int) -> bool:
+    """Whether more than the limit is refused. Asks for it and does not touch it, so nothing is used up."""
     import mmap
 
     flags: int = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     try:
-        mmap.mmap(-1, room_bytes + 16 * MEBIBYTE, flags=flags).close()
+        mmap.mmap(-1, limit_bytes + 16 * MEBIBYTE, flags=flags).close()
     except OSError:
         return True
     return False
