@@ -5,6 +5,7 @@ aside under a new name and never overwritten.
 """
 
 import html
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +118,8 @@ class Work:
         try:
             return _entries(path)
         except ValueError as why:
-            aside = next(name for name in _aside_names(path) if not name.exists())
+            names = (path.with_name(f"{path.stem}.damaged-{number}{path.suffix}") for number in itertools.count(1))
+            aside = next(name for name in names if not name.exists())
             path.rename(aside)
             self._tell(f"{path} could not be read ({why}); it is kept as {aside.name}, and an empty one begins.")
             return {}
@@ -139,10 +141,3 @@ def _entries(path: Path) -> Entries:
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise ValueError("it holds no entries by name")
     return entries
-
-
-def _aside_names(path: Path) -> Any:
-    number = 1
-    while True:
-        yield path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
-        number += 1

@@ -81,23 +81,19 @@ class WaysTried:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        left = 'style="text-align:left"'
-        head = "".join(f'<th scope="col" {left}>{name}</th>' for name in ("way", "fits", "at once", "time", "said"))
-        rows = "".join(_row(name, tried) for name, tried in self.ways.items())
+        left, short = "text-align:left", "white-space:nowrap"
+        columns = ("way", "fits", "at once", "time", "said")
+        head = "".join(f'<th scope="col" style="{left}">{name}</th>' for name in columns)
+        rows = ""
+        for name, tried in self.ways.items():
+            at_once = f"{tried.micro_batch_size} reviews" if tried.fits else ""
+            time_taken = "estimated" if tried.estimated else f"{tried.seconds:.1f} s"
+            cells = ("✓ yes" if tried.fits else "✗ no", at_once, time_taken)
+            middle = "".join(f'<td style="{short}">{cell}</td>' for cell in cells)
+            first = f'<th scope="row" style="{left};{short}">{html.escape(name)}</th>'
+            rows += f'<tr>{first}{middle}<td style="{left}">{html.escape(tried.said)}</td></tr>'
         caption = f"<caption>{html.escape(self.caption)}</caption>"
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _row(name: str, tried: StepTried) -> str:
-    left, short = 'style="text-align:left"', 'style="white-space:nowrap"'
-    cells = (
-        "✓ yes" if tried.fits else "✗ no",
-        f"{tried.micro_batch_size} reviews" if tried.fits else "",
-        "estimated" if tried.estimated else f"{tried.seconds:.1f} s",
-    )
-    first = f'<th scope="row" style="text-align:left;white-space:nowrap">{html.escape(name)}</th>'
-    middle = "".join(f"<td {short}>{cell}</td>" for cell in cells)
-    return f"<tr>{first}{middle}<td {left}>{html.escape(tried.said)}</td></tr>"
 
 
 class LimitedMemory:
@@ -379,9 +375,13 @@ def _limit_on_linux(limit_bytes: int) -> bool:
     """By what the process may write to, or where the kernel does not enforce that, by all that it may map."""
     import resource
 
+    with open(
+        "/proc/self/status", encoding="ascii", errors="replace"
+    ) as status:  # the kernel's account of this process
+        account = dict(line.split(":", 1) for line in status if ":" in line)
     for limit, row in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):
         before = resource.getrlimit(limit)
-        wanted = _kernel_says(row) + limit_bytes
+        wanted = int(account[row].split()[0]) * 1024 + limit_bytes
         if before[1] not in (resource.RLIM_INFINITY, -1):
             wanted = min(wanted, before[1])
         resource.setrlimit(limit, (wanted, before[1]))
@@ -389,13 +389,6 @@ def _limit_on_linux(limit_bytes: int) -> bool:
             return True
         resource.setrlimit(limit, before)
     return False
-
-
-def _kernel_says(row: str) -> int:
-    """A row of the kernel's own account of this process, in bytes."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        rows = dict(line.split(":", 1) for line in status if ":" in line)
-    return int(rows[row].split()[0]) * 1024
 
 
 def _limit_holds(limit_bytes: int) -> bool:

@@ -4,6 +4,8 @@ import html
 from dataclasses import dataclass
 from types import TracebackType
 
+from IPython.display import display
+
 from labkit.errors import LabkitError
 
 LONGEST = 600  # characters of a message that are shown
@@ -56,7 +58,7 @@ class expect_error:
             return False
         # without its trace: the frames would keep alive whatever filled the memory
         self.error = error.with_traceback(None)
-        _show(describe(error))
+        display(describe(error))
         return True
 
 
@@ -68,9 +70,3 @@ def describe(error: BaseException) -> ExpectedError:
     )
     message = str(error).strip() or "(no message)"
     return ExpectedError(name, message if len(message) <= LONGEST else message[:LONGEST].rstrip() + " …")
-
-
-def _show(record: ExpectedError) -> None:
-    from IPython.display import display
-
-    display(record)

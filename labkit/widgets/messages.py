@@ -42,17 +42,11 @@ def _cells_inbox() -> tuple[Any, Any]:
     kernel = getattr(shell, "kernel", None)
     manager = getattr(getattr(kernel, "shell_channel_thread", None), "manager", None)
     inbox = getattr(manager, "_shell_channel_to_main", None)
-    if threading.current_thread() is not threading.main_thread() or not _in_a_loop():
-        return kernel, None
-    return kernel, inbox
-
-
-def _in_a_loop() -> bool:
     try:
         asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    except RuntimeError:  # no cell runs here
+        return kernel, None
+    return kernel, inbox if threading.current_thread() is threading.main_thread() else None
 
 
 def _received(socket: Any) -> Iterator[list[Any]]:
