@@ -1,4 +1,4 @@
-"""What this machine has for the course: each finding with a verdict and, where something is amiss, the remedy."""
+"""What this machine has for the course, and the remedy for what it lacks."""
 
 import html
 import importlib.util
@@ -20,7 +20,10 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. verdict: `good`, `note` (works, but know this) or `bad`; remedy: what to do, where not good."""
+    """One thing looked at.
+
+    verdict: `good`, `note` (works, but know this) or `bad`. remedy: what to do where it is not good.
+    """
 
     subject: str
     verdict: str
@@ -65,7 +68,10 @@ def examination(network: bool = True) -> Examination:
 
 
 def examine(network: bool = True) -> Iterator[Finding]:
-    """Every finding, the quick ones first. network: whether to ask the package index, which can take seconds."""
+    """Every finding, the quick ones first.
+
+    network: whether to ask the package index, which can take seconds.
+    """
     yield from _installation()
     if importlib.util.find_spec("torch"):
         yield from _arithmetic()

@@ -1,7 +1,7 @@
-"""The student's own folder, `.labkit/`: predictions, reflections, results of checks and settings, one JSON file each.
+"""The student's own folder, `.labkit/`, with one JSON file for each kind of work.
 
-Knows what is kept, not what it means: widgets ask, checks judge, the lab report gathers. A file that cannot be read is set
-aside under a new name and never overwritten.
+Predictions, reflections, results of checks, and settings. Knows what is kept, not what it means: widgets ask, checks
+judge, the lab report gathers. A file that cannot be read is set aside under a new name and never overwritten.
 """
 
 import html
@@ -27,7 +27,7 @@ Entries = dict[str, dict[str, Any]]
 
 
 def course_folder() -> Path:
-    """The nearest folder from the current one upwards that holds a student's work; the current one where none does."""
+    """The nearest folder upwards that holds a student's work, or the current one."""
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / FOLDER).is_dir()), here)
 
@@ -88,10 +88,11 @@ class Work:
         return [(f"{kind}.json", len(self._read(kind)), about) for kind, about in KINDS.items()]
 
     def save(self, kind: str, key: str, value: dict[str, Any]) -> None:
-        """Keep one entry, in place of an earlier one of that key; all other entries stay, also those written meanwhile.
+        """Keep one entry, in place of an earlier one with the same key.
 
-        kind: one of KINDS. Raises ValueError for another, TypeError or ValueError for a value that
-        JSON cannot hold, and OSError as the file system does (a lock that is held for ten seconds included).
+        All other entries stay, including those written meanwhile. kind: one of KINDS. Raises ValueError for another,
+        TypeError or ValueError for a value that JSON cannot hold, and OSError as the file system does (a lock that is
+        held for ten seconds included).
         """
         if kind not in KINDS:
             raise ValueError(f"{kind} is none of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
@@ -113,7 +114,10 @@ class Work:
                 return self._read_or_set_aside(kind)
 
     def _read_or_set_aside(self, kind: str) -> Entries:
-        """The entries; a file that holds something else is renamed. The caller holds the lock."""
+        """The entries; a file that holds anything else is renamed.
+
+        The caller holds the lock.
+        """
         path = self._path(kind)
         try:
             return _entries(path)
@@ -131,7 +135,10 @@ class Work:
 
 
 def _entries(path: Path) -> Entries:
-    """What a file of entries holds; nothing where there is none. Raises ValueError for anything that is no such file."""
+    """What a file of entries holds; nothing where there is no file.
+
+    Raises ValueError for a file that holds anything else.
+    """
     try:
         entries = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,7 @@
-"""The choice of a profile: how much of everything the lessons take, kept once for all of them."""
+"""The choice of a profile by buttons, kept once for all lessons.
+
+What the profiles are is said in profiles.py.
+"""
 
 import html
 import os
@@ -14,10 +17,10 @@ from labkit.widgets.interactive import Interactive, Picture, choice_buttons
 
 @dataclass(frozen=True)
 class ProfileChoice:
-    """The profiles with what each means. choice: the one chosen; in_force: the one that lessons open under.
+    """The profiles and what each means.
 
-    variable: the value of `LABKIT_PROFILE`, which goes before the choice; empty where it is not set. trouble: what is odd
-    in it.
+    choice: the one chosen. in_force: the one that lessons open under. variable: the value of `LABKIT_PROFILE`, which
+    goes before the choice; empty where it is not set. trouble: what is odd in it.
     """
 
     choice: str
@@ -61,7 +64,10 @@ def profile_choice() -> ProfileChoice:
 
 
 def choose_profile() -> Interactive:
-    """Choose a profile by buttons and keep it at once, for all lessons; says which one is in force."""
+    """Choose a profile for all lessons by buttons; the choice is kept at once.
+
+    It also says which profile is in force.
+    """
     now = profile_choice()
     options = [(f"{name}: {about}", name) for name, about in ABOUT.items()]
     buttons = choice_buttons("Profile:", options=options, value=now.choice)

@@ -1,4 +1,4 @@
-"""What every lesson starts from: the profile, and under it the encoder, the reviews and their batches, all of them fixed.
+"""What every lesson starts from: a profile's encoder, reviews and batches.
 
 Only notebooks use this. Where something could not be fetched, the stand-ins that are shipped take its place under a banner
 (stand_ins.py). Teaches nothing and trains nothing.
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def open_lesson(profile: str | None = None) -> "Lesson":
-    """The lesson's surroundings under the profile in force; nothing is fetched or loaded before it is used.
+    """Open a lesson under the given profile, or the one in force.
+
+    Nothing is fetched or loaded before it is used.
 
     >>> open_lesson("tiny").config.model
     'tiny'
@@ -35,7 +37,7 @@ def open_lesson(profile: str | None = None) -> "Lesson":
 
 @dataclass(frozen=True)
 class Lesson:
-    """The same encoder, reviews and splits for whoever opens the lesson under this profile."""
+    """The encoder, reviews and splits of a profile, the same for everyone."""
 
     profile: str
     config: Config
@@ -56,12 +58,15 @@ class Lesson:
         return load_tokenizer(encoder_folder(self.encoder))
 
     def model(self, seed: int = 0, **options: Any) -> "PreTrainedModel":
-        """The encoder with a fresh head, which the seed draws; `options` are those of `load_encoder`."""
+        """The encoder with a fresh head drawn from the seed.
+
+        options: those of `load_encoder`.
+        """
         return load_encoder(self.encoder, seed, **options)[0]
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The movie reviews as people rated them, or under a banner the sample written for the course."""
+        """The movie reviews with their ratings, or the written sample, under a banner."""
         return movie_corpus_or_sample()
 
     @cached_property
@@ -86,7 +91,7 @@ class Lesson:
         return make_batchers(self.splits, self.tokenizer, self.config)
 
     def part(self, split: str, start: int = 0, stop: int | None = None) -> Batcher:
-        """Some reviews of a split as batches: places `start` to `stop` of a random order that is always the same.
+        """Batches of the reviews `start` to `stop` of a split, in a fixed random order.
 
         split: train, validation or test. No text stands there twice, so parts that do not overlap have no review in common.
         """

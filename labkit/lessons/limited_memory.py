@@ -1,7 +1,8 @@
-"""A second process that trains in little memory, so that running out of it can be tried without harm.
+"""A second process that trains in little memory, to run out of it unharmed.
 
-`LimitedMemory` starts it and asks it for training steps; the second half of this file is what runs there. On Linux the limit is
-the operating system's, on CUDA the allocator's; elsewhere there is none, and memory.py's estimate answers in its place.
+`LimitedMemory` starts it and asks it for training steps; the second half of this file runs there. On Linux the
+limit is the operating system's, on CUDA the allocator's; elsewhere there is none, and memory.py's estimate answers in
+its place.
 """
 
 import contextlib
@@ -97,11 +98,12 @@ class WaysTried:
 
 
 class LimitedMemory:
-    """Training steps of an encoder in a process that may take only `limit_bytes` more than it has when it is ready.
+    """Training steps in a process of their own, whose memory is limited.
 
-    encoder: a name or a folder, as `load_encoder` takes it. seconds: after which a step is given up and the process ended;
-    the next step starts another. Whatever happens there, the process that asks goes on. Close it, or use it in a `with`.
-    It gets ready while the one that asks goes on; the first step waits for it.
+    limit_bytes: how much the process may take beyond what it has when it is ready. encoder: a name or a folder, as
+    `load_encoder` takes it. seconds: after which a step is given up and the process ended; the next step starts
+    another. Whatever happens there, the process that asks goes on. Close it, or use it in a `with`. It gets ready while
+    the one that asks goes on; the first step waits for it.
     """
 
     def __init__(self, encoder: str, limit_bytes: int, device: str = "auto", seconds: float = 60.0) -> None:
@@ -119,11 +121,12 @@ class LimitedMemory:
         self.close()
 
     def step(self, **settings: Any) -> StepTried:
-        """Take one training step, gradients and AdamW; raises OutOfMemory, with what was said there, where it does not fit.
+        """Take one training step: gradients and AdamW.
 
-        settings: `reviews` (32), `max_length` (128), `precision` ("fp32"), `freeze` ("nothing"), and `smaller` (False): whether
-        the micro-batch may be halved, and accumulated, until it fits. Raises UsageError for settings that are none,
-        NoAnswer where no answer came in time.
+        Raises OutOfMemory, with what was said there, where it does not fit. settings: `reviews` (32), `max_length`
+        (128), `precision` ("fp32"), `freeze` ("nothing"), and `smaller` (False): whether the micro-batch may be halved,
+        and accumulated, until it fits. Raises UsageError for settings that are none, NoAnswer where no answer came in
+        time.
         """
         tried = self._try(settings)
         if not tried.fits:
@@ -131,7 +134,10 @@ class LimitedMemory:
         return tried
 
     def compare(self, ways: Mapping[str, Mapping[str, Any]]) -> WaysTried:
-        """Take one step in each of the named ways, and say of each whether it fits; nothing is raised for those that do not."""
+        """Take one step in each of the named ways and say whether it fits.
+
+        Nothing is raised for those that do not.
+        """
         tried: dict[str, StepTried] = {}
         for name, settings in ways.items():
             begun = time.monotonic()
@@ -188,7 +194,7 @@ class _Worker:
         self._lines.put("")
 
     def wait_until_ready(self) -> None:
-        """Hear its first line, once. Raises as `answer` does."""
+        """Wait for its first line, once; raises as `answer` does."""
         if not self._is_ready:
             self.answer(SECONDS_TO_START)
             self._is_ready = True
@@ -202,7 +208,10 @@ class _Worker:
         return self.answer(seconds)
 
     def answer(self, seconds: float) -> dict[str, Any]:
-        """The next line from there. Raises UsageError for a wrong question, NoAnswer for a failure and where none comes."""
+        """The next line from the other process.
+
+        Raises UsageError for a wrong question, and NoAnswer for a failure or where no answer comes.
+        """
         try:
             line = self._lines.get(timeout=seconds)
         except queue.Empty:
@@ -275,7 +284,10 @@ class _LimitedTraining:
         precision: str = "fp32",
         freeze: str = "nothing",
     ) -> StepTried:
-        """One training step on random token ids, with AdamW's moments as every step but the first finds them."""
+        """Take one training step on random token ids.
+
+        AdamW's moments are there already, as in every step but the first.
+        """
         from labkit.models.encoders import freeze as freeze_part
 
         positions = self.model.config.max_position_embeddings
@@ -296,7 +308,10 @@ class _LimitedTraining:
         return StepTried(at_once > 0, at_once, time.monotonic() - begun, said)
 
     def _take(self, batch: "Batch", precision: str, reviews: int, smaller: bool = False) -> tuple[int, str]:
-        """Reviews computed at once in the end, and what was said. Whatever the step took is given back."""
+        """Take the step; returns the reviews computed at once and what was said.
+
+        Whatever memory the step took is given back.
+        """
         import torch
 
         from labkit.training.fit import accumulate_gradients, make_optimizer
@@ -348,7 +363,7 @@ class _LimitedTraining:
 
 @contextlib.contextmanager
 def _onednn(enabled: bool) -> Iterator[None]:
-    """Whether PyTorch may use oneDNN's code; as before afterwards."""
+    """Let PyTorch use oneDNN's code or not, and restore the setting afterwards."""
     import torch
 
     before = torch.backends.mkldnn.enabled
@@ -360,7 +375,7 @@ def _onednn(enabled: bool) -> Iterator[None]:
 
 
 def limit_memory(limit_bytes: int, device: "torch.device") -> bool:
-    """Let this process take at most so many bytes more; False where this machine cannot hold it to that."""
+    """Limit what this process may take from now on; False where that cannot be done."""
     if device.type == "cuda":
         import torch
 
@@ -372,12 +387,11 @@ def limit_memory(limit_bytes: int, device: "torch.device") -> bool:
 
 
 def _limit_on_linux(limit_bytes: int) -> bool:
-    """By what the process may write to, or where the kernel does not enforce that, by all that it may map."""
+    """Limit what may be written to, or, if that is not enforced, all that is mapped."""
     import resource
 
-    with open(
-        "/proc/self/status", encoding="ascii", errors="replace"
-    ) as status:  # the kernel's account of this process
+    # the kernel's own account of this process
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         account = dict(line.split(":", 1) for line in status if ":" in line)
     for limit, row in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):
         before = resource.getrlimit(limit)
@@ -392,7 +406,10 @@ def _limit_on_linux(limit_bytes: int) -> bool:
 
 
 def _limit_holds(limit_bytes: int) -> bool:
-    """Whether more than the limit is refused. Asks for it and does not touch it, so nothing is used up."""
+    """Whether more than the limit is refused.
+
+    Asks for it and does not touch it, so nothing is used up.
+    """
     import mmap
 
     flags: int = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS

@@ -1,4 +1,4 @@
-"""The profiles: how much of everything the lessons and the command line take, from a first look to a GPU.
+"""The profiles: how much of everything is taken, from a first look to a GPU.
 
 Which profile is in force, and where a student's choice is kept. Asking for the choice is choose_profile.py's. Imports no
 numpy and no torch: the command line reads it before anything else.
@@ -28,7 +28,10 @@ ABOUT = {
 
 
 def profile_settings(name: str | None = None) -> dict[str, Any]:
-    """The settings of a profile; without a name that of `LABKIT_PROFILE`, else the laptop's. Raises ConfigError."""
+    """The settings of a profile: the named one, LABKIT_PROFILE's or the laptop's.
+
+    Raises ConfigError for a name that is none.
+    """
     chosen = name or os.environ.get("LABKIT_PROFILE") or DEFAULT_PROFILE
     if chosen not in PROFILES:
         origin = "profile" if name else "LABKIT_PROFILE"
@@ -37,7 +40,7 @@ def profile_settings(name: str | None = None) -> dict[str, Any]:
 
 
 def current_profile() -> str:
-    """The profile in force in the lessons: that of `LABKIT_PROFILE`, else the student's choice, else the laptop's.
+    """The lessons' profile: LABKIT_PROFILE, the student's choice or the laptop's.
 
     Raises ConfigError where the variable names none.
     """
@@ -48,12 +51,15 @@ def current_profile() -> str:
 
 
 def kept_profile() -> str | None:
-    """The profile that the student chose; None where nothing was chosen, or nothing that is a profile."""
+    """The profile that the student chose, or None."""
     kept = Work().settings.get("profile", {}).get("choice")
     return kept if kept in PROFILES else None
 
 
 def keep_profile(name: str) -> None:
-    """Keep the choice of a profile in the student's folder, for every lesson. Raises ConfigError for a name that is none."""
+    """Keep the choice of a profile in the student's folder, for every lesson.
+
+    Raises ConfigError for a name that is none.
+    """
     profile_settings(name)
     Work().save("settings", "profile", {"choice": name})

@@ -1,4 +1,4 @@
-"""Widget messages while a cell runs: a kernel that trains hears of a click only if somebody listens.
+"""Widget messages while a cell runs: a kernel in training must be made to listen.
 
 ipykernel 7 lets a front end send widget messages to a thread beside the cells (a subshell), and then there is nothing to
 do. But it sends the answers to a widget that a cell has made or changed back to the cells' own thread, where they wait
@@ -17,7 +17,7 @@ _postponed: set[Any] = set()  # the loop alone would let go of them
 
 
 def handle_widget_messages() -> int:
-    """Handle the widget messages that wait for the running cell to end; returns how many there were.
+    """Handle the waiting widget messages; returns how many there were.
 
     All other messages (the next cells of Run All) keep their order and are handled when the cell has ended.
     """
@@ -37,7 +37,7 @@ def handle_widget_messages() -> int:
 
 
 def _cells_inbox() -> tuple[Any, Any]:
-    """The kernel, and the sockets through which messages reach the thread that runs cells, if that is this thread."""
+    """The kernel, and the sockets of the thread that runs cells, if it is this one."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     kernel = getattr(shell, "kernel", None)
     manager = getattr(getattr(kernel, "shell_channel_thread", None), "manager", None)
@@ -50,7 +50,7 @@ def _cells_inbox() -> tuple[Any, Any]:
 
 
 def _received(socket: Any) -> Iterator[list[Any]]:
-    """The messages that have arrived; all of them, since a socket says only once that there are some."""
+    """All messages that have arrived: a socket says only once that there are some."""
     import zmq
 
     while True:
@@ -62,7 +62,10 @@ def _received(socket: Any) -> Iterator[list[Any]]:
 
 
 def _kind(kernel: Any, frames: list[Any]) -> str:
-    """The type of a message, which is only peeked at: taking out its content would spend its signature."""
+    """The type of a message, read without spending its signature.
+
+    Taking out its content would spend it.
+    """
     try:
         _, parts = kernel.session.feed_identities(frames, copy=False)
         return str(kernel.session.deserialize(parts, content=False, copy=False)["header"]["msg_type"])
@@ -71,9 +74,10 @@ def _kind(kernel: Any, frames: list[Any]) -> str:
 
 
 def _handle(kernel: Any, frames: list[Any]) -> None:
-    """Handle one widget message as the kernel would, and then be in the running cell again: its output goes there.
+    """Handle one widget message as the kernel would, then return to the cell.
 
-    The front end waits for the word idle before it sends the next message of the same widget.
+    What is printed afterwards goes to the running cell again. The front end waits for the word idle before it sends the
+    next message of the same widget.
     """
     cell_identity, cell = kernel._parent_ident["shell"], kernel.get_parent("shell")
     identities, parts = kernel.session.feed_identities(frames, copy=False)
