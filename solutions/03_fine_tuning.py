@@ -233,7 +233,7 @@ float(result.points)
 # %% [markdown]
 # ### The proof
 #
-# First the yardstick: 32 reviews at once, in plain PyTorch. Dropout is off, or each pass would throw other dice. The
+# First the reference: 32 reviews at once, in plain PyTorch. Dropout is off, or each pass would draw other masks. The
 # split gives the same reviews in four pieces, each padded to its own longest.
 
 # %%
@@ -260,9 +260,9 @@ print(f"4 x 8 against 32: {difference:.1e}")
 # %%
 exact = lesson.model(seed=0).double().eval()
 exact(**batch).loss.backward()
-yardstick = labkit.gradients_of(exact)
+reference = labkit.gradients_of(exact)
 labkit.accumulate_gradients(exact, batch.split(8))
-difference = labkit.gradient_difference(yardstick, labkit.gradients_of(exact))
+difference = labkit.gradient_difference(reference, labkit.gradients_of(exact))
 print(f"4 x 8 against 32, in float64: {difference:.1e}")
 
 # %% [markdown]
@@ -296,7 +296,7 @@ for name, micro_batches in pieces.items():
 # %%
 from labkit.figures import gradient_differences
 
-apart = {way: labkit.gradient_difference(yardstick, each) for way, each in gradients.items()}
+apart = {way: labkit.gradient_difference(reference, each) for way, each in gradients.items()}
 figure(gradient_differences(apart, against="one batch of 32", rounding=1e-10))
 
 # %%
@@ -351,8 +351,8 @@ float(result.points)
 # %% [markdown]
 # ### Looking without learning
 #
-# In training mode dropout throws dice, so the same reviews give another loss each time. A measurement must not depend on
-# dice:
+# In training mode dropout draws random masks, so the same reviews give another loss each time. A measurement must not
+# depend on chance:
 
 # %%
 for mode in (True, False):
@@ -611,7 +611,7 @@ outcome("03-room", ", ".join(failed) or "each one does", why)
 
 # %% [markdown]
 # `fit` takes the first way on its own: it starts with the whole batch, and says so when it has to halve it. The gradients
-# of the step that failed are dropped, the dice are put back, and the step is taken again.
+# of the step that failed are dropped, the random numbers start again where they were, and the step is taken again.
 
 # %% [markdown]
 # ## What is pretraining worth?
