@@ -243,6 +243,67 @@ def test_the_wheel_carries_its_licence_and_its_types(wheel: set[str]) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
 
 
+# What the repository says of itself
+
+
+def test_the_citation_names_the_version_and_the_licence_of_the_package() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert (cited["version"], cited["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert cited["cff-version"] == "1.2.0" and cited["title"] and cited["message"] and cited["authors"]
+    source = "".join(path.read_text("utf-8") for path in modules().values())  # which cites them in reports too
+    assert {each["doi"] for each in cited["references"]} <= set(re.findall(r"https://doi\.org/([^\s\"']+)", source))
+
+
+def attributes(name: str) -> dict[str, str]:
+    """What git holds of the line ends of a file, which need not exist."""
+    asked = ["git", "check-attr", "text", "eol", "--", name]
+    answer = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
+    if answer.returncode != 0:
+        pytest.skip("this is no checkout")
+    return {row.split(": ")[1]: row.split(": ")[2] for row in answer.stdout.splitlines()}
+
+
+def test_every_file_keeps_its_bytes_whatever_system_it_is_checked_out_on() -> None:
+    kinds = {path.suffix: path for path in repository_files()}
+    assert {".ipynb", ".py", ".md", ".toml", ".png", ".safetensors"} <= set(kinds)
+    for path in kinds.values():
+        binary = b"\0" in path.read_bytes()
+        found = attributes(path.relative_to(ROOT).as_posix())
+        assert found["text"] == "unset" if binary else found["eol"] == "lf", f".gitattributes and {path.name}"
+
+
+def test_the_suffixes_whose_bytes_are_compared_are_named_in_gitattributes() -> None:
+    lines = (ROOT / ".gitattributes").read_text("utf-8").splitlines()
+    named = {line.split()[0] for line in lines if line.endswith("text eol=lf")}
+    assert {"*.ipynb", "*.py", "*.md", "*.toml"} <= named
+
+
+def test_editors_break_lines_where_the_formatter_does() -> None:
+    width = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["ruff"]["line-length"]
+    assert f"max_line_length = {width}" in (ROOT / ".editorconfig").read_text("utf-8")
+
+
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", [path for path in FORMS if path.name != "config.yml"], ids=lambda path: path.name)
+def test_a_form_for_issues_is_one_that_can_be_shown(path: Path) -> None:
+    form = yaml.safe_load(path.read_text("utf-8"))
+    assert form["name"] and form["description"]
+    asked = [item for item in form["body"] if item["type"] != "markdown"]
+    assert {item["type"] for item in asked} <= {"input", "textarea", "dropdown", "checkboxes"}
+    assert all(item["attributes"]["label"] and isinstance(item["validations"]["required"], bool) for item in asked)
+    assert len({item["id"] for item in asked}) == len(asked)
+
+
+def test_there_is_a_form_for_a_wrong_verdict_and_one_for_what_does_not_run() -> None:
+    forms = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in FORMS}
+    assert set(forms) == {"check", "config", "run"}
+    ids = {name: {item.get("id") for item in forms[name]["body"]} for name in ("check", "run")}
+    assert {"exercise", "version", "answer", "said"} <= ids["check"]
+    assert {"doctor"} <= ids["run"]
+
+
 # In pieces, so that this file does not hold what it looks for.
 PLACES = re.compile(
     "|".join(
