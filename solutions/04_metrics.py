@@ -557,7 +557,7 @@ figure(abstention_figure([test]))
 # %% [markdown]
 # ## And people?
 #
-# Every real review was rated by at least fifteen people. So they can be tested too. Take one of them, and hold that
+# Every real review was rated by 15 to 29 people. So they can be tested too. Take one of them, and hold that
 # rating against the majority of the *others*.
 
 # %%
