@@ -7,7 +7,6 @@ its place.
 
 import contextlib
 import dataclasses
-import html
 import json
 import os
 import queue
@@ -19,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from labkit.display import LEFT, html_table
 from labkit.errors import LabkitError, UsageError
 from labkit.training.memory import AutomaticMicroBatch, OutOfMemory, is_out_of_memory, micro_batch_that_fits
 
@@ -82,19 +82,19 @@ class WaysTried:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        left, short = "text-align:left", "white-space:nowrap"
-        columns = ("way", "fits", "at once", "time", "said")
-        head = "".join(f'<th scope="col" style="{left}">{name}</th>' for name in columns)
-        rows = ""
-        for name, tried in self.ways.items():
-            at_once = f"{tried.micro_batch_size} reviews" if tried.fits else ""
-            time_taken = "estimated" if tried.estimated else f"{tried.seconds:.1f} s"
-            cells = ("✓ yes" if tried.fits else "✗ no", at_once, time_taken)
-            middle = "".join(f'<td style="{short}">{cell}</td>' for cell in cells)
-            first = f'<th scope="row" style="{left};{short}">{html.escape(name)}</th>'
-            rows += f'<tr>{first}{middle}<td style="{left}">{html.escape(tried.said)}</td></tr>'
-        caption = f"<caption>{html.escape(self.caption)}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        rows = [
+            (
+                name,
+                "✓ yes" if tried.fits else "✗ no",
+                f"{tried.micro_batch_size} reviews" if tried.fits else "",
+                "estimated" if tried.estimated else f"{tried.seconds:.1f} s",
+                tried.said,
+            )
+            for name, tried in self.ways.items()
+        ]
+        short = "white-space:nowrap"
+        styles = (f"{LEFT};{short}", short, short, short, LEFT)
+        return html_table(self.caption, [("way", "fits", "at once", "time", "said"), *rows], styles=styles)
 
 
 class LimitedMemory:

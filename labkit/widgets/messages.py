@@ -9,7 +9,6 @@ such a kernel the question costs nothing and finds nothing; the Interrupt button
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 WIDGET_MESSAGES = ("comm_open", "comm_msg", "comm_close")
@@ -24,8 +23,14 @@ def handle_widget_messages() -> int:
     kernel, inbox = _cells_inbox()
     if inbox is None:
         return 0
+    import zmq
+
     handled = 0
-    for frames in _received(inbox.to_socket):
+    while True:  # until all have been read: a socket says only once that there are some
+        try:
+            frames = inbox.to_socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return handled
         if _kind(kernel, frames) in WIDGET_MESSAGES:
             _handle(kernel, frames)
             handled += 1
@@ -33,7 +38,6 @@ def handle_widget_messages() -> int:
             task = asyncio.ensure_future(inbox.to_stream._recv_callback(frames))
             _postponed.add(task)
             task.add_done_callback(_postponed.discard)
-    return handled
 
 
 def _cells_inbox() -> tuple[Any, Any]:
@@ -47,18 +51,6 @@ def _cells_inbox() -> tuple[Any, Any]:
     except RuntimeError:  # no cell runs here
         return kernel, None
     return kernel, inbox if threading.current_thread() is threading.main_thread() else None
-
-
-def _received(socket: Any) -> Iterator[list[Any]]:
-    """All messages that have arrived: a socket says only once that there are some."""
-    import zmq
-
-    while True:
-        try:
-            frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            return
-        yield frames
 
 
 def _kind(kernel: Any, frames: list[Any]) -> str:
