@@ -20,7 +20,8 @@ def main() -> None:
     from labkit.experiments.fine_tuning import environment
     from labkit.experiments.folds import compare_folds, cross_validate
     from labkit.figures import repeated_scores, to_svg
-    from labkit.training.config import Config, profile_settings
+    from labkit.lessons.profiles import profile_settings
+    from labkit.training.config import Config
 
     arguments = _parser().parse_args()
     config = Config().replaced(profile_settings("laptop") | {"seed": arguments.seed})

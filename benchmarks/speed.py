@@ -5,7 +5,7 @@
     python benchmarks/speed.py --model tiny --examples 128 --few 64 --rounds 1 --allow-disturbed --output /tmp/trial
 
 Writes `RESULTS.md` and `results.json` beside itself, or into --output. Every result is saved at once in build/benchmark, under
-a digest of settings, code, versions and machine. Accelerate is needed: pip install -e ".[benchmark]".
+a digest of settings, code, versions and machine. Accelerate is needed: python scripts/setup.py benchmark.
 """
 
 import argparse

@@ -140,7 +140,7 @@ from .training.step_costs import (
     gradients_of as gradients_of,
     step_costs as step_costs,
 )
-from .lessons.limited_memory import SmallRoom as SmallRoom
+from .lessons.limited_memory import LimitedMemory as LimitedMemory
 from .experiments.run_folder import compare_runs as compare_runs
 from .experiments.fine_tuning import (
     FineTuned as FineTuned,

@@ -18,7 +18,8 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from labkit import __version__
 from labkit.errors import LabkitError, UsageError
 from labkit.importing import quick_imports
-from labkit.training.config import SETTINGS, Config, parse_assignments, profile_settings, read_config_file
+from labkit.lessons.profiles import profile_settings
+from labkit.training.config import SETTINGS, Config, parse_assignments, read_config_file
 
 if TYPE_CHECKING:
     from labkit.data.reviews import Reviews
@@ -188,7 +189,7 @@ def evaluate(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Test a saved model on labelled reviews: metrics with their intervals, calibration and, on wish, its behaviour."""
+    """Test a saved model on labelled reviews: metrics with their intervals, calibration and, optionally, its behaviour."""
     from labkit.models.encoders import check_model_folder
 
     check_model_folder(model)

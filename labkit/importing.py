@@ -1,4 +1,4 @@
-"""Large imports, made quicker: Python does not look for garbage among what they bring.
+"""Large imports made quicker: Python looks for no garbage among what they bring.
 
 torch and transformers make some 600,000 objects when they are imported, and the collector goes through those that are there
 again and again (benchmarks/STARTUP.md says what that costs). Imports nothing itself.
@@ -14,10 +14,11 @@ LARGE = 200  # modules; a smaller import is no matter
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Keep the garbage collector still while the block imports, and what was there at its end out of later collections too.
+    """Switch the garbage collector off while the block imports.
 
-    For imports alone: cyclic garbage that the block leaves behind would never be freed, and neither would anything that
-    exists now and becomes such garbage later. Where nothing large was imported, all stays as it was.
+    What is there at the end of the block is left out of later collections too. For imports alone: cyclic garbage that
+    the block leaves behind would never be freed, and neither would anything that exists now and becomes such garbage
+    later. Where nothing large was imported, all stays as it was.
     """
     was_on, known = gc.isenabled(), len(sys.modules)
     gc.disable()

@@ -37,7 +37,7 @@ lesson
 # %% [markdown]
 # ## What people said
 #
-# Each review is a sentence or two about a film. At least fifteen people read it and gave it a whole number, from -4
+# Each review is a sentence or two about a film. Between 15 and 29 people read it and gave it a whole number, from -4
 # (very bad) to +4 (very good). The corpus keeps their ratings and the mean. (Hutto and Gilbert, 2014.)
 #
 # Where those reviews could not be fetched, a sample written for this course stands in.

@@ -41,18 +41,18 @@ lesson
 # %% [markdown]
 # ## By heart
 #
-# Take 64 reviews, and deal their labels out again by lot. Now nothing in a review says what its label is: there is
+# Take 64 reviews and shuffle their labels. Now nothing in a review says what its label is: there is
 # nothing to understand. Train on them all the same, eight times over.
 
 # %%
 changes = ["about the same", "somewhat lower", "less than half"]
-question = "Labels drawn by lot. After 8 epochs the training loss is ..."
+question = "With shuffled labels: after 8 epochs the training loss is ..."
 predict("05-lot", question, changes)
 
 # %%
 reviews, others = lesson.part("train", 0, 64), lesson.part("train", 64, 128)
-lot = np.random.default_rng(0).permutation(reviews.labels)
-by_lot = dataclasses.replace(reviews, labels=lot)
+shuffled = np.random.default_rng(0).permutation(reviews.labels)
+meaningless = dataclasses.replace(reviews, labels=shuffled)
 config = lesson.config.replaced({"epochs": 8, "patience": 8, "batch_size": 8})
 rate = 2 * lesson.learning_rate  # steps twice as long as usual, so that you need not wait
 
@@ -61,7 +61,7 @@ from labkit.figures import learning_curves
 
 name = lesson.encoder
 model = lesson.model(seed=0)
-by_heart = list(labkit.fit(model, by_lot, others, config, rate, progress=False))
+by_heart = list(labkit.fit(model, meaningless, others, config, rate, progress=False))
 figure(learning_curves(by_heart, name=name, validation_size=len(others)))
 
 # %%
@@ -346,14 +346,14 @@ why = f"{100 * half:.1f} points on {len(unseen)} reviews. Half of that takes fou
 outcome("05-width", found, why)
 
 # %% [markdown]
-# ## Other dice
+# ## Another seed
 #
 # That interval knows of other reviews, for *this* model. But the seed drew the new head, the order of the reviews, the
 # dropout. Another seed is another model.
 
 # %%
 spans = ["less than 1 point", "1 to 3 points", "more than 3 points"]
-predict("05-seeds", "Three runs with other seeds: highest less lowest accuracy?", spans)
+predict("05-seeds", "Three runs with other seeds: highest minus lowest accuracy?", spans)
 
 # %%
 folder = TemporaryDirectory(prefix="labkit-")
@@ -444,7 +444,7 @@ figure(repeated_scores(folds))
 # independent ones would. Whoever forgets that gets the narrower interval. How much does it matter?
 
 # %% [markdown]
-# ## A test that cries wolf
+# ## A test with too many false alarms
 #
 # Two recipes over the same folds give k differences, and a t-test asks whether their mean is 0. Here the other recipe is
 # TF-IDF with logistic regression. Look at both p-values.
@@ -457,7 +457,7 @@ for place, split in enumerate(fold_splits(mine, k, short)):
     scored = labkit.tfidf(split.train, split.test)
     runs.append(Repetition(f"fold {place}", scored, len(split.train), 0, 0.0))
 words = CrossValidation("TF-IDF", mine.name, runs)
-print(f"{lesson.encoder} less TF-IDF, accuracy:\n{labkit.compare_folds(folds, words)}")
+print(f"{lesson.encoder} minus TF-IDF, accuracy:\n{labkit.compare_folds(folds, words)}")
 
 # %% [markdown]
 # Which is right? Let equals compete: a world in which neither side is better, a thousand times over. A test at the 5 %
@@ -563,7 +563,7 @@ compared[-1]
 # * Training loss proves nothing. Validation loss says when to stop; accuracy may not notice.
 # * Save the best weights when they are the best, and bring them back.
 # * A score moves with the reviews and with the seed. Give both.
-# * Folds share their training reviews: correct for it, or cry wolf.
+# * Folds share their training reviews: correct for it, or raise false alarms.
 
 # %%
 from labkit.widgets import reflection

@@ -1,11 +1,10 @@
-"""What every lesson starts from: the profile, and under it the encoder, the reviews and their batches, all of them fixed.
+"""What every lesson starts from: a profile's encoder, reviews and batches.
 
 Only notebooks use this. Where something could not be fetched, the stand-ins that are shipped take its place under a banner
 (stand_ins.py). Teaches nothing and trains nothing.
 """
 
 import html
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,44 +13,19 @@ from labkit.data.batching import Batcher
 from labkit.data.reviews import Corpus, Reviews, label_corpus, normalise
 from labkit.data.splits import Splits, split_reviews
 from labkit.data.tokens import load_tokenizer, tokenize
+from labkit.lessons.profiles import ABOUT, EXAMPLES, current_profile, profile_settings
 from labkit.lessons.stand_ins import encoder_or_tiny, movie_corpus_or_sample
 from labkit.models.encoders import encoder_folder, load_encoder, registry_entry
-from labkit.student_work import Work
-from labkit.training.config import PROFILES, Config, profile_settings
+from labkit.training.config import Config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-DEFAULT_PROFILE = "laptop"
-# Fixed parts of the training and validation reviews, so that a lesson keeps its time; None is all. `make lab` takes all.
-EXAMPLES = {"tiny": (1000, 500), "laptop": (2000, 500), "gpu": (None, None)}
-ABOUT = {
-    "tiny": "the tiny BERT that ships with the course, on 1,000 reviews: a first look, in seconds",
-    "laptop": "MiniLM, real pretrained weights, on 2,000 reviews: minutes on a laptop",
-    "gpu": "BERT base on all reviews: for a GPU; its authors had no model hub, so it was not run",
-}
-
-
-def current_profile() -> str:
-    """The profile in force: that of `LABKIT_PROFILE`, else the one kept in the student's folder, else the laptop's.
-
-    Raises ConfigError where the variable names none.
-    """
-    if os.environ.get("LABKIT_PROFILE"):
-        profile_settings()
-        return os.environ["LABKIT_PROFILE"]
-    kept = Work().settings.get("profile", {}).get("choice")
-    return kept if kept in PROFILES else DEFAULT_PROFILE
-
-
-def keep_profile(name: str) -> None:
-    """Keep the choice of a profile in the student's folder, for every lesson. Raises ConfigError for a name that is none."""
-    profile_settings(name)
-    Work().save("settings", "profile", {"choice": name})
-
 
 def open_lesson(profile: str | None = None) -> "Lesson":
-    """The lesson's surroundings under the profile in force; nothing is fetched or loaded before it is used.
+    """Open a lesson under the given profile, or the one in force.
+
+    Nothing is fetched or loaded before it is used.
 
     >>> open_lesson("tiny").config.model
     'tiny'
@@ -64,7 +38,7 @@ def open_lesson(profile: str | None = None) -> "Lesson":
 
 @dataclass(frozen=True)
 class Lesson:
-    """The same encoder, reviews and splits for whoever opens the lesson under this profile."""
+    """The encoder, reviews and splits of a profile, the same for everyone."""
 
     profile: str
     config: Config
@@ -85,12 +59,15 @@ class Lesson:
         return load_tokenizer(encoder_folder(self.encoder))
 
     def model(self, seed: int = 0, **options: Any) -> "PreTrainedModel":
-        """The encoder with a fresh head, which the seed draws; `options` are those of `load_encoder`."""
+        """The encoder with a fresh head drawn from the seed.
+
+        options: those of `load_encoder`.
+        """
         return load_encoder(self.encoder, seed, **options)[0]
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The movie reviews as people rated them, or under a banner the sample written for the course."""
+        """The movie reviews with their ratings, or the written sample, under a banner."""
         return movie_corpus_or_sample()
 
     @cached_property
@@ -115,7 +92,7 @@ class Lesson:
         return make_batchers(self.splits, self.tokenizer, self.config)
 
     def part(self, split: str, start: int = 0, stop: int | None = None) -> Batcher:
-        """Some reviews of a split as batches: places `start` to `stop` of a random order that is always the same.
+        """Batches of the reviews `start` to `stop` of a split, in a fixed random order.
 
         split: train, validation or test. No text stands there twice, so parts that do not overlap have no review in common.
         """

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
@@ -110,22 +109,6 @@ class Config:
 SETTINGS = {field.name: field for field in dataclasses.fields(Config)}
 _TYPES = get_type_hints(Config)
 NEVER_CHANGE_THE_RESULT = ("checkpoint_seconds",)
-
-PROFILES: dict[str, dict[str, Any]] = {
-    "tiny": {"model": "tiny", "train_examples": 1000, "validation_examples": 500, "epochs": 2},
-    # With a third epoch MiniLM's validation loss rises from the first on, and the best checkpoint is an unfinished one.
-    "laptop": {"model": "minilm", "epochs": 2},
-    "gpu": {"model": "bert-base-uncased"},
-}
-
-
-def profile_settings(name: str | None = None) -> dict[str, Any]:
-    """The settings of a profile; without a name that of `LABKIT_PROFILE`, else the laptop's. Raises ConfigError."""
-    chosen = name or os.environ.get("LABKIT_PROFILE") or "laptop"
-    if chosen not in PROFILES:
-        origin = "profile" if name else "LABKIT_PROFILE"
-        raise ConfigError(f"{origin} {chosen} is none of {', '.join(PROFILES)}{did_you_mean(chosen, PROFILES)}")
-    return dict(PROFILES[chosen])
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

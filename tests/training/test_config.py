@@ -14,12 +14,10 @@ from labkit.data.readers import ReviewFileError
 from labkit.errors import UsageError
 from labkit.training.config import (
     NEVER_CHANGE_THE_RESULT,
-    PROFILES,
     SETTINGS,
     Config,
     ConfigError,
     parse_assignments,
-    profile_settings,
     read_config_file,
 )
 
@@ -284,37 +282,6 @@ def test_a_config_file_in_latin_1_is_refused_with_the_line(tmp_path):
 def test_no_config_file_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match=r"no such config file$"):
         read_config_file(tmp_path / name)
-
-
-# Profiles
-
-
-@pytest.mark.parametrize("name", PROFILES)
-def test_every_profile_is_a_valid_config(name, monkeypatch):
-    assert Config().replaced(profile_settings(name)).model == PROFILES[name]["model"]
-    monkeypatch.setenv("LABKIT_PROFILE", name)
-    assert profile_settings() == profile_settings(name)
-
-
-def test_without_a_name_the_profile_is_the_laptop_s_and_a_name_counts_more_than_the_environment(monkeypatch):
-    assert profile_settings() == PROFILES["laptop"]
-    monkeypatch.setenv("LABKIT_PROFILE", "")
-    assert profile_settings() == PROFILES["laptop"]
-    monkeypatch.setenv("LABKIT_PROFILE", "tiny")
-    assert profile_settings("gpu") == PROFILES["gpu"]
-
-
-def test_a_profile_that_is_none_is_refused_with_where_it_came_from(monkeypatch):
-    with pytest.raises(ConfigError, match=r"^profile labtop is none of tiny, laptop, gpu; did you mean laptop\?$"):
-        profile_settings("labtop")
-    monkeypatch.setenv("LABKIT_PROFILE", "large")
-    with pytest.raises(ConfigError, match=r"^LABKIT_PROFILE large is none of tiny, laptop, gpu$"):
-        profile_settings()
-
-
-def test_the_settings_of_a_profile_are_the_caller_s_own_copy():
-    profile_settings("tiny")["model"] = "changed"
-    assert PROFILES["tiny"]["model"] == "tiny"
 
 
 def test_the_toml_is_toml():

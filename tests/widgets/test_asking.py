@@ -33,7 +33,7 @@ def displayed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     shown: list[Any] = []
     for module in (asking, showing):
         monkeypatch.setattr(module, "display", shown.append)
-    monkeypatch.setattr(failing, "_show", shown.append)
+    monkeypatch.setattr(failing, "display", shown.append)
     return shown
 
 
