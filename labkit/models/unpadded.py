@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from labkit.errors import UsageError
 from labkit.models.dropout import DropoutMasks
 from labkit.models.families import FAMILIES, Block, Embeddings
+from labkit.models.kernels import add_and_norm, at_least_fp32, attend
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -77,11 +78,6 @@ class Unpadded(nn.Module):
 def can_unpad(model: "PreTrainedModel") -> bool:
     """Check whether the model is a sequence classifier of a family known here."""
     return type(model).__name__.endswith("ForSequenceClassification") and model.config.model_type in FAMILIES
-
-
-def at_least_fp32(values: torch.Tensor) -> torch.Tensor:
-    """Raise half precision to fp32; leave everything else as it is."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 # --- where the tokens of each review are --------------------------------------------------------------------------
@@ -188,13 +184,11 @@ def _run(
     first_only: of each review's first token alone, (reviews, hidden).
     """
     residual = hidden.index_select(0, packed.starts) if first_only else hidden
-    attend = _attend_in_table if packed.cu_seqlens is None else _attend_packed
-    attended = attend(block, residual, hidden, packed, masks)
-    hidden = _add_and_norm(
-        block.attention_output(attended), residual, block.attention_norm, block.output_dropout, masks
-    )
+    attend_within = _attend_in_table if packed.cu_seqlens is None else _attend_packed
+    attended = attend_within(block, residual, hidden, packed, masks)
+    hidden = add_and_norm(block.attention_output(attended), residual, block.attention_norm, block.output_dropout, masks)
     between = block.activation(block.intermediate(hidden))
-    return _add_and_norm(block.output(between), hidden, block.norm, block.dropout, masks)
+    return add_and_norm(block.output(between), hidden, block.norm, block.dropout, masks)
 
 
 def _attend_in_table(
@@ -209,7 +203,7 @@ def _attend_in_table(
     else:
         (query,) = _heads(block.query(queries_from).unsqueeze(1), block.heads, 1)
         key, value = _heads_of(packed, hidden, block.heads, block.key, block.value)
-    attended = _attend(query, key, value, packed.key_padding_mask, block.attention_dropout, masks).transpose(1, 2)
+    attended = attend(query, key, value, packed.key_padding_mask, block.attention_dropout, masks).transpose(1, 2)
     if queries_from is hidden:
         return packed.as_row(attended.reshape(packed.reviews, packed.width, -1))
     return attended.flatten(1)
@@ -276,108 +270,3 @@ def _heads(table: torch.Tensor, heads: int, parts: int) -> tuple[torch.Tensor, .
     """
     reviews, width, _ = table.shape
     return tuple(table.view(reviews, width, parts, heads, -1).permute(2, 0, 3, 1, 4).contiguous().unbind(0))
-
-
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    key_padding_mask: torch.Tensor | None,
-    probability: float,
-    masks: DropoutMasks,
-    fused: bool | None = None,
-) -> torch.Tensor:
-    """Compute attention of (reviews, heads, tokens, size).
-
-    fused: as torch does it, by default on every device but the CPU. On the CPU torch's fused kernel takes eight times
-    as long as plain matrix products where reviews are short.
-    """
-    if query.device.type != "cpu" if fused is None else fused:
-        seen = None if key_padding_mask is None else ~key_padding_mask
-        return F.scaled_dot_product_attention(query, key, value, seen, dropout_p=probability)
-    mask = masks.draw((*query.shape[:3], key.shape[2]), probability, query)
-    return _Attention.apply(query, key, value, key_padding_mask, mask.kept, mask.scale)
-
-
-def _add_and_norm(
-    change: torch.Tensor, residual: torch.Tensor, norm: nn.LayerNorm, probability: float, masks: DropoutMasks
-) -> torch.Tensor:
-    """Normalise the residual plus the change, of which dropout leaves out a part."""
-    change = change.to(residual.dtype)
-    mask = masks.draw(tuple(change.shape), probability, change)
-    return _AddAndNorm.apply(change, residual, norm.weight, norm.bias, norm.eps, mask.kept, mask.scale)
-
-
-class _Attention(torch.autograd.Function):
-    """softmax(query key^T / sqrt(size)) value, with the softmax at least in fp32.
-
-    kept, scale: of dropout's mask.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        key_padding_mask: torch.Tensor | None,
-        kept: torch.Tensor | None,
-        scale: float,
-    ) -> torch.Tensor:
-        ctx.size, ctx.scale = query.shape[-1], scale
-        scores = at_least_fp32(torch.matmul(query, key.transpose(-1, -2))).mul_(ctx.size**-0.5)
-        if key_padding_mask is not None:
-            # Added, because on the CPU to fill by a mask that must be expanded takes five times as long.
-            scores += torch.zeros_like(key_padding_mask, dtype=scores.dtype).masked_fill_(key_padding_mask, -torch.inf)
-        probabilities = torch.softmax(scores, dim=-1)
-        used = probabilities.to(value.dtype)
-        used = used if kept is None else used * kept
-        ctx.save_for_backward(query, key, value, probabilities, used, kept)
-        attended = torch.matmul(used, value)
-        return attended if kept is None else attended.mul_(scale)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, probabilities, used, kept = ctx.saved_tensors
-        if kept is not None:
-            gradient = gradient * ctx.scale
-        of_value = torch.matmul(used.transpose(-1, -2), gradient)
-        of_probabilities = torch.matmul(gradient, value.transpose(-1, -2))
-        if kept is not None:
-            of_probabilities.mul_(kept)
-        of_probabilities = of_probabilities.to(probabilities.dtype)
-        of_scores = torch._softmax_backward_data(of_probabilities, probabilities, -1, probabilities.dtype)
-        of_scores = of_scores.mul_(ctx.size**-0.5).to(query.dtype)
-        of_query, of_key = torch.matmul(of_scores, key), torch.matmul(of_scores.transpose(-1, -2), query)
-        return of_query, of_key, of_value, None, None, None
-
-
-class _AddAndNorm(torch.autograd.Function):
-    """LayerNorm(residual + dropout(change)). kept, scale: of dropout's mask."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        change: torch.Tensor,
-        residual: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor,
-        eps: float,
-        kept: torch.Tensor | None,
-        scale: float,
-    ) -> torch.Tensor:
-        total = residual + change if kept is None else torch.addcmul(residual, change, kept, value=scale)
-        normed, mean, rstd = torch.native_layer_norm(total, weight.shape, weight, bias, eps)
-        ctx.scale = scale
-        ctx.save_for_backward(total, mean, rstd, weight, bias, kept)
-        return normed
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        total, mean, rstd, weight, bias, kept = ctx.saved_tensors
-        wanted = [True, ctx.needs_input_grad[2], ctx.needs_input_grad[3]]
-        of_total, of_weight, of_bias = torch.ops.aten.native_layer_norm_backward(
-            gradient.contiguous(), total, weight.shape, mean, rstd, weight, bias, wanted
-        )
-        of_change = of_total if kept is None else (of_total * kept).mul_(ctx.scale)
-        return of_change, of_total, of_weight, of_bias, None, None, None
