@@ -14,9 +14,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8, newlines as they are) so that `path` holds the old content or the new, never a part.
+    """Write a file so that `path` holds the old content or the new, never a part.
 
-    Raises OSError as the file system does (disk full, no permission); the old file then stands as it was.
+    content: text (as UTF-8, newlines as they are) or bytes. Raises OSError as the file system does (disk full, no
+    permission); the old file then stands as it was.
     """
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -35,9 +36,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A new folder to fill; it takes the name `target` when the block ends well and vanishes when it does not.
+    """Make a new folder to fill, which appears whole or not at all.
 
-    A folder that stood at `target` is replaced.
+    It takes the name `target` when the block ends well and vanishes when it does not. A folder that stood at `target`
+    is replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -57,7 +59,10 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def _take_place(folder: Path, target: Path) -> None:
-    """Give `folder` the name `target`; a folder that stood there steps aside whole before it is removed."""
+    """Give `folder` the name `target`.
+
+    A folder that stood there steps aside whole before it is removed.
+    """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as aside:
         old = Path(aside) / target.name
         if target.is_dir():
@@ -71,22 +76,25 @@ def _take_place(folder: Path, target: Path) -> None:
 
 
 def remove_leftovers(folder: Path, prefix: str) -> None:
-    """Remove what a killed writer left in `folder` under a temporary name that begins with `prefix`.
+    """Remove what a killed writer left in `folder` under a temporary name.
 
-    The caller holds the lock under which such names are made.
+    prefix: with which such names begin. The caller holds the lock under which such names are made.
     """
     for leftover in folder.glob(f"{glob.escape(prefix)}*.????????"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file as 64 hexadecimal digits."""
+    """Hash a file with SHA-256; returns 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the rename itself last; Windows cannot open a folder and needs no such step."""
+    """Make the rename itself last.
+
+    Windows cannot open a folder and needs no such step.
+    """
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

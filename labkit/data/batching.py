@@ -1,4 +1,4 @@
-"""Batches of tokenized reviews: fixed and dynamic padding, length buckets, packing, and what padding wastes.
+"""Batches of tokenized reviews: padding, length buckets, packing.
 
 A plan says which reviews share an optimizer step; a batch holds their tensors. Does not tokenize (tokens.py) and does not
 move anything to a device (fit.py).
@@ -46,7 +46,7 @@ class Batcher:
         return len(self.tokenized)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """The reviews at these places as one batch, in this order."""
+        """Put the reviews at these places into one batch, in this order."""
         import numpy as np
         import torch
 
@@ -61,16 +61,20 @@ class Batcher:
         return Batch(tensors, np.asarray(indices), self)
 
     def epoch(self, batch_size: int, micro_batch_size: int, seed: int, skip_steps: int = 0) -> Iterator[Batch]:
-        """The micro-batches of one epoch, ceil(batch_size / micro_batch_size) of them an optimizer step.
+        """Yield the micro-batches of one epoch.
 
-        skip_steps: steps at the beginning that a resumed run has done already.
+        Each optimizer step has ceil(batch_size / micro_batch_size) of them. skip_steps: steps at the beginning that a
+        resumed run has done already.
         """
         for step in plan_epoch(self.tokenized.lengths, batch_size, self.batching, seed)[skip_steps:]:
             for indices in chunks(step, micro_batch_size):
                 yield self.batch(indices)
 
     def in_order_of_length(self, batch_size: int) -> Iterator[Batch]:
-        """Every review once, the longest first, for evaluation; `Batch.indices` says which is which."""
+        """Yield every review once, the longest first, for evaluation.
+
+        `Batch.indices` says which is which.
+        """
         import numpy as np
 
         for indices in chunks(np.argsort(-self.tokenized.lengths, kind="stable"), batch_size):
@@ -79,7 +83,7 @@ class Batcher:
 
 @dataclass(frozen=True)
 class Batch(Mapping[str, "torch.Tensor"]):
-    """Tensors by the names of the model's arguments, so that `model(**batch)` runs it.
+    """Tensors by the names of the model's arguments: `model(**batch)` runs it.
 
     Padded: `input_ids` and `attention_mask`, int64 (reviews, width). Packed: `input_ids` and `position_ids`, int64 (1, tokens),
     `sequence_ids` (1, tokens), which review a token is of, and `sequence_starts` (reviews,), where its `[CLS]` stands. Both:
@@ -100,24 +104,30 @@ class Batch(Mapping[str, "torch.Tensor"]):
         return len(self.tensors)
 
     def split(self, size: int) -> list[Batch]:
-        """The same reviews in batches of at most `size`, each padded to its own longest row."""
+        """Split into batches of at most `size` reviews, each padded to its own longest."""
         if len(self.indices) <= size:
             return [self]
         return [self.batcher.batch(indices) for indices in chunks(self.indices, size)]
 
 
 def loss_terms(batch: Mapping[str, Any]) -> int:
-    """How many labels count in the batch's mean loss: all that are not -100; for classification its examples."""
+    """Count the labels that enter the batch's mean loss: all that are not -100.
+
+    For classification they are its examples.
+    """
     return int((batch["labels"] != IGNORED_LABEL).sum())
 
 
 def chunks(indices: np.ndarray, size: int) -> list[np.ndarray]:
-    """Consecutive runs of `size` indices; the last may be shorter."""
+    """Cut the indices into consecutive runs of `size`; the last may be shorter."""
     return [indices[start : start + size] for start in range(0, len(indices), size)]
 
 
 def plan_epoch(lengths: np.ndarray, batch_size: int, batching: str, seed: int) -> list[np.ndarray]:
-    """Which reviews share each optimizer step of an epoch: in length buckets, or at random for every other way of batching."""
+    """Plan which reviews share each optimizer step of an epoch.
+
+    In length buckets, or at random for every other way of batching.
+    """
     import numpy as np
 
     if batching == "buckets":
@@ -126,10 +136,10 @@ def plan_epoch(lengths: np.ndarray, batch_size: int, batching: str, seed: int) -
 
 
 def length_bucketed_batches(lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int = 0) -> list[list[int]]:
-    """Batches of reviews of nearly one length, in random order; only the last batch may be smaller.
+    """Group reviews of nearly one length into batches, in random order.
 
-    Which of the reviews of one length meet is drawn anew by each seed. Which reviews make up the smaller batch is random,
-    so that no length is always trained last.
+    Only the last batch may be smaller. Which of the reviews of one length meet is drawn anew by each seed. Which
+    reviews make up the smaller batch is random, so that no length is always trained last.
     """
     import numpy as np
 
@@ -152,7 +162,9 @@ def padding_waste(
     max_length: int = 128,
     pad_to_multiple_of: int = 1,
 ) -> float:
-    """Padded places over all places when the batches of `plan` are padded in this way; 0 when packed.
+    """Measure the share of padding among all places of the batches of `plan`.
+
+    0 when packed.
 
     >>> import numpy as np
     >>> padding_waste(np.array([4, 2]), [np.array([0, 1])], "dynamic")
@@ -166,7 +178,7 @@ def padding_waste(
 
 
 def _width(longest: int, batching: str, max_length: int, pad_to_multiple_of: int) -> int:
-    """The width to which a batch is padded whose longest row has `longest` tokens."""
+    """Return how wide a batch is padded whose longest row has `longest` tokens."""
     return max_length if batching == "fixed" else -(-longest // pad_to_multiple_of) * pad_to_multiple_of
 
 

@@ -1,6 +1,7 @@
-"""Reviews as a PyTorch Dataset, one tokenized item a review, and the batch that a DataLoader collates: lesson 02 builds both.
+"""Reviews as a PyTorch Dataset and its batches, as lesson 02 builds them.
 
-Does not choose which reviews share a batch (batching.py); labkit's own loop takes its batches from there.
+One item is one review, tokenized and not padded. Does not choose which reviews share a batch (batching.py), from where
+labkit's own loop takes its batches.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class ReviewDataset(Dataset[dict[str, torch.Tensor]]):
-    """Items of `input_ids` and `attention_mask`, int64 (tokens,), and `labels`, int64 ().
+    """Tokenized reviews as a Dataset.
 
-    Texts are cut to `max_length` tokens, the final `[SEP]` kept. Raises ValueError where labels are missing or left over.
+    An item has `input_ids` and `attention_mask`, int64 (tokens,), and `labels`, int64 (). Texts are cut to `max_length`
+    tokens, the final `[SEP]` kept. Raises ValueError where labels are missing or left over.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class ReviewDataset(Dataset[dict[str, torch.Tensor]]):
 
 
 def pad_batch(features: Sequence[Mapping[str, torch.Tensor]], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """Items of a `ReviewDataset` as one batch, padded on the right to its longest: what a DataLoader calls collate_fn.
+    """Pad items of a `ReviewDataset` on the right to the longest: a `collate_fn`.
 
     Returns `input_ids` and `attention_mask`, int64 (items, longest), and `labels`, int64 (items,).
     """

@@ -1,4 +1,4 @@
-"""Rows out of a user's file: CSV, TSV, JSON lines or Parquet, each row with the line it stands on.
+"""Rows of a user's file, each with its line: CSV, TSV, JSON lines, Parquet.
 
 Says what a file has in it and refuses what is broken; what a review or a label is, reviews.py decides.
 """
@@ -15,22 +15,29 @@ from labkit.errors import UsageError, did_you_mean
 
 
 class ReviewFileError(UsageError):
-    """A file that cannot be used as it is; the text names the file, the line, what was found and what is wanted."""
+    """A file that cannot be used as it is.
+
+    The text names the file, the line, what was found and what is wanted.
+    """
 
 
 @dataclass(frozen=True)
 class Row:
-    """One record of a file: the line it begins on (for Parquet the number of the row, from 1) and its values by column."""
+    """One record of a file: its line and its values by column.
+
+    line: where the record begins; in Parquet the number of the row, from 1.
+    """
 
     line: int
     values: dict[str, object]
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All rows of a file, told apart by its ending: .csv, .tsv, .jsonl, .ndjson or .parquet.
+    """Read all rows of a file, in the format that its ending names.
 
-    Raises ReviewFileError where there is no such file, or it is empty, not UTF-8, has ragged rows, a quote that never
-    closes, two columns of one name, a line that is no JSON object, or no row below its header.
+    That is .csv, .tsv, .jsonl, .ndjson or .parquet. Raises ReviewFileError where there is no such file, or it is empty,
+    not UTF-8, has ragged rows, a quote that never closes, two columns of one name, a line that is no JSON object, or no
+    row below its header.
     """
     reader = READERS.get(path.suffix.lower())
     if path.is_dir():
@@ -51,7 +58,10 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def column_of(rows: Sequence[Row], name: str, path: Path) -> str:
-    """`name`, if every row has that column; raises ReviewFileError with the nearest name that is there."""
+    """Return `name` if every row has that column.
+
+    Raises ReviewFileError with the nearest name that is there.
+    """
     present = dict.fromkeys(column for row in rows for column in row.values)
     if name not in present:
         found = ", ".join(f'"{column}"' for column in present)
@@ -65,12 +75,15 @@ def column_of(rows: Sequence[Row], name: str, path: Path) -> str:
 
 
 def and_more(count: int) -> str:
-    """How many rows of the same fault are not shown when one of `count` is."""
+    """Say how many rows of the same fault are not shown when one of `count` is."""
     return {0: "", 1: "", 2: "; 1 more row like it"}.get(count, f"; {count - 1} more rows like it")
 
 
 def decode_utf8(path: Path, content: bytes | None = None) -> str:
-    """A file's text; a byte order mark is dropped. Raises ReviewFileError that names the line of the first bad byte."""
+    """Decode a file's text and drop its byte order mark.
+
+    Raises ReviewFileError that names the line of the first bad byte.
+    """
     data = path.read_bytes() if content is None else content
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _looks_like_utf16(data):
         raise ReviewFileError(f"{path} is UTF-16 text; wanted UTF-8 (save it as UTF-8)")
@@ -88,7 +101,7 @@ def decode_utf8(path: Path, content: bytes | None = None) -> str:
 
 
 def _looks_like_utf16(data: bytes) -> bool:
-    """UTF-16 without a mark: Latin letters have a NUL in every other byte."""
+    """Recognise UTF-16 without a mark: every other byte of Latin letters is NUL."""
     start = data[:400]
     return len(start) >= 8 and max(start[0::2].count(0), start[1::2].count(0)) > 0.4 * len(start)
 

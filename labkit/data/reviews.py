@@ -52,18 +52,21 @@ class Reviews:
         return len(self.texts)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "Reviews":
-        """The reviews at these places, in this order; the notes stay with the whole."""
+        """Select the reviews at these places, in this order; notes stay with the whole."""
         ids, texts = [self.ids[i] for i in indices], [self.texts[i] for i in indices]
         return Reviews(self.name, ids, texts, self.labels[np.asarray(indices, dtype=np.int64)])
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        """How many reviews each class has."""
+        """Count the reviews of each class."""
         return tuple(np.bincount(self.labels, minlength=len(CLASS_NAMES)).tolist())
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over texts and labels in order: the same data gives the same hash on every machine."""
+        """Hash texts and labels in order with SHA-256.
+
+        The same data gives the same hash on every machine.
+        """
         digest = hashlib.sha256()
         for text, label in zip(self.texts, self.labels.tolist(), strict=True):
             digest.update(f"{label}\t{len(text)}\t{text}\n".encode())
@@ -79,7 +82,7 @@ class Reviews:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Snippets with the ratings of many people, before anyone has decided what counts as positive.
+    """Snippets rated by many people, before anyone decides what counts as positive.
 
     ratings: (n,) mean rating in [-4, 4]. rater_ratings: every single rating of each snippet, in no order of people; empty
     where there is only the mean.
@@ -101,7 +104,7 @@ class Corpus:
 
 
 def normalise(text: str) -> str:
-    """The form under which two texts count as the same: lower case, white space single.
+    """Return the form in which equal texts are equal: lower case, single spaces.
 
     >>> normalise("  A  GREAT film ")
     'a great film'
@@ -110,16 +113,18 @@ def normalise(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """A text without control characters (NUL and the like; line breaks and tabs become spaces) and outer white space.
+    """Remove control characters (NUL and the like) and outer white space from a text.
 
-    Format characters that scripts and emoji need (joiners, direction marks) stay.
+    Line breaks and tabs become spaces. Format characters that scripts and emoji need (joiners, direction marks) stay.
     """
     spaced = "".join(" " if character in "\t\n\r\v\f\x85" else character for character in text)
     return "".join(character for character in spaced if unicodedata.category(character) != "Cc").strip()
 
 
 def rating_to_label(rating: float, neutral_band: float = 0.5) -> int | None:
-    """1 for a positive mean rating, 0 for a negative one, None for one in the neutral band or NaN.
+    """Turn a mean rating into a label: 1 if positive, 0 if negative.
+
+    None for a rating in the neutral band or NaN.
 
     >>> [rating_to_label(rating) for rating in (2.3, -0.5, 0.49)]
     [1, 0, None]
@@ -130,9 +135,10 @@ def rating_to_label(rating: float, neutral_band: float = 0.5) -> int | None:
 
 
 def load_corpus(name: str = "movies") -> Corpus:
-    """One of the four corpora of Hutto & Gilbert (ICWSM 2014), fetched if need be: movies, products, editorials, tweets.
+    """Load one of the four corpora of Hutto & Gilbert (ICWSM 2014).
 
-    Raises UsageError for another name, and AssetMissing where it is neither in the cache nor to be had.
+    name: movies, products, editorials or tweets; fetched if need be. Raises UsageError for another name, and
+    AssetMissing where it is neither in the cache nor to be had.
     """
     import pyarrow
     import pyarrow.ipc
@@ -159,7 +165,10 @@ def load_corpus(name: str = "movies") -> Corpus:
 
 
 def _parse_corpus(folder: Path, stem: str):  # type: ignore[no-untyped-def]  # pyarrow has no types
-    """A corpus as an Arrow table: its two files have the same ids, in some corpora in another order."""
+    """Parse a corpus into an Arrow table.
+
+    Its two files have the same ids, in some corpora in another order.
+    """
     import pyarrow
 
     texts, raters = (
@@ -178,12 +187,15 @@ def _parse_corpus(folder: Path, stem: str):  # type: ignore[no-untyped-def]  # p
 
 
 def movie_reviews(neutral_band: float = 0.5) -> Reviews:
-    """The movie reviews with labels; those whose mean rating lies in the neutral band are left out and counted."""
+    """Load the movie reviews with labels.
+
+    Those whose mean rating lies in the neutral band are left out and counted.
+    """
     return label_corpus(load_corpus("movies"), neutral_band)
 
 
 def label_corpus(corpus: Corpus, neutral_band: float = 0.5) -> Reviews:
-    """A corpus as labelled reviews; neutral ones are left out and counted."""
+    """Label the reviews of a corpus; neutral ones are left out and counted."""
     labels = [rating_to_label(rating, neutral_band) for rating in corpus.ratings]
     kept = [index for index, label in enumerate(labels) if label is not None]
     ids, texts = [corpus.ids[i] for i in kept], [corpus.texts[i] for i in kept]
@@ -194,12 +206,18 @@ def label_corpus(corpus: Corpus, neutral_band: float = 0.5) -> Reviews:
 
 
 def sample_reviews(neutral_band: float = 0.5) -> Reviews:
-    """The small sample written for this project: for notebooks in a room where nothing could be fetched."""
+    """Load the small sample written for this project, with labels.
+
+    For notebooks in a room where nothing could be fetched.
+    """
     return label_corpus(sample_corpus(), neutral_band)
 
 
 def sample_corpus() -> Corpus:
-    """The same before anyone has decided what counts as positive; nobody but its authors rated it, so no single ratings."""
+    """Load the same sample before anyone decides what counts as positive.
+
+    Nobody but its authors rated it, so there are no single ratings.
+    """
     rows = read_rows(assets.SAMPLE_REVIEWS)
     ratings = np.array([float(str(row.values["rating"])) for row in rows])
     ids, texts = ([str(row.values["id"]) for row in rows], [str(row.values["text"]) for row in rows])
@@ -207,7 +225,7 @@ def sample_corpus() -> Corpus:
 
 
 def read_reviews(path: Path, text_column: str = "text", label_column: str = "label", id_column: str = "id") -> Reviews:
-    """Your own reviews from a CSV, TSV, JSON lines or Parquet file.
+    """Read your own reviews from a CSV, TSV, JSON lines or Parquet file.
 
     Labels are 0 or neg(ative), 1 or pos(itive), in any case. A column of ids is used where there is one. Empty texts are
     left out and control characters removed, both counted in `notes`. Raises ReviewFileError for what is broken: a missing
@@ -248,7 +266,10 @@ def _labels(rows: Sequence[Row], column: str, path: Path) -> list[int]:
 
 
 def _label_text(value: object) -> str:
-    """A label as the map spells it; a whole float is the integer that a spreadsheet made it of."""
+    """Spell a label as the map does.
+
+    A whole float is the integer that a spreadsheet made it of.
+    """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = "" if isinstance(value, bool) else str(value).strip().lower()

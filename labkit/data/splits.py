@@ -1,4 +1,4 @@
-"""Splits of reviews into training, validation and test, copies of a text never apart.
+"""Splits into training, validation and test, copies of a text never apart.
 
 The test split is fixed by the text alone, so no seed, profile or neutral band can move a review out of it. Does not divide
 into folds (folds.py).
@@ -28,7 +28,10 @@ class Splits:
 
 
 def in_test_split(text: str) -> bool:
-    """Whether a text belongs to the test split: decided by its own hash, so by nothing that a run can choose."""
+    """Decide whether a text belongs to the test split, by its own hash alone.
+
+    So nothing that a run can choose moves it.
+    """
     digest = hashlib.sha256(normalise(text).encode()).digest()
     return int.from_bytes(digest[:8], "big") % TEST_SHARE == 0
 
@@ -40,11 +43,11 @@ def split_reviews(
     train_examples: int | None = None,
     validation_examples: int | None = None,
 ) -> Splits:
-    """Training, validation and test reviews: the test split by hash, the others by seed.
+    """Split reviews into training, validation and test.
 
-    validation_fraction: of the whole. train_examples, validation_examples: where given, a fixed part of that split (by
-    hash again, so that a smaller part lies within a larger one). Raises UsageError where a split would have fewer than
-    two reviews of a class.
+    The test split goes by hash, the others by seed. validation_fraction: of the whole. train_examples,
+    validation_examples: where given, a fixed part of that split (by hash again, so that a smaller part lies within a
+    larger one). Raises UsageError where a split would have fewer than two reviews of a class.
     """
     test = [index for index, text in enumerate(reviews.texts) if in_test_split(text)]
     rest = reviews.select(sorted(set(range(len(reviews))) - set(test)))
@@ -68,7 +71,9 @@ def split_reviews(
 def stratified_split(
     texts: Sequence[str], labels: Sequence[int], fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0
 ) -> dict[str, list[int]]:
-    """Indices of a train, validation and test split with the classes in the same shares; copies of a text stay together.
+    """Split texts into train, validation and test with equal shares of the classes.
+
+    Returns the indices of each split. Copies of a text stay together.
 
     >>> parts = stratified_split([f"review {i}" for i in range(100)], [0, 1] * 50)
     >>> {name: len(indices) for name, indices in parts.items()}
@@ -81,10 +86,11 @@ def stratified_split(
 def assign_groups(
     texts: Sequence[str], labels: Iterable[int], shares: Mapping[str, float], seed: int
 ) -> dict[str, list[int]]:
-    """Every index in one split, copies of a text in the same, each class divided by `shares` as exactly as whole texts allow.
+    """Assign every index to one split, copies of a text to the same.
 
-    Texts come in random order, those with the most copies first. Each goes to the split that is furthest behind its
-    share of the class and has room for all its copies, or where none has, to the one with the most room.
+    Each class is divided by `shares` as exactly as whole texts allow. Texts come in random order, those with the most
+    copies first. Each goes to the split that is furthest behind its share of the class and has room for all its copies,
+    or where none has, to the one with the most room.
     """
     groups: dict[str, list[int]] = {}
     for index, text in enumerate(texts):
@@ -113,9 +119,10 @@ def _fixed_part(reviews: Reviews, count: int | None) -> Reviews:
 
 
 def plant_copies(reviews: Reviews, share: float, seed: int = 0) -> Reviews:
-    """The reviews and behind them copies of a random `share` of them, as a careless collection has them.
+    """Add copies of a random `share` of the reviews, as a careless collection has.
 
-    Some copies are exact, some differ in letter case or outer white space; each has the label of its original.
+    They stand behind the reviews. Some copies are exact, some differ in letter case or outer white space; each has the
+    label of its original.
     """
     generator = np.random.default_rng(seed)
     chosen = generator.choice(len(reviews), size=round(share * len(reviews)), replace=False)
@@ -131,7 +138,10 @@ def plant_copies(reviews: Reviews, share: float, seed: int = 0) -> Reviews:
 
 
 def leaks(splits: Splits) -> dict[str, int]:
-    """How many texts of the validation and test split stand in the training split too; both are 0 for our own splits."""
+    """Count the validation and test texts that stand in the training split too.
+
+    Both counts are 0 for our own splits.
+    """
     train = {normalise(text) for text in splits.train.texts}
     return {
         name: sum(normalise(text) in train for text in part.texts)

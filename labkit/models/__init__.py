@@ -1,1 +1,1 @@
-"""Encoders and what makes them quick: a forward pass without padding, sixteen-bit dropout masks."""
+"""Encoders, and what makes them quick: no padding, masks that cost little."""

@@ -1,8 +1,9 @@
-"""Dropout masks that cost little: sixteen random bits an element from a generator that fills memory fast.
+"""Dropout masks that cost little: sixteen random bits an element.
 
-On the CPU torch's Bernoulli masks take a tenth and more of a fine-tuning step. Here an element is dropped where a random
-16-bit number falls below a threshold, so the probability is the nearest multiple of 1/65,536 (0.1 becomes 0.100006), and what
-is kept is scaled by exactly that. On other devices torch draws them.
+They come from a generator that fills memory fast. On the CPU torch's Bernoulli masks take a tenth and more of a
+fine-tuning step. Here an element is dropped where a random 16-bit number falls below a threshold, so the probability is
+the nearest multiple of 1/65,536 (0.1 becomes 0.100006), and what is kept is scaled by exactly that. On other devices
+torch draws them.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +26,10 @@ class DropoutMasks:
     _bits: np.random.SFC64 | None = field(default=None, init=False, repr=False)
 
     def draw(self, shape: tuple[int, ...], probability: float, like: torch.Tensor) -> "Mask":
-        """A mask that drops with this probability, of the dtype and on the device of `like`."""
+        """Draw a mask that drops with this probability.
+
+        like: a tensor of the dtype and on the device that the mask shall have.
+        """
         if probability == 0.0:
             return Mask(None, 1.0)
         kept = torch.empty(shape, dtype=like.dtype, device=like.device)
@@ -36,7 +40,7 @@ class DropoutMasks:
         return Mask(kept, STEPS / (STEPS - threshold))
 
     def _numbers(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """Random int16 numbers of that shape."""
+        """Draw random int16 numbers of that shape."""
         if self._bits is None:
             self._bits = np.random.SFC64(int(torch.randint(2**62, ())))
         count = int(np.prod(shape))
@@ -46,9 +50,10 @@ class DropoutMasks:
 
 @dataclass(frozen=True)
 class Mask:
-    """kept: 1 where an element stays and 0 where it is dropped; None where all stay. scale: 1 / (1 - probability).
+    """What dropout keeps of a tensor, and by how much that is scaled.
 
-    The scale stands apart because 1 / 0.9 is off by 0.16 % when it is rounded to bf16.
+    kept: 1 where an element stays and 0 where it is dropped; None where all stay. scale: 1 / (1 - probability). The
+    scale stands apart because 1 / 0.9 is off by 0.16 % when it is rounded to bf16.
     """
 
     kept: torch.Tensor | None

@@ -25,12 +25,15 @@ FREEZABLE = ("nothing", "embeddings", "encoder")
 
 
 class ModelError(UsageError):
-    """A model that is not there, or whose folder is not what transformers can load safely."""
+    """A model that is not there, or that transformers cannot load safely."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """An entry of the registry. learning_rate: the value that measured well for fine-tuning this encoder."""
+    """An entry of the registry.
+
+    learning_rate: the value that measured well for fine-tuning this encoder.
+    """
 
     name: str
     source: str
@@ -38,7 +41,7 @@ class Encoder:
     about: str
 
     def folder(self) -> Path:
-        """Its folder on this machine, fetched if need be."""
+        """Return its folder on this machine, fetching it if need be."""
         if self.source == "shipped":
             return assets.TINY_BERT
         return assets.fetch(self.name) if self.source == "archive" else assets.fetch_from_hub(self.name)
@@ -59,9 +62,10 @@ LAB_LEARNING_RATE = 2e-5  # the value that the original lab gives for BERT base
 
 
 def registry_entry(name: str) -> Encoder:
-    """The registry's entry of that name; a hub name (`owner/model`) or a folder gets one with the lab's learning rate.
+    """Look up the registry's entry of that name.
 
-    Raises ModelError with the nearest name.
+    A hub name (`owner/model`) or a folder gets one with the lab's learning rate. Raises ModelError with the nearest
+    name.
     """
     if name in ENCODERS:
         return ENCODERS[name]
@@ -71,7 +75,7 @@ def registry_entry(name: str) -> Encoder:
 
 
 def encoder_folder(name: str) -> Path:
-    """Where an encoder's files lie on this machine, fetched if need be."""
+    """Return the folder of an encoder's files, fetching them if need be."""
     entry = registry_entry(name)
     return Path(name) if entry.source == "folder" else entry.folder()
 
@@ -79,7 +83,7 @@ def encoder_folder(name: str) -> Path:
 def load_encoder(
     name: str, seed: int = 0, *, pretrained: bool = True, dropout: float | None = None, attention: str = "sdpa"
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """An encoder with a fresh two-class head, and its tokenizer.
+    """Load an encoder with a fresh two-class head, and its tokenizer.
 
     seed: draws the head (and, where not `pretrained`, every weight) without touching the global random state. dropout: in
     place of the model's own probability. attention: `sdpa`, or `eager` where attention weights are wanted.
@@ -108,7 +112,10 @@ def load_encoder(
 
 
 def load_classifier(folder: Path, attention: str = "sdpa") -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """A fine-tuned classifier as it was saved, in evaluation mode, and its tokenizer. Raises ModelError, TokenizerError."""
+    """Load a fine-tuned classifier as it was saved, and its tokenizer.
+
+    It is in evaluation mode. Raises ModelError, TokenizerError.
+    """
     check_model_folder(folder)
     tokenizer = load_tokenizer(folder)
     with quiet_transformers():
@@ -117,7 +124,10 @@ def load_classifier(folder: Path, attention: str = "sdpa") -> tuple["PreTrainedM
 
 
 def _load_weights(folder: Path, attention: str, head_may_be_fresh: bool = False, **settings: Any) -> "PreTrainedModel":
-    """The model with the weights of its folder. What the folder lacks transformers draws at random; only a head may lack."""
+    """Load the model with the weights of its folder.
+
+    What the folder lacks transformers draws at random; only a head may lack.
+    """
     from safetensors import SafetensorError
 
     with quick_imports():
@@ -146,7 +156,10 @@ def _load_weights(folder: Path, attention: str, head_may_be_fresh: bool = False,
 
 
 def check_model_folder(folder: Path) -> None:
-    """Raises ModelError where the folder has no readable config or no safetensors; pickled weights are never opened."""
+    """Check that the folder has a readable config and safetensors.
+
+    Raises ModelError otherwise; pickled weights are never opened.
+    """
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder")
     config = folder / "config.json"
@@ -165,7 +178,10 @@ def check_model_folder(folder: Path) -> None:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' own reports of loading (a new head is what we asked for) and its progress bar off the page."""
+    """Keep transformers' reports of loading and its progress bar off the page.
+
+    That the head is new is what we asked for.
+    """
     from transformers.utils import logging
 
     before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -187,7 +203,10 @@ def _set_dropout(config: Any, probability: float) -> None:
 
 
 def freeze(model: "nn.Module", part: str) -> None:
-    """Keep the embeddings, or the whole encoder below the head, as they are: their parameters take no gradient."""
+    """Freeze the embeddings, or the whole encoder below the head.
+
+    Their parameters take no gradient.
+    """
     if part not in FREEZABLE:
         raise UsageError(f"freeze {part!r} is none of {', '.join(FREEZABLE)}")
     base: Any = model.base_model

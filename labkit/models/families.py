@@ -1,6 +1,7 @@
-"""Encoder families by their parts: what BERT, DistilBERT and ALBERT call their embeddings, layers and heads.
+"""Encoder families by their parts: embeddings, layers and head.
 
-A new family is one class here and its entry in FAMILIES. Does not compute more than a head's logits (unpadded.py).
+Knows what BERT, DistilBERT and ALBERT call them; a new family is one class here and its entry in FAMILIES. Computes no
+more than a head's logits (unpadded.py does the rest).
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class Block:
-    """One layer of an encoder of the BERT family, by the parts that its family names differently."""
+    """One layer of an encoder, by the parts that each family names differently."""
 
     query: nn.Linear
     key: nn.Linear
@@ -54,11 +55,11 @@ class Family(Protocol):
     def blocks(self, model: Any) -> Iterator[Block]: ...
 
     def head(self, model: Any, first: torch.Tensor) -> torch.Tensor:
-        """The logits, of each review's first token (reviews, hidden)."""
+        """Compute the logits from each review's first token, (reviews, hidden)."""
 
 
 def _rate(dropout: nn.Dropout) -> float:
-    """The probability with which a dropout drops now: none in evaluation."""
+    """Return the probability with which a dropout drops now: none in evaluation."""
     return dropout.p if dropout.training else 0.0
 
 
@@ -134,7 +135,7 @@ class DistilBert:
 
 
 class Albert:
-    """Lan et al. 2020: small embeddings that are projected, and layers that share their weights."""
+    """Lan et al. 2020: projected embeddings, and layers that share their weights."""
 
     def embeddings(self, model: Any) -> Embeddings:
         parts = model.albert.embeddings

@@ -1,9 +1,9 @@
-"""The forward pass of a BERT-like classifier without padding: every token of a batch in one long row.
+"""The forward pass of a BERT-like classifier without padding.
 
-The model stays a Hugging Face model, and its logits and gradients stay the same; what is computed is less. Padding is not
-there, each review attends to itself, dropout, residual and LayerNorm are one step, and of the last layer only the rows of
-`[CLS]` are computed, since the head reads nothing else. Which reviews share a batch, batching.py decides; what a family calls
-its parts, families.py knows.
+Every token of a batch stands in one long row. The model stays a Hugging Face model, and its logits and gradients stay
+the same; what is computed is less. Padding is not there, each review attends to itself, dropout, residual and LayerNorm
+are one step, and of the last layer only the rows of `[CLS]` are computed, since the head reads nothing else. Does not
+decide which reviews share a batch (batching.py) and does not know what a family calls its parts (families.py).
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from labkit.errors import UsageError
 from labkit.models.dropout import DropoutMasks
 from labkit.models.families import FAMILIES, Block, Embeddings
+from labkit.models.kernels import add_and_norm, at_least_fp32, attend
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -49,7 +50,10 @@ class Unpadded(nn.Module):
         sequence_starts: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
     ) -> Any:
-        """Logits (reviews, classes), and the mean loss where `labels` are given; shapes as in `batching.Batch`."""
+        """Compute the logits (reviews, classes) and, given `labels`, the mean loss.
+
+        Shapes as in `batching.Batch`.
+        """
         from transformers.modeling_outputs import SequenceClassifierOutput
 
         if sequence_starts is None:
@@ -72,13 +76,8 @@ class Unpadded(nn.Module):
 
 
 def can_unpad(model: "PreTrainedModel") -> bool:
-    """Whether the model is a sequence classifier of a family whose layers are known here."""
+    """Check whether the model is a sequence classifier of a family known here."""
     return type(model).__name__.endswith("ForSequenceClassification") and model.config.model_type in FAMILIES
-
-
-def at_least_fp32(values: torch.Tensor) -> torch.Tensor:
-    """Half precision as fp32, everything else as it is."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 # --- where the tokens of each review are --------------------------------------------------------------------------
@@ -86,11 +85,12 @@ def at_least_fp32(values: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class PackedTokens:
-    """The tokens of a batch in one row, and where each stands in a table of (reviews, width).
+    """The tokens of a batch in one row, and their places in a table.
 
-    input_ids, position_ids: (tokens,). starts: (reviews,), where each `[CLS]` is. places: (tokens,), the place of each token in
-    the table read row by row; None where the table is full. key_padding_mask: (reviews, 1, 1, width), True where no token is.
-    cu_seqlens: (reviews + 1,) int32, where each review begins and the last one ends; then no table is made (`_attend_packed`).
+    The table is (reviews, width). input_ids, position_ids: (tokens,). starts: (reviews,), where each `[CLS]` is.
+    places: (tokens,), the place of each token in the table read row by row; None where the table is full.
+    key_padding_mask: (reviews, 1, 1, width), True where no token is. cu_seqlens: (reviews + 1,) int32, where each
+    review begins and the last one ends; then no table is made (`_attend_packed`).
     """
 
     input_ids: torch.Tensor
@@ -129,12 +129,18 @@ class PackedTokens:
     def of_packed_without_table(
         cls, input_ids: torch.Tensor, position_ids: torch.Tensor, starts: torch.Tensor, width: int
     ) -> "PackedTokens":
-        """width: at least that of the longest review."""
+        """Take packed tokens as they are, for flash attention.
+
+        width: at least that of the longest review.
+        """
         cu_seqlens = torch.cat([starts, starts.new_full((1,), input_ids.shape[1])]).to(torch.int32)
         return cls(input_ids[0], position_ids[0], starts, len(starts), width, cu_seqlens=cu_seqlens)
 
     def _without_padding(self, padding: torch.Tensor) -> "PackedTokens":
-        """The same without most places where `padding` (places,) is True; as many stay as make the tokens a round number."""
+        """Leave out most places where `padding` (places,) is True.
+
+        Enough of them stay to make the number of tokens round.
+        """
         tokens = (~padding).nonzero()[:, 0]
         spare = -len(tokens) % ROUND
         key_padding_mask = padding.view(self.reviews, 1, 1, self.width)
@@ -146,14 +152,14 @@ class PackedTokens:
         return PackedTokens(ids, positions, starts, self.reviews, self.width, places, key_padding_mask)
 
     def as_table(self, values: torch.Tensor) -> torch.Tensor:
-        """(tokens, n) as (reviews, width, n), 0 where there is no token."""
+        """Lay (tokens, n) out as (reviews, width, n), 0 where there is no token."""
         if self.places is not None:
             table = values.new_zeros(self.reviews * self.width, values.shape[1])
             values = table.index_copy(0, self.places, values)
         return values.view(self.reviews, self.width, -1)
 
     def as_row(self, table: torch.Tensor) -> torch.Tensor:
-        """(reviews, width, n) as (tokens, n)."""
+        """Collect (tokens, n) from (reviews, width, n)."""
         values = table.reshape(self.reviews * self.width, -1)
         return values if self.places is None else values.index_select(0, self.places)
 
@@ -173,27 +179,31 @@ def _embed(parts: Embeddings, packed: PackedTokens, masks: DropoutMasks) -> torc
 def _run(
     block: Block, hidden: torch.Tensor, packed: PackedTokens, masks: DropoutMasks, first_only: bool = False
 ) -> torch.Tensor:
-    """The layer's output (tokens, hidden), or of each review's first token alone (reviews, hidden)."""
+    """Compute a layer's output (tokens, hidden).
+
+    first_only: of each review's first token alone, (reviews, hidden).
+    """
     residual = hidden.index_select(0, packed.starts) if first_only else hidden
-    attend = _attend_in_table if packed.cu_seqlens is None else _attend_packed
-    attended = attend(block, residual, hidden, packed, masks)
-    hidden = _add_and_norm(
-        block.attention_output(attended), residual, block.attention_norm, block.output_dropout, masks
-    )
+    attend_within = _attend_in_table if packed.cu_seqlens is None else _attend_packed
+    attended = attend_within(block, residual, hidden, packed, masks)
+    hidden = add_and_norm(block.attention_output(attended), residual, block.attention_norm, block.output_dropout, masks)
     between = block.activation(block.intermediate(hidden))
-    return _add_and_norm(block.output(between), hidden, block.norm, block.dropout, masks)
+    return add_and_norm(block.output(between), hidden, block.norm, block.dropout, masks)
 
 
 def _attend_in_table(
     block: Block, queries_from: torch.Tensor, hidden: torch.Tensor, packed: PackedTokens, masks: DropoutMasks
 ) -> torch.Tensor:
-    """Attention in the reviews. queries_from: all tokens, being `hidden` itself, or the first of each review."""
+    """Attend within each review.
+
+    queries_from: all tokens, being `hidden` itself, or the first of each review.
+    """
     if queries_from is hidden:
         query, key, value = _heads_of(packed, hidden, block.heads, block.query, block.key, block.value)
     else:
         (query,) = _heads(block.query(queries_from).unsqueeze(1), block.heads, 1)
         key, value = _heads_of(packed, hidden, block.heads, block.key, block.value)
-    attended = _attend(query, key, value, packed.key_padding_mask, block.attention_dropout, masks).transpose(1, 2)
+    attended = attend(query, key, value, packed.key_padding_mask, block.attention_dropout, masks).transpose(1, 2)
     if queries_from is hidden:
         return packed.as_row(attended.reshape(packed.reviews, packed.width, -1))
     return attended.flatten(1)
@@ -202,7 +212,10 @@ def _attend_in_table(
 def _attend_packed(
     block: Block, queries_from: torch.Tensor, hidden: torch.Tensor, packed: PackedTokens, masks: DropoutMasks
 ) -> torch.Tensor:
-    """The same by flash attention over reviews of different lengths; torch's public function for it has no dropout."""
+    """Attend within each review by flash attention over different lengths.
+
+    Torch's public function for it has no dropout.
+    """
     assert packed.cu_seqlens is not None
     if queries_from is hidden:
         cu_seqlens_q, width = packed.cu_seqlens, packed.width
@@ -219,7 +232,10 @@ def _attend_packed(
 
 
 def _has_flash_attention(model: Any, device: torch.device) -> bool:
-    """It computes in half precision alone, for heads of certain sizes, on NVIDIA's GPUs from Ampere on."""
+    """Check for flash attention.
+
+    It computes in half precision alone, for heads of certain sizes, on NVIDIA's GPUs from Ampere on.
+    """
     if device.type != "cuda" or torch.version.hip or torch.cuda.get_device_capability(device) < (8, 0):
         return False
     size = model.config.hidden_size // model.config.num_attention_heads
@@ -228,13 +244,16 @@ def _has_flash_attention(model: Any, device: torch.device) -> bool:
 
 
 def _side_by_side(hidden: torch.Tensor, *layers: nn.Linear) -> torch.Tensor:
-    """What several linear layers make of the tokens, in one matrix product, side by side: (tokens, n)."""
+    """Apply several linear layers to the tokens in one matrix product.
+
+    Returns their outputs side by side: (tokens, n).
+    """
     weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
     return F.linear(hidden, weight, bias)
 
 
 def _heads_of(packed: PackedTokens, hidden: torch.Tensor, heads: int, *layers: nn.Linear) -> tuple[torch.Tensor, ...]:
-    """What each of several linear layers makes of the tokens, as `_heads` divides it.
+    """Apply several linear layers to the tokens and divide each output into heads.
 
     In training by one matrix product. In evaluation by one for each layer, for autocast casts a weight once for all batches,
     and weights that are joined for the product it would cast every time.
@@ -245,107 +264,9 @@ def _heads_of(packed: PackedTokens, hidden: torch.Tensor, heads: int, *layers: n
 
 
 def _heads(table: torch.Tensor, heads: int, parts: int) -> tuple[torch.Tensor, ...]:
-    """(reviews, width, parts x heads x size) as `parts` tensors of (reviews, heads, width, size)."""
+    """Divide a table into heads.
+
+    (reviews, width, parts x heads x size) becomes `parts` tensors of (reviews, heads, width, size).
+    """
     reviews, width, _ = table.shape
     return tuple(table.view(reviews, width, parts, heads, -1).permute(2, 0, 3, 1, 4).contiguous().unbind(0))
-
-
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    key_padding_mask: torch.Tensor | None,
-    probability: float,
-    masks: DropoutMasks,
-    fused: bool | None = None,
-) -> torch.Tensor:
-    """Attention of (reviews, heads, tokens, size); fused as torch does it, by default on every device but the CPU.
-
-    On the CPU torch's fused kernel takes eight times as long as plain matrix products where reviews are short.
-    """
-    if query.device.type != "cpu" if fused is None else fused:
-        seen = None if key_padding_mask is None else ~key_padding_mask
-        return F.scaled_dot_product_attention(query, key, value, seen, dropout_p=probability)
-    mask = masks.draw((*query.shape[:3], key.shape[2]), probability, query)
-    return _Attention.apply(query, key, value, key_padding_mask, mask.kept, mask.scale)
-
-
-def _add_and_norm(
-    change: torch.Tensor, residual: torch.Tensor, norm: nn.LayerNorm, probability: float, masks: DropoutMasks
-) -> torch.Tensor:
-    """LayerNorm of the residual plus the change, of which dropout leaves out a part."""
-    change = change.to(residual.dtype)
-    mask = masks.draw(tuple(change.shape), probability, change)
-    return _AddAndNorm.apply(change, residual, norm.weight, norm.bias, norm.eps, mask.kept, mask.scale)
-
-
-class _Attention(torch.autograd.Function):
-    """softmax(query key^T / sqrt(size)) value, with the softmax at least in fp32. kept, scale: of dropout's mask."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        key_padding_mask: torch.Tensor | None,
-        kept: torch.Tensor | None,
-        scale: float,
-    ) -> torch.Tensor:
-        ctx.size, ctx.scale = query.shape[-1], scale
-        scores = at_least_fp32(torch.matmul(query, key.transpose(-1, -2))).mul_(ctx.size**-0.5)
-        if key_padding_mask is not None:
-            # Added, because on the CPU to fill by a mask that must be expanded takes five times as long.
-            scores += torch.zeros_like(key_padding_mask, dtype=scores.dtype).masked_fill_(key_padding_mask, -torch.inf)
-        probabilities = torch.softmax(scores, dim=-1)
-        used = probabilities.to(value.dtype)
-        used = used if kept is None else used * kept
-        ctx.save_for_backward(query, key, value, probabilities, used, kept)
-        attended = torch.matmul(used, value)
-        return attended if kept is None else attended.mul_(scale)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, probabilities, used, kept = ctx.saved_tensors
-        if kept is not None:
-            gradient = gradient * ctx.scale
-        of_value = torch.matmul(used.transpose(-1, -2), gradient)
-        of_probabilities = torch.matmul(gradient, value.transpose(-1, -2))
-        if kept is not None:
-            of_probabilities.mul_(kept)
-        of_probabilities = of_probabilities.to(probabilities.dtype)
-        of_scores = torch._softmax_backward_data(of_probabilities, probabilities, -1, probabilities.dtype)
-        of_scores = of_scores.mul_(ctx.size**-0.5).to(query.dtype)
-        of_query, of_key = torch.matmul(of_scores, key), torch.matmul(of_scores.transpose(-1, -2), query)
-        return of_query, of_key, of_value, None, None, None
-
-
-class _AddAndNorm(torch.autograd.Function):
-    """LayerNorm(residual + dropout(change)). kept, scale: of dropout's mask."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        change: torch.Tensor,
-        residual: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor,
-        eps: float,
-        kept: torch.Tensor | None,
-        scale: float,
-    ) -> torch.Tensor:
-        total = residual + change if kept is None else torch.addcmul(residual, change, kept, value=scale)
-        normed, mean, rstd = torch.native_layer_norm(total, weight.shape, weight, bias, eps)
-        ctx.scale = scale
-        ctx.save_for_backward(total, mean, rstd, weight, bias, kept)
-        return normed
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        total, mean, rstd, weight, bias, kept = ctx.saved_tensors
-        wanted = [True, ctx.needs_input_grad[2], ctx.needs_input_grad[3]]
-        of_total, of_weight, of_bias = torch.ops.aten.native_layer_norm_backward(
-            gradient.contiguous(), total, weight.shape, mean, rstd, weight, bias, wanted
-        )
-        of_change = of_total if kept is None else (of_total * kept).mul_(ctx.scale)
-        return of_change, of_total, of_weight, of_bias, None, None, None

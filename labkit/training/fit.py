@@ -19,7 +19,8 @@ from torch import nn
 from labkit.data.batching import Batch, Batcher, loss_terms
 from labkit.display import Tell
 from labkit.errors import LabkitError
-from labkit.models.unpadded import Unpadded, at_least_fp32, can_unpad
+from labkit.models.kernels import at_least_fp32
+from labkit.models.unpadded import Unpadded, can_unpad
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import Config
 from labkit.training.cuda_graphs import GraphedGradients
