@@ -54,10 +54,7 @@ def _cells_inbox() -> tuple[Any, Any]:
 
 
 def _kind(kernel: Any, frames: list[Any]) -> str:
-    """The type of a message, read without spending its signature.
-
-    Taking out its content would spend it.
-    """
+    """The type of a message; taking out its content too would spend its signature."""
     try:
         _, parts = kernel.session.feed_identities(frames, copy=False)
         return str(kernel.session.deserialize(parts, content=False, copy=False)["header"]["msg_type"])
