@@ -5,9 +5,11 @@ too (verdict.py).
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
 
-from labkit.checks.exercise import Case, Failure, Observation, Property
-from labkit.checks.wire import Array, Plain, shown
+from labkit.checks.exercise import Case, Failure, Observation, Property, Test
+from labkit.checks.wire import Array, Plain, as_array, close, plain, shown
 
 
 def returns(what: str, holds: Callable[[Plain], bool], hint: str = "") -> Property:
@@ -20,6 +22,11 @@ def returns(what: str, holds: Callable[[Plain], bool], hint: str = "") -> Proper
     return Property(f"returns {what}", hint or asked, test=test, manners=True)
 
 
+def list_of(kind: Callable[[Plain], bool]) -> Callable[[Plain], bool]:
+    """Whether a value is a list whose items are all of this kind."""
+    return lambda value: isinstance(value, list) and all(map(kind, value))
+
+
 def returns_int64_tensors(*names: str) -> Property:
     """The result is a mapping in which each of these names has an int64 tensor; further names are allowed."""
 
@@ -28,3 +35,22 @@ def returns_int64_tensors(*names: str) -> Property:
         return all(isinstance(one, Array) and one.tensor and one.dtype == "int64" for one in found)
 
     return returns("a mapping of int64 tensors", holds)
+
+
+@lru_cache(512)  # each property of an exercise asks for the same
+def from_reference(reference: Callable[..., Plain], case: Case) -> Plain:
+    """What the reference makes of all inputs of a case, in their order."""
+    return reference(*case.inputs.values())
+
+
+def has_tensor(name: str, reference: Callable[..., Mapping[str, Any]]) -> Test:
+    """The test that the result has the reference's tensor under this name."""
+
+    def test(case: Case, observation: Observation) -> Failure | None:
+        wanted = plain(from_reference(reference, case)[name])
+        if name not in observation.value:
+            return Failure(f"{name} = {shown(wanted)}", f"no {name}")
+        found = as_array(observation.value[name])
+        return None if close(found, wanted) else Failure(f"{name} = {shown(wanted)}", f"{name} = {shown(found)}")
+
+    return test
