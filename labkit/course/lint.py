@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Collection, Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from labkit.course.notebooks import Cell, Notebook, is_check, is_solution
@@ -163,25 +164,19 @@ def deep_names(source: str) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "labkit":
             public = _public_names(str(node.module))
-            found |= {f"{node.module}.{one.name}" for one in node.names if one.name not in public}
-            found |= set() if _is_public(str(node.module)) else {str(node.module)}
+            taken = [f"{node.module}.{one.name}" for one in node.names if one.name not in public]
+            found |= set(taken) if public else {str(node.module)}
         elif isinstance(node, ast.Import):
-            found |= {one.name for one in node.names if one.name.startswith("labkit.") and not _is_public(one.name)}
+            found |= {one.name for one in node.names if one.name.startswith("labkit.") and not _public_names(one.name)}
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "labkit":
             found |= {f"labkit.{node.attr}"} - {f"labkit.{name}" for name in _public_names("labkit")}
     return found
 
 
-def _is_public(module: str) -> bool:
-    """Whether a lesson may import from it: labkit, and each of its packages that says which names are public."""
-    return module.count(".") <= 1 and bool(_public_names(module))
-
-
 def _public_names(module: str) -> Collection[str]:
-    try:
-        return getattr(import_module(module), "__all__", ())
-    except ImportError:
-        return ()
+    """What a lesson may import from labkit, or from a package of it that says so; nothing from what lies deeper."""
+    spec = find_spec(module) if module.count(".") <= 1 else None
+    return getattr(import_module(module), "__all__", ()) if spec and spec.submodule_search_locations else ()
 
 
 def leaks(solution: Notebook, student: Notebook) -> list[str]:
