@@ -1,20 +1,17 @@
 """What the tests of all lessons' checks share: an answer judged in this process, and the laws that hold for every exercise."""
 
-import dataclasses
 import inspect
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from labkit.checks import Case, CheckResult, Exercise, Failure, Observation, check_only, exercise
+from labkit.checks import CheckResult, Exercise, check_only, exercise
 from labkit.checks.child import Observations, observe_one
+from labkit.checks.trial import SEEDS, lazy_answers, odd_hints, try_answer, unfinished
 from labkit.checks.verdict import judge_all
-
-SEEDS = 200
 
 
 def judged(exercise: Exercise, answer: Any, seed: int = 0) -> CheckResult:
@@ -26,49 +23,8 @@ def judged(exercise: Exercise, answer: Any, seed: int = 0) -> CheckResult:
 
 
 def verdicts(exercise: Exercise, answer: Any, seeds: int = SEEDS) -> set[tuple[str, float]]:
-    """Status and points over many seeds; a check that does not depend on luck gives one of each.
-
-    Quicker than to judge seed by seed: a case that comes again, as the fixed ones do, is observed and judged once.
-    """
-    one = _Remembering(**{each.name: getattr(exercise, each.name) for each in dataclasses.fields(exercise)})
-    seen: dict[int, Observation] = {}
-    found = set()
-    for seed in range(seeds):
-        cases = _cases_of(exercise, seed)
-        for case in cases:
-            if id(case) not in seen:
-                seen[id(case)] = observe_one(exercise.observe, answer, case.inputs)
-        result = judge_all(one, cases, Observations([seen[id(case)] for case in cases]))
-        found.add((result.status, result.points))
-    return found
-
-
-class _Remembering(Exercise):
-    """The same exercise, which judges a case once and gives no hints."""
-
-    def __init__(self, **facts: Any) -> None:
-        super().__init__(**facts | {"wrong": {}})
-        object.__setattr__(self, "judged", {})
-
-    def judge(self, case: Case, observation: Observation) -> dict[str, Failure | None]:
-        judged: dict[int, dict[str, Failure | None]] = vars(self)["judged"]
-        if id(case) not in judged:
-            judged[id(case)] = super().judge(case, observation)
-        return judged[id(case)]
-
-
-_CASES: dict[tuple[str, int], list[Case]] = {}
-
-
-def _cases_of(exercise: Exercise, seed: int) -> list[Case]:
-    """The cases of a seed, made once; those that are as with seed 0 are the same objects."""
-    if (exercise.id, seed) not in _CASES:
-        made = list(exercise.cases(np.random.default_rng(seed)))
-        first = _CASES.get((exercise.id, 0), made)
-        _CASES[exercise.id, seed] = [
-            old if old.inputs == new.inputs else new for old, new in zip(first, made, strict=True)
-        ]
-    return _CASES[exercise.id, seed]
+    """Status and points over many seeds; a check that does not depend on luck gives one of each."""
+    return set(try_answer(exercise, answer, seeds, hinted=0).verdicts)
 
 
 def seconds(exercise: Exercise, answer: Any) -> float:
@@ -79,44 +35,10 @@ def seconds(exercise: Exercise, answer: Any) -> float:
     return sum(os.times()[:4]) - sum(before[:4])  # the fifth is the time on the wall
 
 
-def hints(exercise: Exercise) -> Iterator[str]:
-    """Every hint that the exercise's own module can give."""
-    for each in exercise.all_properties:
-        yield each.hint
-    for known in exercise.misconceptions:
-        yield known.hint
-
-
 def hint_of(exercise: Exercise, misconception: str) -> str:
     """The hint of a known misconception, by its name."""
     (found,) = [known.hint for known in exercise.misconceptions if known.name == misconception]
     return found
-
-
-def lazy_answers() -> dict[str, Callable[..., Any]]:
-    """Answers that are none: each gets 0 points in every exercise."""
-
-    def nothing(*arguments: Any, **named: Any) -> None:
-        return None
-
-    def itself(first: Any = None, *arguments: Any, **named: Any) -> Any:
-        return first
-
-    def raises(*arguments: Any, **named: Any) -> Any:
-        raise ValueError("no idea")
-
-    def exits(*arguments: Any, **named: Any) -> Any:
-        raise SystemExit(0)
-
-    constants = {f"always {value!r}": value for value in (0, 1, True, 0.0, "", [], {}, [0], (0.0, 0.0))}
-    return {"nothing": nothing, "itself": itself, "raises": raises, "exits": exits} | {
-        name: lambda *arguments, value=value, **named: value for name, value in constants.items()
-    }
-
-
-def unfinished(*arguments: Any, **named: Any) -> Any:
-    """What a student's notebook has before it was touched."""
-    raise NotImplementedError()
 
 
 def assert_hints_are_hints(exercise: Exercise, answers: Iterable[Any] = (), *more: str) -> None:
@@ -124,20 +46,8 @@ def assert_hints_are_hints(exercise: Exercise, answers: Iterable[Any] = (), *mor
 
     more: hints that the exercise gives besides those of its properties and misconceptions.
     """
-    solutions = {line for answer in answers for line in _lines(answer)}
-    for hint in [*hints(exercise), *more]:
-        assert 1 <= len(re.findall(r"[.?!:](?=\s|$)", hint)) <= 4 and len(hint) < 200, hint
-        assert not re.search(r"\w\(\w*\)|==|(?<!you )\breturn\b|\bdef\b|\blambda\b|\[-?\d", hint), (
-            f"code in a hint: {hint}"
-        )
-        assert not [line for line in solutions if line in hint], f"a solution in a hint: {hint}"
-    own = [*(known.hint for known in exercise.misconceptions), *more]
-    assert len(set(own)) == len(own)
-
-
-def _lines(answer: Any) -> Iterator[str]:
-    """The lines of an answer that are long enough to give something away."""
-    return (line.strip() for line in inspect.getsource(answer).splitlines() if len(line.strip()) > 12)
+    solutions = [line for answer in answers for line in inspect.getsource(answer).splitlines()]
+    assert list(odd_hints(exercise, solutions, more)) == []
 
 
 class ExerciseLaws:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from labkit.course.build import Course
+from labkit.checks.courses import Course, read_course
 from labkit.course.notebooks import read_notebook
 
-KNOWN = ("1.3", "2.1")
+KNOWN = ("0.1", "1.3", "2.1")
+COURSE = 'title = "Reviews"\npackage = "labkit.lessons"\n'
 STUB = "    # YOUR CODE HERE\n    raise NotImplementedError()"
 
 LENGTHS = '''\
@@ -103,10 +104,11 @@ def write_course(root: Path, masters: dict[str, str] | None = None) -> Course:
     """The masters of a course in a folder; nothing is built yet."""
     (root / "solutions").mkdir(parents=True)
     (root / "notebooks").mkdir()
+    (root / "course.toml").write_text(COURSE, "utf-8")
     (root / "notebooks" / "README.md").write_text(PAGE, "utf-8")
     for name, text in (masters or {"01_lengths": LENGTHS, "02_labels": LABELS}).items():
         (root / "solutions" / f"{name}.py").write_text(text, "utf-8")
-    return Course(root, KNOWN)
+    return read_course(root)
 
 
 def every_notebook(course: Course) -> dict[str, bytes]:

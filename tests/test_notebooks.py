@@ -1,29 +1,28 @@
 """The lessons themselves: built from their masters, thin, and giving nothing away. What they do is CI's notebook run."""
 
-import ast
-import re
+import pkgutil
 import shutil
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from courses import run_nbgrader
-from matplotlib.axes import Axes
 
 import labkit
-from labkit import figures, lessons, widgets
-from labkit.course.build import Course, drift
-from labkit.course.lint import leaks, lint
+from labkit import lessons, widgets
+from labkit.checks.courses import read_course
+from labkit.course.build import drift
+from labkit.course.findings import drawing
+from labkit.course.lint import deep_names, leaks, lint, not_public
 from labkit.course.notebooks import read_notebook
 from labkit.course.release import not_for_students
 
 ROOT = Path(__file__).resolve().parent.parent
-COURSE = Course(ROOT)
+COURSE = read_course(ROOT)
 MASTERS = sorted(COURSE.solutions.glob("*.py"))
 STUDENTS = sorted(COURSE.notebooks.glob("*.ipynb"))
 SOLUTIONS = sorted(COURSE.solutions.glob("*.ipynb"))
-DRAWING = [name for name, value in vars(figures).items() if getattr(value, "__annotations__", {}).get("return") is Axes]
+DRAWING = drawing(COURSE)
 LINKED = {path.name for path in COURSE.notebooks.iterdir()}
 
 
@@ -46,28 +45,15 @@ def test_a_notebook_is_thin_and_complete(path: Path) -> None:
     assert lint(read_notebook(path), LINKED, DRAWING) == []
 
 
-PUBLIC = {"labkit", "labkit.figures", "labkit.widgets", "labkit.checks", "labkit.lessons"}
-
-
-def deep_names(source: str) -> set[str]:
-    """What a cell takes from below labkit's public packages, or by an attribute that is no public name."""
-    found = set()
-    for node in ast.walk(ast.parse(re.sub(r"^[%!].*", "pass", source, flags=re.MULTILINE))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "labkit":
-            public = getattr(import_module(str(node.module)), "__all__", ())
-            found |= {f"{node.module}.{one.name}" for one in node.names if one.name not in public}
-            found |= {str(node.module)} - PUBLIC
-        elif isinstance(node, ast.Import):
-            found |= {one.name for one in node.names if one.name.startswith("labkit.")} - PUBLIC
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "labkit":
-            found |= {f"labkit.{node.attr}"} - {f"labkit.{name}" for name in labkit.__all__}
-    return found
-
-
 @pytest.mark.parametrize("path", [*STUDENTS, *SOLUTIONS], ids=named)
 def test_a_notebook_takes_from_labkit_only_what_is_public(path: Path) -> None:
-    code = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
-    assert {cell["id"]: found for cell in code if (found := deep_names(cell["source"]))} == {}
+    assert not_public(read_notebook(path)) == []
+
+
+def test_the_packages_from_which_a_lesson_may_import() -> None:
+    names = ["labkit", *(f"labkit.{module.name}" for module in pkgutil.iter_modules(labkit.__path__))]
+    public = {name for name in names if not deep_names(f"import {name}")}
+    assert public == {"labkit", "labkit.figures", "labkit.widgets", "labkit.checks", "labkit.lessons"}
 
 
 @pytest.mark.parametrize(

@@ -1,37 +1,26 @@
-"""The exercises' checks: `check("3.3", accumulate_gradients)` says what is right, or which misconception it smells of.
+"""The exercises' checks: `check("3.3", accumulate_gradients)` says what is right, or which misconception it matches.
 
-One folder a lesson, one module an exercise; observers/ holds what runs beside the student's code. An answer may loop, crash
-or lie: `check` gives a result and never raises for it.
+Which exercises there are says the course that is served (courses.py). An answer may loop, crash or lie: `check` gives a
+result and never raises for it.
 """
 
 import contextlib
 import pkgutil
-import random
 import time
-from collections.abc import Iterator
-from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from labkit.checks.child import nothing_to_call, observe_all
+from labkit.checks.child import kernel_left_alone, nothing_to_call, observe_all
+from labkit.checks.courses import served
 from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Property
 from labkit.checks.progress import Progress
 from labkit.checks.verdict import CheckResult, Example, PropertyRow, judge_all
 from labkit.display import in_notebook
-from labkit.errors import UsageError, did_you_mean
+from labkit.errors import UsageError
 
-WARM_UPS = {"00": "warm_up"}  # checked as all others, for no points
-LESSONS = {
-    "01": "tokenization",
-    "02": "dataset",
-    "03": "fine_tuning",
-    "04": "metrics",
-    "05": "overfitting",
-    "06": "explainability",
-}
 TIMEOUT = 10.0
 
 __all__ = [
@@ -51,18 +40,14 @@ __all__ = [
     "progress",
 ]
 
+with contextlib.suppress(UsageError, OSError):  # what is odd is said when an exercise is asked for
+    served().make_importable()  # a lesson may import helpers from its course's package
 
-@cache
+
 def exercises() -> dict[str, Exercise]:
-    """Every exercise that earns points, by its id, in the order of the course."""
-    return {name: one for lesson in LESSONS for name, one in _of_lesson(lesson).items()}
-
-
-@cache
-def _of_lesson(lesson: str) -> dict[str, Exercise]:
-    return {
-        one.id: one for one in exercises_in(import_module(f"labkit.lessons.exercises.{(WARM_UPS | LESSONS)[lesson]}"))
-    }
+    """Every exercise of the course that earns points, by its id, in the order of the course."""
+    course = served()
+    return {exercise_id: course.exercise(exercise_id) for exercise_id in course.earning()}
 
 
 def exercises_in(package: ModuleType) -> list[Exercise]:
@@ -74,12 +59,7 @@ def exercises_in(package: ModuleType) -> list[Exercise]:
 
 def exercise(exercise_id: str) -> Exercise:
     """The exercise of that id. Raises UsageError with the nearest id."""
-    exercise_id = str(exercise_id)  # also for 3.3 without quotes
-    lesson = exercise_id.partition(".")[0].zfill(2)
-    known = _of_lesson(lesson) if lesson in WARM_UPS | LESSONS else exercises()
-    if exercise_id not in known:
-        raise UsageError(f"no exercise {exercise_id!r}; there are {', '.join(known)}{did_you_mean(exercise_id, known)}")
-    return known[exercise_id]
+    return served().exercise(str(exercise_id))  # also for 3.3 without quotes
 
 
 def check(exercise_id: str, answer: Any, timeout: float = TIMEOUT, seed: int | None = None) -> CheckResult:
@@ -96,31 +76,11 @@ def check(exercise_id: str, answer: Any, timeout: float = TIMEOUT, seed: int | N
 
 def check_only(asked: Exercise, answer: Any, timeout: float = TIMEOUT, seed: int | None = None) -> CheckResult:
     """The same without a trace on the disk."""
-    with _kernel_left_alone():
+    with kernel_left_alone():
         cases = list(asked.cases(np.random.default_rng(seed)))
         if not callable(answer):
             return judge_all(asked, cases, nothing_to_call(cases))
         return judge_all(asked, cases, observe_all(asked.observe, answer, cases, timeout))
-
-
-@contextlib.contextmanager
-def _kernel_left_alone() -> Iterator[None]:
-    """One thread for torch, since threads would only wait for one another; afterwards as many as before.
-
-    The global random states of Python, numpy and torch, which observers seed, are put back too.
-    """
-    import torch
-
-    threads, torchs, pythons = torch.get_num_threads(), torch.get_rng_state(), random.getstate()
-    numpys = np.random.get_state()  # noqa: NPY002 (the global one is meant)
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_rng_state(torchs)
-        random.setstate(pythons)
-        np.random.set_state(numpys)  # noqa: NPY002 (as above)
 
 
 def _keep(result: CheckResult) -> None:
@@ -142,4 +102,4 @@ def progress() -> Any:
     # Progress is imported on top: here, its module would take the place of this function in the package.
     from labkit.student_work import Work
 
-    return Progress(tuple(exercises()), Work().checks)
+    return Progress(tuple(served().earning()), Work().checks)

@@ -11,6 +11,7 @@ import functools
 import io
 import logging
 import os
+import random
 import select
 import signal
 import struct
@@ -21,6 +22,8 @@ import types
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from labkit.checks.exercise import Case, Observation, Observe
 from labkit.checks.wire import dumps, loads
@@ -58,6 +61,26 @@ def observe_all(observe: Observe, answer: Any, cases: Sequence[Case], timeout: f
 def nothing_to_call(cases: Sequence[Case]) -> Observations:
     """What is observed of an answer that is neither function nor class."""
     return Observations([Observation({}, raised=NOTHING_TO_CALL)] * len(cases))
+
+
+@contextlib.contextmanager
+def kernel_left_alone() -> Iterator[None]:
+    """One thread for torch, since threads would only wait for one another; afterwards as many as before.
+
+    The global random states of Python, numpy and torch, which observers seed, are put back too.
+    """
+    import torch
+
+    threads, torchs, pythons = torch.get_num_threads(), torch.get_rng_state(), random.getstate()
+    numpys = np.random.get_state()  # noqa: NPY002 (the global one is meant)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(torchs)
+        random.setstate(pythons)
+        np.random.set_state(numpys)  # noqa: NPY002 (as above)
 
 
 def observe_one(observe: Observe, answer: Any, inputs: Mapping[str, Any]) -> Observation:

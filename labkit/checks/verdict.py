@@ -110,18 +110,13 @@ def _example_as_html(example: Example) -> str:
 
 def judge_all(exercise: Exercise, cases: Sequence[Case], observed: Observations, graded: bool = False) -> CheckResult:
     """The result of an exercise from what was observed on each case, in the same order."""
-    if all(one.unfinished for one in observed.each):
-        return CheckResult(
-            exercise.id,
-            "not attempted",
-            0.0,
-            "Write your answer in place of raise NotImplementedError, then run the check again.",
-            max_points=exercise.max_points,
-        )
     failures = [exercise.judge(case, one) for case, one in zip(cases, observed.each, strict=True)]
-    rows = [PropertyRow(each.name, _holds(each.name, failures)) for each in exercise.all_properties]
-    if all(row.held for row in rows):
-        return CheckResult(exercise.id, "passed", exercise.max_points, properties=rows, max_points=exercise.max_points)
+    status, points, rows = score(exercise, observed.each, failures)
+    if status == "not attempted":
+        hint = "Write your answer in place of raise NotImplementedError, then run the check again."
+        return CheckResult(exercise.id, status, points, hint, max_points=exercise.max_points)
+    if status == "passed":
+        return CheckResult(exercise.id, status, points, properties=rows, max_points=exercise.max_points)
     first = _first_failure(exercise, failures)
     case, observation = cases[first.case], observed.each[first.case]
     hint = (
@@ -130,23 +125,34 @@ def judge_all(exercise: Exercise, cases: Sequence[Case], observed: Observations,
     got = first.failure.got or (
         shown(observation.value) if observation.ok else observation.raised or "nothing within the time"
     )
-    example = None if graded else Example(_inputs(case), got, first.failure.expected)
-    return CheckResult(exercise.id, "failed", _points(exercise, rows), hint, example, rows, exercise.max_points)
+    inputs = ", ".join(f"{name}={shown(value, 120)}" for name, value in visible(case.inputs).items())
+    example = None if graded else Example(inputs, got, first.failure.expected)
+    return CheckResult(exercise.id, status, points, hint, example, rows, exercise.max_points)
 
 
-def _holds(name: str, failures: Sequence[Mapping[str, Failure | None]]) -> bool:
-    """Whether a property was put to the test at all, and held wherever it was."""
-    tested = [case[name] for case in failures if name in case]
-    return bool(tested) and not any(tested)
+Failures = Mapping[str, Failure | None]  # of one case: by the name of a property that says something about it
 
 
-def _points(exercise: Exercise, rows: Sequence[PropertyRow]) -> float:
-    """The share of the properties that hold; nothing where no value property holds."""
+def score(
+    exercise: Exercise, observed: Sequence[Observation], failures: Sequence[Failures]
+) -> tuple[str, float, list[PropertyRow]]:
+    """Status, points and what holds: the share of the properties, and nothing where no value property holds.
+
+    A property holds that was put to the test at all, and held wherever it was.
+    """
+    if all(one.unfinished for one in observed):
+        return "not attempted", 0.0, []
+    tested = {
+        each.name: [case[each.name] for case in failures if each.name in case] for each in exercise.all_properties
+    }
+    rows = [PropertyRow(name, bool(found) and not any(found)) for name, found in tested.items()]
     held = {row.name for row in rows if row.held}
+    if len(held) == len(rows):
+        return "passed", exercise.max_points, rows
     if not any(each.core and each.name in held for each in exercise.all_properties):
-        return 0.0
+        return "failed", 0.0, rows
     most = exercise.max_points
-    return max(0.0, min(round(most * len(held) / len(rows), 1), most - 0.1))
+    return "failed", max(0.0, min(round(most * len(held) / len(rows), 1), most - 0.1)), rows
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,7 @@ class _First:
     hint: str
 
 
-def _first_failure(exercise: Exercise, failures: Sequence[Mapping[str, Failure | None]]) -> _First:
+def _first_failure(exercise: Exercise, failures: Sequence[Failures]) -> _First:
     """The first failing case, and on it the first property that fails."""
     for place, case in enumerate(failures):
         for each in exercise.all_properties:
@@ -192,7 +198,7 @@ def _misconception_hint(
     exercise: Exercise,
     cases: Sequence[Case],
     observed: Observations,
-    failures: Sequence[Mapping[str, Failure | None]],
+    failures: Sequence[Failures],
     first: _First,
 ) -> str:
     """The hint of the misconception that gives what the answer gave on more cases than any other."""
@@ -251,7 +257,3 @@ def _alike(exercise: Exercise, one: Observation, other: Observation) -> bool:
 
 def _kind_of_error(observation: Observation) -> str:
     return observation.raised.partition(":")[0]
-
-
-def _inputs(case: Case) -> str:
-    return ", ".join(f"{name}={shown(value, 120)}" for name, value in visible(case.inputs).items())

@@ -5,11 +5,11 @@ solution notebooks gives the very same cells. Reads no answer and runs nothing.
 """
 
 import copy
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labkit.checks.courses import OWN_PACKAGE, Course
 from labkit.course.masters import Master, MasterCell, read_master
 from labkit.course.notebooks import (
     FORMAT,
@@ -20,53 +20,31 @@ from labkit.course.notebooks import (
     parse_notebook,
     read_notebook,
 )
-from labkit.errors import UsageError, missing_extra
+from labkit.errors import UsageError, did_you_mean, missing_extra
 from labkit.files import write_atomically
 
 POINTS = 10
 _LANGUAGE = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
-@dataclass(frozen=True)
-class Course:
-    """The folder in which a course is written: masters under solutions/, the students' notebooks under notebooks/.
-
-    known: the ids of the exercises that may be asked for; those of labkit.checks where None.
-    """
-
-    root: Path
-    known: Collection[str] | None = None
-
-    @property
-    def solutions(self) -> Path:
-        """Where masters and solution notebooks lie."""
-        return self.root / "solutions"
-
-    @property
-    def notebooks(self) -> Path:
-        """Where the students' notebooks lie."""
-        return self.root / "notebooks"
-
-    def masters(self) -> list[Master]:
-        """Every lesson's master, in order. Raises UsageError where there is none, MasterError where one is odd."""
-        paths = sorted(self.solutions.glob("*.py"))
-        if not paths:
-            raise UsageError(
-                f"{self.solutions} has no masters (NN_name.py); wanted --root FOLDER of a checkout of labkit"
-            )
-        known = _known_exercises() if self.known is None else self.known
-        return [read_master(path, known) for path in paths]
+def masters(course: Course) -> list[Master]:
+    """Every lesson's master, in order. Raises UsageError where there is none, MasterError where one is odd."""
+    paths = sorted(course.solutions.glob("*.py"))
+    if not paths:
+        raise UsageError(f"{course.solutions} has no masters (NN_name.py); wanted --root FOLDER of a course")
+    known = course.modules()
+    return [read_master(path, known) for path in paths]
 
 
-def checkout() -> Path:
-    """The folder from which labkit runs, which is a checkout's where labkit was not installed from a wheel."""
-    return Path(__file__).resolve().parent.parent.parent
-
-
-def _known_exercises() -> Collection[str]:
-    from labkit.checks import exercises
-
-    return exercises().keys()
+def lesson_name(course: Course, asked: str) -> str:
+    """The name of a lesson's master, such as 01_tokenization, by its number or its name. Raises UsageError with the nearest."""
+    names = [path.stem for path in sorted(course.solutions.glob("*.py"))]
+    asked = Path(asked).stem
+    found = [name for name in names if name == asked or (asked.isdecimal() and name.startswith(f"{asked.zfill(2)}_"))]
+    if not found:
+        there = ", ".join(names) or f"none in {course.solutions}"
+        raise UsageError(f"{course.title} has no lesson {asked!r}; there are {there}{did_you_mean(asked, names)}")
+    return found[0]
 
 
 def build(course: Course) -> list[Path]:
@@ -116,16 +94,20 @@ def _difference(path: Path, content: bytes) -> str:
 
 def _built(course: Course) -> Iterator[tuple[Path, bytes]]:
     """Every notebook of the course with what it should hold."""
-    for master in course.masters():
-        solution = solution_notebook(master)
+    for master in masters(course):
+        solution = solution_notebook(master, course.package)
         yield course.solutions / master.notebook_name, notebook_bytes(solution)
         yield course.notebooks / master.notebook_name, notebook_bytes(student_notebook(solution))
 
 
-def solution_notebook(master: Master) -> Notebook:
-    """The lesson with its solutions and hidden tests between their marks, ready for `nbgrader generate_assignment`."""
+def solution_notebook(master: Master, package: str = OWN_PACKAGE) -> Notebook:
+    """The lesson with its solutions and hidden tests between their marks, ready for `nbgrader generate_assignment`.
+
+    package: of the course, which the notebook names unless it is labkit's own.
+    """
     earning = [cell.check for cell in master.cells if cell.check and master.lesson != "00"]
     about = {"exercises": earning, "lesson": master.lesson, "minutes": master.minutes, "title": master.title}
+    about |= {} if package == OWN_PACKAGE else {"course": package}
     metadata = {"kernelspec": dict(_LANGUAGE), "labkit": about, "language_info": {"name": "python"}}
     cells = [_cell(cell, master.lesson) for cell in master.cells]
     return {"cells": cells, "metadata": metadata, "nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}

@@ -1,19 +1,21 @@
-"""`labkit check`: run notebooks and gather what their checks say, exercise by exercise.
+"""`labkit check` and `labkit course run`: run notebooks and gather what their checks say, exercise by exercise.
 
 A student's own look before handing in, and an instructor's first one. It believes what the notebook's own kernel says, so
 it is no grading: a notebook may claim any points.
 """
 
 import dataclasses
-import re
+import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.course.build import POINTS
+from labkit.checks.courses import EXERCISE_ID, OWN_PACKAGE, SETTING, Course, served
+from labkit.course.build import POINTS, lesson_name
 from labkit.course.copies import is_own_copy
+from labkit.course.lint import pictures_without_alt
 from labkit.course.notebooks import (
     Notebook,
     NotebookError,
@@ -25,11 +27,10 @@ from labkit.course.notebooks import (
 )
 from labkit.course.running import CELL_SECONDS, run_notebook
 from labkit.errors import UsageError
-from labkit.student_work import course_folder
+from labkit.student_work import FOLDER, course_folder
 
 MIME = "application/vnd.labkit.check+json"  # under which a result of labkit.checks shows itself as data
 NOT_SHOWN = "no result"
-EXERCISE = re.compile(r"\d{1,2}\.\d{1,2}")
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,64 @@ def refuse_strangers(paths: Sequence[Path], trust: bool) -> None:
 
 
 def check_notebook(path: Path, cell_seconds: int = CELL_SECONDS) -> Checked:
-    """Run one notebook in its folder and gather its results; a notebook that cannot be read is a result too."""
-    begun = time.monotonic()
+    """Run one notebook in its folder and gather its results; a notebook that cannot be read is a result too.
+
+    Its checks are those of the course that is served where the command was called, not where the notebook lies.
+    """
     try:
         notebook = read_notebook(path)
     except NotebookError as why:
         return Checked(str(path), (), 0.0, str(why))
+    course = served()
+    if course_of(notebook) not in ("", course.package):
+        other = f"it is of the course {course_of(notebook)}, and {course.package} is served here"
+        return Checked(str(path), (), 0.0, f"{other}; go to that course's folder, or name it in {SETTING}")
+    return _checked(str(path), notebook, path.resolve().parent, cell_seconds, course.surroundings())[0]
+
+
+def course_of(notebook: Notebook) -> str:
+    """The package of the course that a built notebook is of; empty for a notebook of another origin.
+
+    >>> course_of({"metadata": {"labkit": {"lesson": "01", "course": "sorting"}}})
+    'sorting'
+    >>> course_of({"metadata": {"labkit": {"lesson": "01"}}}), course_of({"metadata": {}})
+    ('labkit.lessons', '')
+    """
+    about = notebook["metadata"].get("labkit")
+    return str(about.get("course", OWN_PACKAGE)) if isinstance(about, dict) and "lesson" in about else ""
+
+
+def _checked(
+    name: str, notebook: Notebook, folder: Path, cell_seconds: int, environment: Mapping[str, str]
+) -> tuple[Checked, Notebook]:
+    """The results of a notebook that is run now, and the notebook with its outputs."""
+    begun = time.monotonic()
     for cell in notebook["cells"]:
         cell["source"] = without_hidden_tests(cell["source"])
-    run = run_notebook(notebook, path.resolve().parent, cell_seconds)
-    return Checked(str(path), tuple(results(run.notebook)), round(time.monotonic() - begun, 1), run.trouble)
+    run = run_notebook(notebook, folder, cell_seconds, environment)
+    seconds = round(time.monotonic() - begun, 1)
+    return Checked(name, tuple(results(run.notebook)), seconds, run.trouble), run.notebook
+
+
+def rehearse(course: Course, lesson: str, cell_seconds: int = CELL_SECONDS) -> Iterator[tuple[Checked, list[str]]]:
+    """Run a lesson's notebooks as CI does, the student's untouched and then the solution; with each what is odd.
+
+    Each in an empty folder and in the course's environment. Odd is trouble, an exercise that has passed or failed before
+    anybody answered it, one that the solution does not pass, and a picture without words. Raises UsageError for a lesson that
+    is none.
+    """
+    environment = {**course.surroundings(), **course.environment}
+    for folder, wanted in ((course.notebooks, "not attempted"), (course.solutions, "passed")):
+        path = folder / f"{lesson_name(course, lesson)}.ipynb"
+        if not path.is_file():
+            raise UsageError(f"{path} is not there; labkit course build makes it")
+        notebook, name = read_notebook(path), f"{folder.name}/{path.name}"
+        with tempfile.TemporaryDirectory() as empty:
+            (Path(empty) / FOLDER).mkdir()
+            checked, executed = _checked(name, notebook, Path(empty), cell_seconds, environment)
+        rows = [row for row in checked.rows if row.exercise in exercises_of(notebook) and row.status != wanted]
+        odd = [f"exercise {row.exercise} is {row.status}; wanted {wanted}. {row.hint}".strip() for row in rows]
+        yield checked, [*filter(None, [checked.trouble]), *odd, *pictures_without_alt(executed)]
 
 
 def results(notebook: Notebook) -> Iterable[Row]:
@@ -136,7 +185,7 @@ def _row(shown: Any) -> Row | None:
         rows = tuple({"name": str(each["name"]), "held": bool(each["held"])} for each in facts["properties"])
     except (KeyError, TypeError, ValueError):
         return None
-    sane = 0 <= points <= most <= POINTS and EXERCISE.fullmatch(text["exercise"])
+    sane = 0 <= points <= most <= POINTS and EXERCISE_ID.fullmatch(text["exercise"])
     return Row(points=points, max_points=most, properties=rows, **text) if sane else None
 
 

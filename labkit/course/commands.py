@@ -11,15 +11,44 @@ from cyclopts.validators import Number
 from labkit.course.running import CELL_SECONDS
 
 if TYPE_CHECKING:
-    from labkit.course.build import Course
+    from labkit.checks.courses import Course
 
-course = App(name="course", help="The notebooks: build, release and publish them; start, update and hand in a copy.")
+course = App(
+    name="course",
+    help="The notebooks: write, build, release and publish them; start, update and hand in a copy.\n\n"
+    "Which course: the folder in LABKIT_COURSE, else the nearest with a course.toml from here upwards, else labkit's own.",
+)
 
-Root = Annotated[Path | None, Parameter(help="a checkout of the course (default: the one labkit runs from)")]
+Root = Annotated[Path | None, Parameter(help="a course's folder, in place of the one that is served here")]
 Source = Annotated[
     Path | None,
-    Parameter(name="--from", help="folder of a release (default: the one in which you are, else the checkout)"),
+    Parameter(name="--from", help="folder of a release (default: the one in which you are, else that of the course)"),
 ]
+Timeout = Annotated[int, Parameter(help="seconds that a cell may take", validator=Number(gte=1))]
+
+
+@course.command(name="new-exercise")
+def new_exercise(
+    exercise: str,
+    name: str,
+    /,
+    *,
+    lesson: Annotated[
+        str | None, Parameter(help="the name of a lesson that is not there yet, such as searching")
+    ] = None,
+    root: Root = None,
+) -> int:
+    """Write the skeletons of an exercise: its check, its observer, its cells in the lesson's master, and a test.
+
+    EXERCISE: its id, LESSON.NUMBER, such as 1.3; 0.NUMBER is a warm-up without points.
+
+    NAME: of the function or class that students write.
+    """
+    from labkit.course.new_exercise import new_exercise
+
+    print("\n".join(map(str, new_exercise(_course(root), exercise, name, lesson))))
+    print(f"Fill in what says TODO. Then: labkit course build, labkit course lint, labkit course try {exercise}")
+    return 0
 
 
 @course.command
@@ -40,11 +69,83 @@ def build(
 
 
 @course.command
+def lint(lesson: str | None = None, /, *, root: Root = None) -> int:
+    """Say what is to be mended in a course, or in one lesson, before students get it. No notebook is run.
+
+    Long cells, missing parts, pictures without words, what gives a solution away, notebooks that are not what their masters
+    give, checks that a wrong answer passes. Exit code 1 where there is something.
+
+    LESSON: its number, such as 01, or its name.
+    """
+    from labkit.course.findings import findings
+
+    found = findings(_course(root), lesson)
+    print("\n".join(found) if found else "nothing to mend")
+    return int(bool(found))
+
+
+@course.command
+def run(lesson: str, /, *, timeout: Timeout = CELL_SECONDS, root: Root = None) -> int:
+    """Run a lesson's two notebooks as CI does: the student's untouched, and the solution, which must pass its checks.
+
+    LESSON: its number, such as 01, or its name.
+    """
+    from labkit.course.checking import rehearse
+
+    is_odd = False
+    for checked, odd in rehearse(_course(root), lesson, timeout):
+        said = ", ".join(f"{row.exercise} {row.status}" for row in checked.rows) or "no checks in it"
+        print("\n  ".join([f"{checked.notebook}: {checked.seconds:.1f} s; {said}", *odd]), flush=True)
+        is_odd = is_odd or bool(odd)
+    return int(is_odd)
+
+
+@course.command(name="try")
+def try_answers(
+    exercise: str,
+    /,
+    *,
+    right: Annotated[tuple[Path, ...], Parameter(help="a Python file with right answers", negative="")] = (),
+    wrong: Annotated[tuple[Path, ...], Parameter(help="a Python file with wrong answers", negative="")] = (),
+    seeds: Annotated[int, Parameter(help="with how many seeds of the random cases", validator=Number(gte=1))] = 200,
+    timeout: Annotated[float, Parameter(help="seconds that an answer may take", validator=Number(gt=0))] = 10.0,
+    root: Root = None,
+) -> int:
+    """Say what an exercise's check makes of answers of your own, and which of the laws of every check it breaks.
+
+    An answer is the function or class of the exercise's name in a file, or, where it has none, every public one in it. Exit
+    code 1 where a right answer fails with some seed, a wrong one passes, or what one earns hangs on the seed. Runs the files
+    with all your rights.
+
+    EXERCISE: its id, such as 1.3.
+    """
+    from labkit.checks.trial import answers_in, broken_laws, try_answer
+
+    asked = _course(root).exercise(exercise)
+    groups = [(path, is_right) for paths, is_right in ((right, True), (wrong, False)) for path in paths]
+    answers = [(path, is_right, answers_in(path, asked.name)) for path, is_right in groups]
+    faults = [f"exercise {exercise}: {law}" for law in broken_laws(asked, seeds)]
+    print(
+        "\n".join(faults) if faults else f"exercise {exercise}: keeps the laws of every check, with {seeds} seeds",
+        flush=True,
+    )
+    for path, is_right, found in answers:
+        for name, answer in found.items():
+            trial = try_answer(asked, answer, seeds, timeout=timeout)
+            result, fault = trial.telling(is_right), trial.fault(is_right)
+            faults += [fault] * bool(fault)
+            print(f"{path}: {name}, {'right' if is_right else 'wrong'}: ", end="")
+            said = f"{result.status}, {result.points:g} of {result.max_points:g} points. {result.hint}".rstrip(". ")
+            print(f"{fault}\n{result}" if fault else said, flush=True)
+    return int(bool(faults))
+
+
+@course.command
 def release(
     folder: Path,
     /,
     *,
-    wheel: Annotated[Path | None, Parameter(help="labkit's wheel (default: built from the checkout)")] = None,
+    wheel: Annotated[Path | None, Parameter(help="labkit's wheel (default: built from labkit's checkout)")] = None,
     root: Root = None,
 ) -> int:
     """Write what students get into a new folder: notebooks, what to install, a README; no solution."""
@@ -55,7 +156,13 @@ def release(
 
 
 @course.command
-def pages(folder: Path = Path("build/pages"), /, *, profile: str = "tiny", root: Root = None) -> int:
+def pages(
+    folder: Path = Path("build/pages"),
+    /,
+    *,
+    profile: Annotated[str | None, Parameter(help="in place of the one in course.toml")] = None,
+    root: Root = None,
+) -> int:
     """Run the solution notebooks and publish them as web pages."""
     from labkit.course.pages import publish
 
@@ -81,7 +188,8 @@ def open_copy(
     source: Source = None,
 ) -> int:
     """Open your own copy in JupyterLab, made first where there is none."""
-    from labkit.course.copies import RECORD, is_behind, start
+    from labkit.checks.courses import RECORD
+    from labkit.course.copies import is_behind, start
     from labkit.course.running import jupyterlab
     from labkit.student_work import FOLDER
 
@@ -120,7 +228,7 @@ def hand_in(lesson: str, /, *, output: Annotated[Path | None, Parameter(help="th
 def check(
     *notebooks: Path,
     trust: Annotated[bool, Parameter(help="also run notebooks outside your own course folder", negative="")] = False,
-    timeout: Annotated[int, Parameter(help="seconds that a cell may take", validator=Number(gte=1))] = CELL_SECONDS,
+    timeout: Timeout = CELL_SECONDS,
     as_json: Annotated[bool, Parameter(name="--json", help="print JSON", negative="")] = False,
 ) -> int:
     """Run notebooks from top to bottom and print points and hints by exercise."""
@@ -138,6 +246,6 @@ def check(
 
 
 def _course(root: Path | None) -> "Course":
-    from labkit.course.build import Course, checkout
+    from labkit.checks.courses import read_course, served
 
-    return Course(root or checkout())
+    return read_course(root) if root else served()

@@ -1,12 +1,14 @@
 """A student's own copy of the course: started from a release, updated to a newer one without losing a line.
 
 Beside the work itself (student_work.py) `.labkit/` holds course.json, the record of the release that each file began as,
-and backups/. How two notebooks become one is merge.py's.
+backups/, and course/, which the checks of a course need that does not come with labkit. How two notebooks become one is
+merge.py's.
 """
 
 import contextlib
 import hashlib
 import json
+import os
 import re
 import shutil
 import time
@@ -16,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from labkit import __version__
-from labkit.course.build import checkout
+from labkit.checks.courses import FILE, IN_A_COPY, OWN_PACKAGE, RECORD, SETTING, Course, checkout, read_course
 from labkit.course.merge import merge, record
 from labkit.course.notebooks import LESSON_NAME, NotebookError, notebook_bytes, parse_notebook, read_notebook
 from labkit.errors import LabkitError, UsageError
 from labkit.files import atomic_folder, write_atomically
 from labkit.student_work import FOLDER, KINDS
 
-RECORD = "course.json"
 MANIFEST = "release.json"
 PAGE = "README.md"  # the list of lessons, to which notebooks link
 BACKUPS = "backups"
@@ -50,51 +51,67 @@ class Updated:
         return "\n".join([*lines, f"backup: {self.backup}"] if self.backup else lines)
 
 
-def released_files(source: Path | None) -> dict[str, bytes]:
-    """By name, what a copy gets of a release or a checkout: its notebooks, and the list of lessons where it has one.
+@dataclass(frozen=True)
+class Release:
+    """What a copy gets. files: by name its notebooks, and the list of lessons where there is one. package: its course's.
 
-    source: its folder; where None the release in which one stands, else the checkout that labkit runs from. Raises
-    UsageError where there are no notebooks, or where they are not as labkit built them.
+    carried: by path what the checks need of a course that does not come with labkit.
     """
-    folder = source or _release_here() or checkout()
+
+    files: dict[str, bytes]
+    package: str
+    carried: dict[str, bytes]
+
+
+def read_release(source: Path | None) -> Release:
+    """What there is for a copy in the folder of a release or of a course.
+
+    source: that folder; where None, that of LABKIT_COURSE or the nearest from here, else the checkout that labkit runs from.
+    Raises UsageError where there are no notebooks, or where a file is not as labkit made it.
+    """
     if source is not None and not source.is_dir():
         raise UsageError(f"--from {source}: no such folder")
+    folder = source or _source_here()
     notebooks = sorted((folder / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     if not notebooks and source is None:
-        raise UsageError(
-            "this labkit was installed without notebooks; name the folder of the release with --from FOLDER"
-        )
+        bare = "this labkit was installed without notebooks" if folder == checkout() else f"{folder} has no notebooks"
+        raise UsageError(f"{bare}; name the folder of the release with --from FOLDER")
     if not notebooks:
         raise UsageError(f"--from {source}: it has no notebooks/NN_name.ipynb; wanted the folder of a release")
     page = folder / "notebooks" / PAGE
     files = {path.name: path.read_bytes() for path in [*notebooks, *([page] if page.is_file() else [])]}
-    _refuse_damaged(folder, files)
-    return files
+    course = read_course(folder) if (folder / FILE).is_file() else Course(folder)
+    carried = {name: path.read_bytes() for name, path in course.files().items()}
+    _refuse_damaged(folder, {f"notebooks/{name}": data for name, data in files.items()} | carried)
+    for path in notebooks:
+        _refuse_without_ids(path, files[path.name])
+    return Release(files, course.package, carried)
 
 
-def _release_here() -> Path | None:
-    """The nearest folder from the current one upwards that is a release."""
+def _source_here() -> Path:
+    """The folder that is meant where none was named."""
+    if os.environ.get(SETTING):
+        return Path(os.environ[SETTING])
     here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / MANIFEST).is_file()), None)
+    near = (folder for folder in (here, *here.parents) if (folder / MANIFEST).is_file() or (folder / FILE).is_file())
+    return next(near, checkout())
 
 
 def _refuse_damaged(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Raise UsageError where a file is not the one that the release's manifest names (a checkout has none), or a stranger's."""
-    if (folder / MANIFEST).is_file():
-        try:
-            listed = json.loads((folder / MANIFEST).read_bytes())["files"]
-            odd = [name for name, data in files.items() if listed.get(f"notebooks/{name}") != _hash(data)]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UsageError(
-                f"{folder / MANIFEST} is damaged; wanted the folder of a release as it was handed out"
-            ) from None
-        if odd:
-            raise UsageError(
-                f"{folder}: {', '.join(odd)} is not as it was released; wanted the folder as it was handed out"
-            )
-    for name in files:
-        if name != PAGE:
-            _refuse_without_ids(folder / "notebooks" / name, files[name])
+    """Raise UsageError where a file is not the one that the release's manifest names; a course's own folder has none."""
+    if not (folder / MANIFEST).is_file():
+        return
+    try:
+        listed = json.loads((folder / MANIFEST).read_bytes())["files"]
+        odd = [name.removeprefix("notebooks/") for name, data in files.items() if listed.get(name) != _hash(data)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(
+            f"{folder / MANIFEST} is damaged; wanted the folder of a release as it was handed out"
+        ) from None
+    if odd:
+        raise UsageError(
+            f"{folder}: {', '.join(odd)} is not as it was released; wanted the folder as it was handed out"
+        )
 
 
 def _refuse_without_ids(path: Path, content: bytes) -> None:
@@ -118,20 +135,22 @@ def _record_of(name: str, content: bytes) -> dict[str, str]:
 def start(folder: Path, source: Path | None = None) -> list[str]:
     """Make a student's own copy in a new folder; the names of its notebooks.
 
-    Raises UsageError where something is there already, or where `released_files` finds nothing good.
+    Raises UsageError where something is there already, or where `read_release` finds nothing good.
     """
     with _said_where_it_cannot_be_made(folder):
         _refuse_taken(folder)
-    files = released_files(source)
-    records = {name: _record_of(name, content) for name, content in files.items()}
+    release = read_release(source)
+    records = {name: _record_of(name, content) for name, content in release.files.items()}
     with contextlib.ExitStack() as stack:
         with _said_where_it_cannot_be_made(folder):
             new = folder if folder.is_dir() else stack.enter_context(atomic_folder(folder.absolute()))
             (new / FOLDER).mkdir()
-        for name, content in files.items():
+        if release.carried:
+            _carry(new, release.carried)
+        for name, content in release.files.items():
             write_atomically(new / name, content)
-        _write_records(new, records)
-    return [name for name in files if name != PAGE]
+        _write_records(new, records, release.package)
+    return [name for name in release.files if name != PAGE]
 
 
 def _refuse_taken(folder: Path) -> None:
@@ -189,7 +208,7 @@ def is_own_copy(folder: Path) -> bool:
     It tells a copy from a folder that only has a `.labkit/`. It proves nothing: who writes a folder can write a record too.
     """
     try:
-        records = _read_records(folder)
+        records, _ = _read_records(folder)
     except (UsageError, OSError):
         return False
     return any(name != PAGE for name in records) and all(_is_record(name, cells) for name, cells in records.items())
@@ -203,14 +222,16 @@ def _is_record(name: str, cells: Mapping[str, Any]) -> bool:
 
 
 def is_behind(copy: Path, source: Path | None = None) -> bool:
-    """Whether a copy began as something else than what `released_files` gives now; never where that can give nothing."""
+    """Whether a copy began as something else than the release there is now; never where there is none."""
     try:
-        records, released = _read_records(copy), released_files(source)
+        (records, package), release = _read_records(copy), read_release(source)
+        _refuse_other(copy, package, release)
     except UsageError:
         if source is not None:
             raise
         return False
-    return any(records.get(name) != _record_of(name, content) for name, content in released.items())
+    newer = (name for name, content in release.files.items() if records.get(name) != _record_of(name, content))
+    return any(newer) or _carried(copy) != release.carried
 
 
 def update(folder: Path, source: Path | None = None) -> Updated:
@@ -221,16 +242,44 @@ def update(folder: Path, source: Path | None = None) -> Updated:
     """
     copy = find_copy(folder)
     with _locked(copy):
-        records = _read_records(copy)
-        plan, notes, left = _planned(copy, records, released_files(source))
+        (records, package), release = _read_records(copy), read_release(source)
+        _refuse_other(copy, package, release)
+        plan, notes, left = _planned(copy, records, release.files)
         changed = {name: content for name, (content, _) in plan.items() if _differs(copy / name, content)}
         newer = records | {name: recorded for name, (_, recorded) in plan.items()}
         backup = _back_up(copy) if changed or newer != records else None
         for name, content in changed.items():
             write_atomically(copy / name, content)
+        newer_checks = _carried(copy) != release.carried
+        if newer_checks:
+            _carry(copy, release.carried)
         if newer != records:
-            _write_records(copy, newer)
-    return Updated(tuple(changed), tuple(notes), tuple(left), backup)
+            _write_records(copy, newer, package)
+    return Updated((*changed, *["the checks"] * newer_checks), tuple(notes), tuple(left), backup)
+
+
+def _refuse_other(copy: Path, package: str, release: Release) -> None:
+    """Raise UsageError where a copy and a release are of two courses."""
+    if package != release.package:
+        raise UsageError(
+            f"{copy} is a copy of the course {package}, and what was found is one of {release.package}; "
+            "wanted --from FOLDER of a release of its own"
+        )
+
+
+def _carried(copy: Path) -> dict[str, bytes]:
+    """By path what a copy carries of its course."""
+    folder = copy / IN_A_COPY
+    paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def _carry(copy: Path, carried: Mapping[str, bytes]) -> None:
+    """Put a course's own files into a copy, in place of those that were there."""
+    with atomic_folder(copy / IN_A_COPY) as new:
+        for name, content in carried.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_bytes(content)
 
 
 def _planned(
@@ -317,7 +366,8 @@ def _locked(copy: Path) -> Iterator[None]:
         raise LabkitError(f"{copy}: another update is at work there") from None
 
 
-def _read_records(copy: Path) -> Records:
+def _read_records(copy: Path) -> tuple[Records, str]:
+    """By file what it began as, and the package of the copy's course."""
     path = copy / FOLDER / RECORD
     try:
         content: Any = json.loads(path.read_bytes())
@@ -325,7 +375,8 @@ def _read_records(copy: Path) -> Records:
             raise UsageError(f"{path} was written by labkit {content['labkit']}, which is newer; update labkit first")
         if not isinstance(content["labkit"], str):
             raise TypeError
-        return {str(name): {**cells} for name, cells in content["files"].items()}
+        files = {str(name): {**cells} for name, cells in content["files"].items()}
+        return files, str(content.get("course", OWN_PACKAGE))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(
             f"{path} is damaged, so what is yours cannot be told from the release's; "
@@ -333,6 +384,8 @@ def _read_records(copy: Path) -> Records:
         ) from None
 
 
-def _write_records(copy: Path, records: Records) -> None:
-    content = {"format": _FORMAT, "labkit": __version__, "files": records}
+def _write_records(copy: Path, records: Records, package: str) -> None:
+    """The record; it names the course unless that is labkit's own."""
+    named = {} if package == OWN_PACKAGE else {"course": package}
+    content = {"format": _FORMAT, "labkit": __version__, "files": records} | named
     write_atomically(copy / FOLDER / RECORD, json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -1,13 +1,15 @@
 """What keeps a lesson's notebook thin and readable, as findings: a line each, with the cell.
 
-Looks at a student notebook and runs nothing; pictures_without_alt looks at one that was run. Not about Python's style, which
-is ruff's.
+Looks at a student notebook and runs nothing; pictures_without_alt looks at one that was run. What is said against a whole
+course is findings.py's, and Python's style is ruff's.
 """
 
 import ast
 import itertools
 import re
 from collections.abc import Collection, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from labkit.course.notebooks import Cell, Notebook, is_check, is_solution
@@ -16,12 +18,8 @@ MOST_CODE_LINES = 15
 USUAL_CODE_LINES = range(2, 7)
 USUAL_WORDS = range(13, 61)
 OPENING_CELLS, CLOSING_CELLS = 6, 8
-_OPENING = {
-    "what one will be able to do": r"able to",
-    "what one needs": r"\bneeds?\b",
-    "the time": r"\bminutes?\b",
-    "the profile": r"\bprofile\b",
-}
+_OPENING = {"what one will be able to do": r"able to", "what one needs": r"\bneeds?\b", "the time": r"\bminutes?\b"}
+_PROFILE = {"the profile": r"\bprofile\b"}
 _CLOSING = {
     "takeaways": r"take\s?-?away|take with you|what to remember",
     "a reflection": r"\breflection\(",
@@ -32,26 +30,27 @@ _PATH_IN_PROSE = re.compile(r"(?<![\w.:/])(/(home|root|tmp|work|Users)/|[A-Za-z]
 _DRAWS = {"plot", "hist", "bar", "barh", "scatter", "imshow", "subplots", "boxplot", "fill_between"}
 
 
-def lint(notebook: Notebook, files: Collection[str] = (), drawing: Collection[str] = ()) -> list[str]:
+def lint(
+    notebook: Notebook, files: Collection[str] = (), drawing: Collection[str] = (), profiles: bool = True
+) -> list[str]:
     """Every finding in a student notebook.
 
-    files: names beside it to which it may link. drawing: functions that draw, such as those of labkit.figures.
+    files: names beside it to which it may link. drawing: functions that draw, such as those of labkit.figures. profiles: the
+    course has some, so that a lesson says which is on.
     """
     cells = notebook["cells"]
-    found = [*_outputs(cells), *_sizes(cells), *_links(cells, files)]
-    found += _missing("opening", _OPENING, cells[:OPENING_CELLS]) + _missing(
-        "closing", _CLOSING, cells[-CLOSING_CELLS:]
-    )
+    found = [
+        f"cell {cell['id']}: has an output" for cell in cells if cell.get("outputs") or cell.get("execution_count")
+    ]
+    found += [*_sizes(cells), *_links(cells, files)]
+    found += _missing("opening", _OPENING | (_PROFILE if profiles else {}), cells[:OPENING_CELLS])
+    found += _missing("closing", _CLOSING, cells[-CLOSING_CELLS:])
     for cell in cells:
         if cell["cell_type"] == "code":
             found += [f"cell {cell['id']}: {why}" for why in _code(cell, {*drawing, *_DRAWS})]
         elif cell["cell_type"] == "markdown":
             found += [f"cell {cell['id']}: {why}" for why in _prose(cell)]
     return found
-
-
-def _outputs(cells: list[Cell]) -> list[str]:
-    return [f"cell {cell['id']}: has an output" for cell in cells if cell.get("outputs") or cell.get("execution_count")]
 
 
 def _is_exercise(cell: Cell) -> bool:
@@ -113,7 +112,7 @@ def _code(cell: Cell, drawing: Collection[str]) -> Iterator[str]:
     nodes = list(ast.walk(tree))
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     if not is_solution(cell) and any(isinstance(node, definitions) for node in nodes):
-        yield "defines a function or a class outside an exercise; helpers belong into labkit"
+        yield "defines a function or a class outside an exercise; helpers belong into a module"
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     if any(_PATH.match(text) for text in texts):
         yield "has an absolute path"
@@ -138,6 +137,46 @@ def pictures_without_alt(notebook: Notebook) -> list[str]:
             if bare or re.search(r"<img(?![^>]*\balt=[\"'][^\"'])", page):
                 found.append(f"cell {cell['id']}: shows a picture without a text alternative")
     return found
+
+
+def not_public(notebook: Notebook) -> list[str]:
+    """What a notebook takes from below labkit's public packages, or by an attribute that is no public name.
+
+    Such a name may move with any release, and a student's copy with it no longer runs. Imports what the notebook imports of
+    labkit, to see what is public there.
+    """
+    found = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            found += [
+                f"cell {cell['id']}: takes {name}, which is not public" for name in sorted(deep_names(cell["source"]))
+            ]
+    return found
+
+
+def deep_names(source: str) -> set[str]:
+    """The names that a cell takes from labkit and that are not public; none in a cell that is no Python."""
+    try:
+        tree = ast.parse(re.sub(r"^[%!].*", "pass", source, flags=re.MULTILINE))
+    except SyntaxError:
+        return set()
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "labkit":
+            public = _public_names(str(node.module))
+            taken = [f"{node.module}.{one.name}" for one in node.names if one.name not in public]
+            found |= set(taken) if public else {str(node.module)}
+        elif isinstance(node, ast.Import):
+            found |= {one.name for one in node.names if one.name.startswith("labkit.") and not _public_names(one.name)}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "labkit":
+            found |= {f"labkit.{node.attr}"} - {f"labkit.{name}" for name in _public_names("labkit")}
+    return found
+
+
+def _public_names(module: str) -> Collection[str]:
+    """What a lesson may import from labkit, or from a package of it that says so; nothing from what lies deeper."""
+    spec = find_spec(module) if module.count(".") <= 1 else None
+    return getattr(import_module(module), "__all__", ()) if spec and spec.submodule_search_locations else ()
 
 
 def leaks(solution: Notebook, student: Notebook) -> list[str]:

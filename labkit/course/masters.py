@@ -56,7 +56,7 @@ class Master:
 
 
 def read_master(path: Path, known: Collection[str]) -> Master:
-    """The master in a file, its exercises and checks held against the ids that labkit.checks knows.
+    """The master in a file, its exercises and checks held against the ids that the course has.
 
     Raises MasterError for anything that would give no good notebook, UsageError where jupytext is absent.
     """
@@ -190,7 +190,7 @@ def _check_regions(path: Path, cell: MasterCell) -> None:
 
 
 def _check_exercises(path: Path, cells: Iterable[MasterCell], lesson: str, known: Collection[str]) -> None:
-    """Exercises and checks belong to one another, to this lesson and to labkit.checks; lesson 00's warm-ups earn nothing."""
+    """Exercises and checks belong to one another, to this lesson and to the course; lesson 00's warm-ups earn nothing."""
     answered: set[str] = set()
     waiting: dict[str, int] = {}
     for cell in cells:
@@ -199,8 +199,8 @@ def _check_exercises(path: Path, cells: Iterable[MasterCell], lesson: str, known
             continue
         if exercise.partition(".")[0] != str(int(lesson)):
             _refuse(path, cell.line, f"exercise {exercise!r} does not belong to lesson {lesson}")
-        if lesson != "00" and exercise not in known:
-            _refuse(path, cell.line, f"labkit.checks has no exercise {exercise!r}{did_you_mean(exercise, known)}")
+        if exercise not in known:
+            _refuse(path, cell.line, f"the course has no exercise {exercise!r}{did_you_mean(exercise, known)}")
         if cell.exercise:
             _check_answer_cell(path, cell)
             answered.add(exercise)

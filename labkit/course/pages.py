@@ -1,4 +1,4 @@
-"""The lessons as web pages: solution notebooks executed under the tiny profile, published as HTML with an index.
+"""The lessons as web pages: solution notebooks executed in the course's environment, published as HTML with an index.
 
 Widgets become the still pictures that they carry for this. A page loads nothing from elsewhere but the script that sets
 formulas, and that only where it has any.
@@ -7,11 +7,11 @@ formulas, and that only where it has any.
 import html
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from labkit.course.build import Course
+from labkit.checks.courses import PROFILE, Course
 from labkit.course.copies import PAGE
 from labkit.course.lint import pictures_without_alt
 from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook, without_hidden_tests
@@ -26,9 +26,12 @@ _LESSON_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
 _PAGE_LINK = f"]({PAGE})"
 
 
-def publish(course: Course, folder: Path, profile: str = "tiny", tell: Callable[[str], None] = print) -> list[Path]:
+def publish(
+    course: Course, folder: Path, profile: str | None = None, tell: Callable[[str], None] = print
+) -> list[Path]:
     """Execute every solution notebook and write its page and an index; the paths.
 
+    profile: in place of the one in the course's own environment, where its lessons have profiles.
     Raises UsageError where there is no notebook or no nbconvert, or where the folder holds anything but earlier pages,
     LabkitError where a notebook fails or shows a picture that has no text alternative. Pages that stood there stay until all
     new ones are made.
@@ -38,11 +41,12 @@ def publish(course: Course, folder: Path, profile: str = "tiny", tell: Callable[
     if not paths:
         raise UsageError(f"{course.solutions} has no notebooks; labkit course build makes them")
     export = _exporter()
+    environment = {**course.surroundings(), **course.environment, **({PROFILE: profile} if profile else {})}
     with atomic_folder(folder.absolute()) as new:
         for path in paths:
             tell(f"{path.stem}: running")
-            write_atomically(new / f"{path.stem}.html", export(_executed(path, profile, paths)))
-        write_atomically(new / "index.html", _index(paths, profile))
+            write_atomically(new / f"{path.stem}.html", export(_executed(path, environment, paths)))
+        write_atomically(new / "index.html", _index(paths, course.title, environment.get(PROFILE)))
     return [folder / f"{path.stem}.html" for path in paths] + [folder / "index.html"]
 
 
@@ -58,13 +62,13 @@ def _refuse_to_replace(folder: Path) -> None:
         )
 
 
-def _executed(path: Path, profile: str, paths: list[Path]) -> Notebook:
+def _executed(path: Path, environment: Mapping[str, str], paths: list[Path]) -> Notebook:
     """A lesson that ran, as it is to be shown: in an empty folder, so that it shows nobody's predictions."""
     notebook = read_notebook(path)
     for cell in notebook["cells"]:
         cell["source"] = without_hidden_tests(cell["source"])
     with tempfile.TemporaryDirectory() as empty:
-        run = run_notebook(notebook, Path(empty), CELL_SECONDS, {"LABKIT_PROFILE": profile})
+        run = run_notebook(notebook, Path(empty), CELL_SECONDS, environment)
     if run.trouble:
         raise LabkitError(f"{path.name} did not run: {run.trouble}")
     silent = pictures_without_alt(run.notebook)
@@ -119,14 +123,16 @@ def _title(notebook: Notebook) -> str:
     return f"{about.get('lesson', '')} {about.get('title', 'Lesson')}".strip()
 
 
-def _index(paths: list[Path], profile: str) -> str:
+def _index(paths: list[Path], course: str, profile: str | None) -> str:
     rows = []
     for path in paths:
         notebook = read_notebook(path)
         minutes = notebook["metadata"].get("labkit", {}).get("minutes", "?")
         title = html.escape(_title(notebook))
         rows.append(f'<li><a href="{path.stem}.html">{title}</a>, {html.escape(str(minutes))} minutes</li>')
-    return _INDEX.format(generator=GENERATOR, profile=html.escape(profile), rows="\n".join(rows))
+    under = f", run under the {profile} profile" if profile else ""
+    facts = {"title": html.escape(course), "under": html.escape(under), "rows": "\n".join(rows)}
+    return _INDEX.format(generator=GENERATOR, **facts)
 
 
 _INDEX = """<!DOCTYPE html>
@@ -134,10 +140,10 @@ _INDEX = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 {generator}
-<title>Fine-tuning BERT: the lessons</title>
+<title>{title}: the lessons</title>
 <style>body{{font:18px/1.5 system-ui,sans-serif;max-width:40em;margin:2em auto;padding:0 1em}}</style>
-<h1>Fine-tuning BERT: the lessons</h1>
-<p>Each page is a lesson with its solutions, run under the {profile} profile. To do the exercises yourself and to play with
+<h1>{title}: the lessons</h1>
+<p>Each page is a lesson with its solutions{under}. To do the exercises yourself and to play with
 what is a still picture here, open the notebooks.</p>
 <ol start="0">
 {rows}

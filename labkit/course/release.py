@@ -10,16 +10,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
+from string import Template
 
 from labkit import __version__
-from labkit.course.build import Course, drift
+from labkit.checks.courses import Course, checkout
+from labkit.course.build import drift
 from labkit.course.copies import MANIFEST, PAGE
 from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook
 from labkit.errors import LabkitError, UsageError
 from labkit.files import atomic_folder, sha256, write_atomically
 
 _MARKS = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS)")
+REQUIREMENTS = "requirements.txt"
 _PACKAGE = ("labkit", "pyproject.toml", "README.md", "LICENSE")  # what a wheel is built from
 
 
@@ -34,14 +38,14 @@ def release(course: Course, folder: Path, wheel: Path | None = None) -> list[str
     if wheel is not None and not (wheel.is_file() and wheel.name.startswith("labkit-") and wheel.suffix == ".whl"):
         raise UsageError(f"--wheel {wheel}: wanted a file labkit-VERSION-....whl")
     notebooks = _checked_notebooks(course)
+    labkits = course.root if course.comes_with_labkit else checkout()
     with atomic_folder(folder.absolute()) as new:
-        (new / "notebooks").mkdir()
-        for path in [*notebooks, course.notebooks / PAGE]:
-            if path.is_file():
-                shutil.copyfile(path, new / "notebooks" / path.name)
-        built = Path(shutil.copy(wheel, new)) if wheel else build_wheel(course.root, new)
-        _write_environment(course.root, new, built.name)
-        write_atomically(new / "README.md", _readme(built.name, notebooks))
+        lessons = {f"notebooks/{path.name}": path for path in [*notebooks, course.notebooks / PAGE] if path.is_file()}
+        for name, path in (lessons | course.files()).items():
+            _copy(path, new / name)
+        built = Path(shutil.copy(wheel, new)) if wheel else build_wheel(labkits, new)
+        _write_environment(course.root, labkits, new, built.name)
+        write_atomically(new / "README.md", _readme(course, built.name, notebooks))
         names = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
         manifest = {"format": 1, "labkit": __version__, "files": {name: sha256(new / name) for name in names}}
         write_atomically(new / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
@@ -111,37 +115,39 @@ def _copy(path: Path, target: Path) -> None:
         shutil.copyfile(path, target)
 
 
-def _write_environment(root: Path, new: Path, wheel: str) -> None:
-    """requirements.txt for pip, environment.yml for conda, both under the constraints that the course is tested with."""
-    constraints = root / "constraints.txt"
+def _write_environment(root: Path, labkits: Path, new: Path, wheel: str) -> None:
+    """requirements.txt for pip, environment.yml for conda, both under the constraints that labkit is tested with.
+
+    What else a course's lessons need stands in a requirements.txt of its own. labkits: the checkout of labkit.
+    """
     lines = [f"./{wheel}[lab]"]
+    own, constraints, project = root / REQUIREMENTS, labkits / "constraints.txt", labkits / "pyproject.toml"
+    if own.is_file():
+        lines += [line for line in own.read_text("utf-8").splitlines() if line.strip() and not line.startswith("#")]
     if constraints.is_file():
         shutil.copyfile(constraints, new / constraints.name)
         lines.insert(0, f"-c {constraints.name}")
-    write_atomically(new / "requirements.txt", "\n".join(lines) + "\n")
+    write_atomically(new / REQUIREMENTS, "\n".join(lines) + "\n")
+    about = (
+        tomllib.loads(project.read_text("utf-8"))["project"] if project.is_file() else {"requires-python": ">=3.11.5"}
+    )
     pip = "".join(f"      - {line}\n" for line in lines)
     head = "name: labkit\nchannels:\n  - conda-forge\ndependencies:\n"
-    write_atomically(new / "environment.yml", f"{head}  - python{_oldest_python(root)}\n  - pip\n  - pip:\n{pip}")
+    write_atomically(new / "environment.yml", f"{head}  - python{about['requires-python']}\n  - pip\n  - pip:\n{pip}")
 
 
-def _oldest_python(root: Path) -> str:
-    """The Python that the package asks for, such as ">=3.11.5"."""
-    import tomllib
-
-    project = root / "pyproject.toml"
-    return (
-        str(tomllib.loads(project.read_text("utf-8"))["project"]["requires-python"])
-        if project.is_file()
-        else ">=3.11.5"
-    )
-
-
-def _readme(wheel: str, notebooks: list[Path]) -> str:
-    from string import Template
-
+def _readme(course: Course, wheel: str, notebooks: list[Path]) -> str:
+    """The page that students read first: the course's own release.md, or the one that serves any course."""
     lessons = []
     for path in notebooks:
         about = read_notebook(path)["metadata"]["labkit"]
         lessons.append(f"| {about['lesson']} | {about['title']} | {about['minutes']} minutes |")
-    template = Path(__file__).with_name("release.md").read_text("utf-8")
-    return Template(template).substitute(version=__version__, wheel=wheel, lessons="\n".join(lessons))
+    own, usual = course.root / "release.md", Path(__file__).with_name("release.md")
+    template = Template((own if own.is_file() else usual).read_text("utf-8"))
+    facts = {"title": course.title, "package": course.package, "version": __version__, "wheel": wheel}
+    try:
+        return template.substitute(facts, lessons="\n".join(lessons))
+    except (KeyError, ValueError) as why:  # a name that is none, or a lonely $
+        raise UsageError(
+            f"{own}: {why}; there are $lessons, ${', $'.join(facts)}, and $$ for the sign itself"
+        ) from None

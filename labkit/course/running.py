@@ -18,8 +18,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from labkit.checks.courses import read_course
 from labkit.course.notebooks import Notebook
-from labkit.errors import missing_extra
+from labkit.errors import UsageError, missing_extra
 
 CELL_SECONDS = 600
 
@@ -119,8 +120,11 @@ def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
         raise missing_extra("opening the course", "jupyterlab", "lab")
     # Its terminals are to find labkit.
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "PATH": programs}
+    with contextlib.suppress(UsageError):  # a copy of labkit's own course has none of its own
+        environment |= read_course(folder).import_path()
     command = [sys.executable, "-m", "jupyterlab", str(folder), *arguments]
-    with subprocess.Popen(command, env={**os.environ, "PATH": programs}) as process:
+    with subprocess.Popen(command, env=environment) as process:
         while True:
             try:
                 return process.wait()

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from courses import KNOWN, LABELS, LENGTHS, STUB, answer, cell_of, code, work_in, write_course
+from courses import LABELS, LENGTHS, STUB, answer, cell_of, code, work_in, write_course
 
+from labkit.checks.courses import Course
 from labkit.cli import main
 from labkit.course import copies, running
-from labkit.course.build import Course, build
-from labkit.course.copies import find_copy, is_behind, is_own_copy, released_files, start, update
+from labkit.course.build import build
+from labkit.course.copies import find_copy, is_behind, is_own_copy, read_release, start, update
 from labkit.course.notebooks import read_notebook
 from labkit.errors import LabkitError, UsageError
 from labkit.student_work import Work
@@ -187,7 +188,7 @@ def test_a_release_whose_files_are_those_of_its_manifest_is_taken_also_from_with
     (folder / "release.json").write_text(json.dumps({"files": hashes}))
     for place in (folder, folder / "notebooks"):
         monkeypatch.chdir(place)
-        assert set(released_files(None)) == {"01_lengths.ipynb", "02_labels.ipynb", "README.md"}
+        assert set(read_release(None).files) == {"01_lengths.ipynb", "02_labels.ipynb", "README.md"}
 
 
 def test_a_labkit_without_notebooks_asks_for_the_folder_of_a_release(
@@ -291,7 +292,7 @@ def test_a_notebook_that_was_deleted_and_one_that_is_new_come_from_the_release(b
 
 
 def test_a_notebook_of_ones_own_under_the_name_of_a_new_lesson_keeps_its_cells(built: Path, tmp_path: Path) -> None:
-    first = Course(tmp_path / "first", KNOWN)
+    first = Course(tmp_path / "first")
     write_course(first.root, {"02_labels": LABELS})
     build(first)
     start(tmp_path / "mine", first.root)
@@ -443,6 +444,7 @@ def test_a_copy_knows_whether_there_is_something_newer(
     update(mine, built / "newer")
     assert not is_behind(mine, built / "newer")
     monkeypatch.setattr(copies, "checkout", lambda: tmp_path / "nothing")
+    monkeypatch.chdir(tmp_path)
     assert not is_behind(mine)
 
 

@@ -56,7 +56,7 @@ REFUSALS = {
     "tags that are no list": ("# %%\nfrom", '# %% tags="optional"\nfrom', 11, "is not of type 'array'"),
     "an exercise in prose": ("# %% [markdown]", '# %% [markdown] exercise="2.1"', 6, "is a code cell"),
     "an exercise of another lesson": ('exercise="2.1"', 'exercise="1.3"', 14, "does not belong to lesson 02"),
-    "an exercise that nobody checks": ('"2.1"', '"2.11"', 14, "labkit.checks has no exercise '2.11'; did you mean 2.1"),
+    "an exercise that nobody checks": ('"2.1"', '"2.11"', 14, "the course has no exercise '2.11'; did you mean 2.1"),
     "an exercise without its check": (LABELS[LABELS.index("# %% check") :], "", 14, "has no check below it"),
     "a check without its exercise": ('exercise="2.1"', 'name="e"', 17, "no exercise"),
     "a name that is there twice": ("# %%\nfrom", '# %% name="check 2.1"\nfrom', 23, "there already, on line 11"),

@@ -10,7 +10,8 @@ from checking import judged
 from courses import STUB, cell_of, code, run_nbgrader, work_in, write_course
 
 from labkit.checks import exercise
-from labkit.course.build import Course, build
+from labkit.checks.courses import Course
+from labkit.course.build import build
 from labkit.course.notebooks import read_notebook
 
 EXERCISES = {"1.1": "wordpiece(word, vocab, unk='[UNK]', prefix='##')", "1.2": "encode(texts, tokenizer, max_length)"}
@@ -44,7 +45,6 @@ def master() -> str:
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     course = write_course(tmp_path_factory.mktemp("course") / "course", {"01_tokenization": master()})
-    course = Course(course.root, tuple(EXERCISES))
     build(course)
     return course
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from courses import LENGTHS, write_course
 
+from labkit.checks.courses import Course
 from labkit.course import pages
-from labkit.course.build import Course, build
+from labkit.course.build import build
 from labkit.course.pages import publish, shown
 from labkit.errors import LabkitError, UsageError
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from courses import KNOWN, LENGTHS, PAGE, every_notebook, work_in, write_course
+from courses import LENGTHS, PAGE, every_notebook, work_in, write_course
 
+from labkit.checks.courses import Course, checkout
 from labkit.course import release as releasing
-from labkit.course.build import Course, build, checkout
+from labkit.course.build import build
 from labkit.course.copies import start, update
 from labkit.course.lint import leaks
 from labkit.course.notebooks import read_notebook
@@ -35,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Course:
 
 @pytest.fixture
 def course(built: Course, tmp_path: Path) -> Course:
-    return Course(Path(shutil.copytree(built.root, tmp_path / "course")), KNOWN)
+    return Course(Path(shutil.copytree(built.root, tmp_path / "course")))
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_the_page_says_what_is_in_it_and_which_commands_begin(released: Path) ->
     assert not re.search(r"\$\w", page)
 
 
-@pytest.mark.parametrize("page", ["labkit/course/release.md", "docs/instructors.md"])
+@pytest.mark.parametrize("page", ["labkit/course/release.md", "release.md", "docs/instructors.md"])
 def test_every_command_of_labkit_on_a_page_is_there(page: str) -> None:
     from labkit.cli import app
 

@@ -1,0 +1,1 @@
+"""A small course on sorting, as strange to labkit's own as can be: its checks, and what its lessons call."""

@@ -1,0 +1,1 @@
+"""What is right: one folder a lesson, one module an exercise."""

@@ -1,0 +1,1 @@
+"""The checks of lesson 01, one module an exercise."""
