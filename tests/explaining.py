@@ -1,8 +1,10 @@
 """What the laws of explanations stand on: models whose right explanation is known, and one tiny model of each family."""
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from conftest import VOCABULARY
 from torch import nn
@@ -13,6 +15,8 @@ from transformers import (
     DistilBertConfig,
     ModernBertConfig,
 )
+
+from labkit.explanation.registry import METHODS, Method
 
 SHARED = {"vocab_size": len(VOCABULARY), "max_position_embeddings": 128, "num_labels": 2, "pad_token_id": 0}
 BERT_LIKE = {
@@ -37,6 +41,13 @@ def of_family(name: str, attention: str = "sdpa") -> Any:
         torch.manual_seed(0)
         model = AutoModelForSequenceClassification.from_config(FAMILIES[name], attn_implementation=attention)
     return model.float().train()
+
+
+def add_method(monkeypatch: pytest.MonkeyPatch, name: str, function: Any, **what: Any) -> None:
+    """One more method of attribution while a test runs: an entry of the registry, and its function."""
+    monkeypatch.setattr(sys.modules[__name__], name, function, raising=False)
+    described = {"about": "", "unit": "logits", "colour": "#000000"} | what
+    monkeypatch.setitem(METHODS, name, Method(function=f"{__name__}:{name}", **described))
 
 
 class SumOfWords(nn.Module):

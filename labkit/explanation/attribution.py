@@ -17,6 +17,7 @@ from labkit.data.reviews import CLASS_NAMES, clean
 from labkit.errors import UsageError
 from labkit.evaluation.arrays import FloatArray
 from labkit.explanation.margins import TARGET
+from labkit.explanation.registry import METHODS
 from labkit.explanation.words import Reading, Word
 
 TOLERANCE = 0.01  # how far the scores of integrated gradients may miss their sum, as a share of the change they explain
@@ -28,25 +29,6 @@ STRONGEST = 0.7  # share of the full colour at the end of the scale: black lette
 
 class AttributionError(UsageError):
     """A model, method or text that cannot be explained as asked."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """What a method's scores are. is_signed: whether a score says for which class its word speaks."""
-
-    about: str
-    is_signed: bool
-    unit: str
-
-
-METHODS = {
-    "attention": Method("how much [CLS] looks at it, in one layer", False, "share of attention"),
-    "rollout": Method("how much of it reaches [CLS] through all layers", False, "share of attention"),
-    "gradient-x-input": Method("the slope at the text itself, times the embedding", True, "logits"),
-    "integrated-gradients": Method("the slope averaged on the way from nothing", True, "logits"),
-    "occlusion": Method("how far the margin falls with [MASK] in its place", True, "logits"),
-    "random": Method("drawn at random: the control", True, "drawn, without a unit"),
-}
 
 
 # --- the records --------------------------------------------------------------------------------------------------
@@ -105,6 +87,11 @@ class Attribution:
         return METHODS[self.method].is_signed
 
     @property
+    def unit(self) -> str:
+        """What the scores are measured in."""
+        return METHODS[self.method].unit
+
+    @property
     def prediction(self) -> str:
         """The class that the model chose."""
         return CLASS_NAMES[int(self.sign > 0)]
@@ -136,7 +123,7 @@ class Attribution:
             "margin": self.margin,
             "method": self.method,
             "detail": self.detail,
-            "unit": METHODS[self.method].unit,
+            "unit": self.unit,
             "steps": self.steps,
             "completeness_error": self.completeness_error,
             "flagged": self.is_flagged,
@@ -236,9 +223,8 @@ class Explanations(Sequence[Attribution]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        units = {METHODS[method].unit for method in self.methods}
-        scales = {unit: _scale([one for one in self if METHODS[one.method].unit == unit]) for unit in units}
-        return "".join(_shown(one, scales[METHODS[one.method].unit]) for one in self) or "<p>no explanations</p>"
+        scales = {unit: _scale([one for one in self if one.unit == unit]) for unit in {one.unit for one in self}}
+        return "".join(_shown(one, scales[one.unit]) for one in self) or "<p>no explanations</p>"
 
 
 def cleaned(texts: Sequence[str]) -> list[str]:
@@ -300,7 +286,6 @@ def _shown(one: Attribution, scale: float) -> str:
 
 def _legend(one: Attribution, scale: float) -> str:
     """What the two ends of the scale mean; 0 is always white."""
-    unit = METHODS[one.method].unit
     ends = [(-scale, f"{CLASS_NAMES[0]} {-scale:+.2f}"), (0.0, "0"), (scale, f"{CLASS_NAMES[1]} {scale:+.2f}")]
     if not one.is_signed:
         ends = [(0.0, "0"), (scale, f"{scale:.3f}")]
@@ -308,7 +293,7 @@ def _legend(one: Attribution, scale: float) -> str:
         f'<span style="background:{_colour(value, scale)};color:#111;padding:0 0.5em">{text}</span>'
         for value, text in ends
     )
-    return f"<small>{boxes} {unit}</small>"
+    return f"<small>{boxes} {one.unit}</small>"
 
 
 def _colour(score: float, scale: float) -> str:

@@ -1,4 +1,4 @@
-"""Attributions: how much each word of a review moves the model's decision, by six methods.
+"""Attributions: how much each word of a review moves the model's decision, by the methods of registry.py.
 
 What is explained is the margin (margins.py). `explain` gives records (attribution.py) of all methods and many texts in one
 call; the small functions above it are what the course writes. Whether an explanation is true of the model is asked in
@@ -19,8 +19,9 @@ from labkit.data.reviews import CLASS_NAMES
 from labkit.errors import did_you_mean
 from labkit.evaluation.arrays import FloatArray, as_array
 from labkit.explanation.attention import AttentionWeights, attention_rollout, attentions_of
-from labkit.explanation.attribution import METHODS, TOLERANCE, Attribution, AttributionError, Explanations, cleaned
+from labkit.explanation.attribution import TOLERANCE, Attribution, AttributionError, Explanations, cleaned
 from labkit.explanation.margins import TOKENS_AT_ONCE, as_function, batches, margin_of, margins, padded
+from labkit.explanation.registry import DEFAULT, METHODS
 from labkit.explanation.words import Reading, read_texts
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 STEPS = (64, 128, 256, 512)  # of integrated gradients: raised until the scores add up
 SMALLEST_CHANGE = 0.1  # in logits; a smaller change counts as this one
 SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[PAD]")
-NEEDS_EAGER = {"attention", "rollout"}  # these read attention weights, which only eager attention returns
 
 
 # --- the small functions ------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def explain(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     texts: str | Sequence[str],
-    methods: str | Sequence[str] = "integrated-gradients",
+    methods: str | Sequence[str] = DEFAULT,
     *,
     max_length: int = 128,
     truncation: str = "head",
@@ -163,7 +163,7 @@ def explain(
     found = margins(model, [reading.input_ids for reading in readings], int(tokenizer.pad_token_id))
     question = Question(model, tokenizer, readings, found, layer, head, steps, seed)
     with as_function(model):
-        answers = {name: ANSWERS[name](question) for name in chosen}
+        answers = {name: METHODS[name].compute(question) for name in chosen}
     return Explanations(
         tuple(
             Attribution(name, reading, answers[name][place].scores, float(found[place]), **answers[name][place].more)
@@ -193,7 +193,7 @@ def _check(model: "PreTrainedModel", readings: Sequence[Reading]) -> None:
         raise AttributionError(f"a text has {longest} tokens and the model {positions} positions; set max_length lower")
 
 
-def _integrated_gradients(question: Question) -> list[Answer]:
+def integrated_gradients_scores(question: Question) -> list[Answer]:
     """One review at a time: its points on the path are of one length, so they fill a batch without padding."""
     ends = margins(question.model, [_baseline(one, question) for one in question.readings], question.pad_token_id)
     return [
@@ -257,7 +257,7 @@ def _until_complete(question: Question, reading: Reading, change: float) -> Answ
     return Answer(scores, {"steps": steps, "completeness_error": error})
 
 
-def _gradient_x_input(question: Question) -> list[Answer]:
+def gradient_x_input_scores(question: Question) -> list[Answer]:
     """The gradient at the review itself times the embedding: one step where integrated gradients take many.
 
     LayerNorm takes the length of an embedding away, and with it most of this product: where nothing is added to the
@@ -275,7 +275,7 @@ def _gradient_x_input(question: Question) -> list[Answer]:
     return [answers[place] for place in range(len(question.rows))]
 
 
-def _occlusion(question: Question) -> list[Answer]:
+def occlusion_scores(question: Question) -> list[Answer]:
     """How far the margin falls when `[MASK]` stands for a word; its tokens get equal shares."""
     if question.tokenizer.mask_token_id is None:
         raise AttributionError("occlusion needs a [MASK] token, and this tokenizer has none")
@@ -294,7 +294,7 @@ def _occlusion(question: Question) -> list[Answer]:
     return answers
 
 
-def _random(question: Question) -> list[Answer]:
+def random_scores(question: Question) -> list[Answer]:
     """A score for every word that knows nothing of the model, in equal shares on its tokens: what any method must beat."""
     answers = []
     for place, reading in enumerate(question.readings):
@@ -305,7 +305,7 @@ def _random(question: Question) -> list[Answer]:
     return answers
 
 
-def _attention(question: Question) -> list[Answer]:
+def attention_scores(question: Question) -> list[Answer]:
     """How much `[CLS]` looks at each token, in one layer."""
 
     def answer(reading: Reading, weights: np.ndarray) -> Answer:
@@ -316,20 +316,10 @@ def _attention(question: Question) -> list[Answer]:
     return attentions_of(question.model, question.readings, question.pad_token_id, answer)
 
 
-def _rollout(question: Question) -> list[Answer]:
+def rollout_scores(question: Question) -> list[Answer]:
     """How much of each token reaches `[CLS]` through all layers."""
 
     def answer(reading: Reading, weights: np.ndarray) -> Answer:
         return Answer(attention_rollout(list(torch.from_numpy(weights))).double().numpy())
 
     return attentions_of(question.model, question.readings, question.pad_token_id, answer)
-
-
-ANSWERS: dict[str, Callable[[Question], Sequence[Answer]]] = {
-    "attention": _attention,
-    "rollout": _rollout,
-    "gradient-x-input": _gradient_x_input,
-    "integrated-gradients": _integrated_gradients,
-    "occlusion": _occlusion,
-    "random": _random,
-}

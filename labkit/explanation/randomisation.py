@@ -17,6 +17,7 @@ from labkit.evaluation.intervals import Score, mean_interval
 from labkit.explanation.agreement import rank_correlation
 from labkit.explanation.attribution import Explanations
 from labkit.explanation.methods import explain
+from labkit.explanation.registry import DEFAULT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -78,7 +79,7 @@ def randomisation_check(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     texts: Sequence[str],
-    methods: str | Sequence[str] = "integrated-gradients",
+    methods: str | Sequence[str] = DEFAULT,
     *,
     cascading: bool = True,
     seed: int = 0,

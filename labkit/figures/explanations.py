@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from labkit.evaluation.arrays import FloatArray
+from labkit.explanation.registry import METHODS
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -21,15 +22,7 @@ if TYPE_CHECKING:
 
 from labkit.figures.drawing import GREY, axes_or_new, cut_word, finished, plain_text
 
-# One colour a method of explaining, throughout the course; the controls are grey.
-METHOD_COLOURS = {
-    "attention": "#cc79a7",
-    "rollout": "#882255",
-    "gradient-x-input": "#56b4e9",
-    "integrated-gradients": "#0072b2",
-    "occlusion": "#009e73",
-    "random": "#7f7f7f",
-}
+METHOD_COLOURS = {name: method.colour for name, method in METHODS.items()}
 WORD_FOR, WORD_AGAINST = "#2166ac", "#b2182b"  # what a word does for the verdict
 
 
@@ -81,8 +74,6 @@ def attribution_bars(attribution: "Attribution", ax: Axes | None = None, *, scal
     Of a long review the words of the largest magnitude, in their order. scale: the end of the axis on both sides, so that
     several figures share one; the largest magnitude where None.
     """
-    from labkit.explanation.attribution import METHODS
-
     scores, places = attribution.word_scores, _strongest(attribution.word_scores)
     ax = axes_or_new(ax, (6.4, 1.3 + 0.26 * max(1, len(places))))
     end = scale or float(np.abs(scores).max(initial=0.0)) or 1.0
@@ -96,8 +87,7 @@ def attribution_bars(attribution: "Attribution", ax: Axes | None = None, *, scal
     left_out = f", {len(scores) - len(places)} weaker words not shown" if len(places) < len(scores) else ""
     caption = f"{attribution.caption}: {attribution.decision}"
     words = f"{caption}. The strongest words: {attribution.in_words(8)}{left_out}."
-    unit = METHODS[attribution.method].unit
-    xlabel = f"{unit}: orange for negative, blue for positive" if attribution.is_signed else unit
+    xlabel = attribution.unit + ": orange for negative, blue for positive" * attribution.is_signed
     return finished(ax, caption, xlabel, "words in their order", words)
 
 
@@ -176,7 +166,7 @@ def margin_along_path(shares: ArrayLike, margins: ArrayLike, ax: Axes | None = N
     for method, slope, start, name in names:
         part = np.array([start, 1.0])
         line = values[-1] + slope * (part - 1)
-        ax.plot(part, line, color=METHOD_COLOURS[method], linestyle="--", label=f"{name}: {slope:+.2f}")
+        ax.plot(part, line, color=METHODS[method].colour, linestyle="--", label=f"{name}: {slope:+.2f}")
     ax.axhline(0, color=GREY, linestyle=":", linewidth=1)
     ax.legend(frameon=False, fontsize=9)
     caption = f"From nothing ({values[0]:+.2f}) to the review ({values[-1]:+.2f})"
@@ -242,7 +232,7 @@ def faithfulness_curves(
     rows = {method: [row for row in chosen if row.method == method and row.fraction] for method in found.methods}
     fractions = [row.fraction or 0.0 for row in next(iter(rows.values()))]
     for method, line in rows.items():
-        colour = METHOD_COLOURS[method]
+        colour = METHODS[method].colour
         ax.plot(fractions, [row.value for row in line], color=colour, marker="o", markersize=4, label=method)
         backwards = [row.reversed for row in line]
         ax.plot(fractions, backwards, color=colour, linestyle=":", label=f"_{method}, reversed")  # not in the legend
@@ -272,7 +262,7 @@ def randomisation_curves(found: "Randomisation", ax: Axes | None = None) -> Axes
         bounds = np.abs([[s.value - s.low for s in scores], [s.high - s.value for s in scores]])
         shift = 0.06 * (place - (len(found.methods) - 1) / 2)  # so that intervals do not hide one another
         at = np.arange(len(stages)) + shift
-        ax.errorbar(at, values, yerr=bounds, color=METHOD_COLOURS[method], marker="o", markersize=4, label=method)
+        ax.errorbar(at, values, yerr=bounds, color=METHODS[method].colour, marker="o", markersize=4, label=method)
     ax.axhline(0, color=GREY, linestyle=":", linewidth=1)
     ax.set_ylim(top=1.05)
     ax.set_xticks(range(len(stages)), stages, rotation=30, ha="right")

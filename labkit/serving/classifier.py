@@ -15,6 +15,7 @@ from labkit.errors import UsageError
 from labkit.evaluation.metrics import EvalResult
 from labkit.explanation.attribution import Explanations
 from labkit.explanation.methods import explain
+from labkit.explanation.registry import DEFAULT
 from labkit.models.encoders import load_classifier
 from labkit.training.config import Config
 from labkit.training.fit import evaluate
@@ -134,7 +135,7 @@ class Classifier:
         return self._evaluate(self._batcher(reviews.texts, reviews.labels))
 
     def explain(
-        self, texts: str | Sequence[str], methods: str | Sequence[str] = "integrated-gradients", **options: Any
+        self, texts: str | Sequence[str], methods: str | Sequence[str] = DEFAULT, **options: Any
     ) -> Explanations:
         """Why the model says what it says of each text; texts are cut as in `predict`. options: of `attribution.explain`."""
         model = self.model.to(choose_device(self.config.device))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from explaining import FAMILIES, SumOfWords, of_family
+from explaining import FAMILIES, SumOfWords, add_method, of_family
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap, spearmanr
@@ -15,14 +15,13 @@ from torch import nn
 
 from labkit.data.reviews import Reviews
 from labkit.evaluation.intervals import mean_interval, proportion_interval
-from labkit.explanation import attribution as explanations
-from labkit.explanation import methods as attribution
 from labkit.explanation import randomisation
 from labkit.explanation.agreement import measure_agreement, rank_correlation
-from labkit.explanation.attribution import AttributionError, Method
+from labkit.explanation.attribution import AttributionError
 from labkit.explanation.faithfulness import MEASURES, _Falls, comprehensiveness, measure_faithfulness
-from labkit.explanation.methods import ANSWERS, Answer, Question, explain
+from labkit.explanation.methods import Answer, Question, explain
 from labkit.explanation.randomisation import randomisation_check
+from labkit.explanation.registry import METHODS
 from labkit.explanation.spurious_cue import CUE, cue_found, insert_word, plant_cue
 
 law = settings(max_examples=60, deadline=None)
@@ -40,11 +39,6 @@ TEXTS = [
 @pytest.fixture
 def world(tiny_world) -> tuple[Any, Any]:
     return SumOfWords(WEIGHTS), tiny_world.tokenizer
-
-
-def add_method(monkeypatch, name: str, method: Method, answers: Any) -> None:
-    monkeypatch.setitem(explanations.METHODS, name, method)
-    monkeypatch.setitem(attribution.ANSWERS, name, answers)
 
 
 # --- taking words away --------------------------------------------------------------------------------------------
@@ -212,7 +206,7 @@ def test_an_explanation_that_does_not_look_at_the_weights_stays_when_they_are_sh
     def longest(question: Question) -> list[Answer]:
         return [Answer(np.array([len(token) for token in one.tokens], dtype=float)) for one in question.readings]
 
-    add_method(monkeypatch, "longest", Method("the longest words", False, "letters"), longest)
+    add_method(monkeypatch, "longest", longest, is_signed=False)
     model, texts = tiny_world.model(), [text for text in tiny_world.texts if len(text.split()) > 5][:12]
     before = copy.deepcopy(model.state_dict())
     methods = ["longest", "gradient-x-input", "random"]
@@ -268,12 +262,12 @@ def test_signed_methods_are_compared_by_what_speaks_for_the_prediction(world, mo
     model, tokenizer = world
 
     def reversed_occlusion(question: Question) -> list[Answer]:
-        return [Answer(-answer.scores) for answer in ANSWERS["occlusion"](question)]
+        return [Answer(-answer.scores) for answer in METHODS["occlusion"].compute(question)]
 
-    add_method(monkeypatch, "opposite", Method("", True, "logits"), reversed_occlusion)
+    add_method(monkeypatch, "opposite", reversed_occlusion)
     explanations = explain(model, tokenizer, TEXTS[:3], ["occlusion", "opposite"])
     assert measure_agreement(explanations).rows[0].correlation.value == pytest.approx(-1)
-    add_method(monkeypatch, "opposite", Method("", False, "logits"), reversed_occlusion)
+    add_method(monkeypatch, "opposite", reversed_occlusion, is_signed=False)
     assert measure_agreement(explanations).rows[0].correlation.value == pytest.approx(1), "without a sign, by magnitude"
 
 

@@ -19,8 +19,9 @@ from labkit.errors import UsageError
 from labkit.explanation import attribution as explanations
 from labkit.explanation import margins
 from labkit.explanation.attention import attention_rollout, attention_weights
-from labkit.explanation.attribution import METHODS, TOLERANCE, Attribution, AttributionError, Explanations
+from labkit.explanation.attribution import TOLERANCE, Attribution, AttributionError, Explanations
 from labkit.explanation.methods import embedded_review, explain, integrated_gradients, merge_wordpieces
+from labkit.explanation.registry import METHODS
 from labkit.explanation.words import read_texts, word_spans
 
 law = settings(max_examples=40, deadline=None)

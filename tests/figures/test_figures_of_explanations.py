@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from labkit.evaluation.intervals import Score
 from labkit.explanation.agreement import Agreement, AgreementRow
 from labkit.explanation.attention import AttentionWeights
-from labkit.explanation.attribution import COLOURS, METHODS, Attribution, AttributionError, Explanations
+from labkit.explanation.attribution import COLOURS, Attribution, AttributionError, Explanations
 from labkit.explanation.faithfulness import Faithfulness, FaithfulnessRow
 from labkit.explanation.methods import explain
 from labkit.explanation.randomisation import Randomisation, RandomisationRow
@@ -242,11 +242,6 @@ def test_the_cells_of_agreement_are_the_correlations():
         "occlusion and rollout -0.250 [-0.400, -0.100], top 3 in common 0.50 [0.40, 0.60] (by chance 0.30)"
         in alt_text(ax)
     )
-
-
-def test_every_method_has_a_colour_of_its_own():
-    assert set(METHOD_COLOURS) == set(METHODS)
-    assert len(set(METHOD_COLOURS.values())) == len(METHOD_COLOURS)
 
 
 def test_explanations_of_a_model_are_drawn(tiny_world):

@@ -23,7 +23,7 @@ from labkit.widgets.interactive import Interactive, Picture, labelled
 if TYPE_CHECKING:
     from labkit.serving.classifier import Classifier
 
-METHODS = ("attention", "gradient-x-input", "integrated-gradients", "occlusion")
+SHOWN_METHODS = ("attention", "gradient-x-input", "integrated-gradients", "occlusion")
 IN_THE_PLACE = {"nothing": "delete", "[MASK]": "mask"}  # of a word that is out
 SHOWN_LETTERS = 80  # of a review, in the list from which one picks
 
@@ -94,7 +94,7 @@ def without_words(
 
 
 def review_explorer(
-    classifier: "Classifier", texts: str | Sequence[str], methods: Sequence[str] = METHODS, **options: Any
+    classifier: "Classifier", texts: str | Sequence[str], methods: Sequence[str] = SHOWN_METHODS, **options: Any
 ) -> Interactive:
     """Pick a review or type one: the verdict, and what each method says of its words; take words out and the verdict moves.
 
