@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from labkit.explanation.attribution import AttributionError, cleaned
-from labkit.explanation.margins import as_function, batches, padded
+from labkit.explanation.margins import batches, padded
 from labkit.explanation.words import Reading, read_texts
 from labkit.models.encoders import quiet_transformers
+from labkit.models.evaluation_mode import evaluation_mode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -95,9 +96,7 @@ def attention_weights(
 ) -> AttentionWeights:
     """The attention weights of every layer and head on one text. Raises AttributionError where the model returns none."""
     (reading,) = read_texts(cleaned([text]), tokenizer, max_length, truncation)
-    with as_function(model):
-        (found,) = attentions_of(model, [reading], int(tokenizer.pad_token_id), AttentionWeights)
-    return found
+    return attentions_of(model, [reading], int(tokenizer.pad_token_id), AttentionWeights)[0]
 
 
 def attentions_of(
@@ -114,7 +113,7 @@ def attentions_of(
     found: dict[int, Kept] = {}
     for places in batches(rows):
         input_ids, mask = padded([rows[place] for place in places], pad_token_id, model.device)
-        with quiet_transformers(), torch.no_grad():
+        with quiet_transformers(), evaluation_mode(model):
             layers = model(input_ids=input_ids, attention_mask=mask, output_attentions=True).attentions
         _check_attentions(model, layers)
         for row, place in enumerate(places.tolist()):

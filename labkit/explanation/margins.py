@@ -4,38 +4,21 @@ Every explanation explains this number. Does not explain it (methods.py).
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from labkit.data.reviews import CLASS_NAMES
 from labkit.data.tokens import pad
 from labkit.evaluation.arrays import FloatArray
+from labkit.models.evaluation_mode import evaluation_mode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TARGET = f"logit of {CLASS_NAMES[1]} less logit of {CLASS_NAMES[0]}"
 TOKENS_AT_ONCE = 2048  # rows times width of one pass through the model
-
-
-@contextmanager
-def as_function(model: nn.Module) -> Iterator[None]:
-    """The model without dropout and with weights that ask for no gradient, while the block runs; then all as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
-    model.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter in trainable:
-            parameter.requires_grad_(True)
 
 
 def margins(model: "PreTrainedModel", rows: Sequence[np.ndarray], pad_token_id: int) -> FloatArray:
@@ -45,7 +28,7 @@ def margins(model: "PreTrainedModel", rows: Sequence[np.ndarray], pad_token_id: 
     """
     places = {row.tobytes(): place for place, row in enumerate(rows)}
     found = np.zeros(len(rows))
-    with as_function(model), torch.no_grad():
+    with evaluation_mode(model):
         for chosen in batches(rows, sorted(places.values())):
             input_ids, mask = padded([rows[place] for place in chosen], pad_token_id, model.device)
             found[chosen] = margin_of(model(input_ids=input_ids, attention_mask=mask)).cpu().numpy()

@@ -20,9 +20,10 @@ from labkit.errors import did_you_mean
 from labkit.evaluation.arrays import FloatArray, as_array
 from labkit.explanation.attention import AttentionWeights, attention_rollout, attentions_of
 from labkit.explanation.attribution import TOLERANCE, Attribution, AttributionError, Explanations, cleaned
-from labkit.explanation.margins import TOKENS_AT_ONCE, as_function, batches, margin_of, margins, padded
+from labkit.explanation.margins import TOKENS_AT_ONCE, batches, margin_of, margins, padded
 from labkit.explanation.registry import DEFAULT, METHODS
 from labkit.explanation.words import Reading, read_texts
+from labkit.models.evaluation_mode import evaluation_mode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -162,7 +163,7 @@ def explain(
     _check(model, readings)
     found = margins(model, [reading.input_ids for reading in readings], int(tokenizer.pad_token_id))
     question = Question(model, tokenizer, readings, found, layer, head, steps, seed)
-    with as_function(model):
+    with evaluation_mode(model, input_gradients=True):
         answers = {name: METHODS[name].compute(question) for name in chosen}
     return Explanations(
         tuple(
@@ -220,7 +221,7 @@ class EmbeddedReview:
 
     def margins(self, points: torch.Tensor) -> torch.Tensor:
         """(points, tokens, features) -> (points,), without dropout; a gradient flows to the points alone."""
-        with as_function(self.model):
+        with evaluation_mode(self.model, input_gradients=True):
             return margin_of(self.model(inputs_embeds=points))
 
 

@@ -370,7 +370,7 @@ def test_no_gradient_of_a_weight_is_ever_asked_for(tiny_world, monkeypatch):
     forward = model.forward
 
     def watched(**inputs: Any) -> Any:
-        asked.append(any(parameter.requires_grad for parameter in model.parameters()))
+        asked.append(torch.is_grad_enabled() and any(weight.requires_grad for weight in model.parameters()))
         return forward(**inputs)
 
     monkeypatch.setattr(model, "forward", watched)
