@@ -5,9 +5,10 @@ Does not know what it shows. Figures are pictures.py's.
 
 import html
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 Tell = Callable[[str], None]  # where a long piece of work puts its notices
+LEFT = "text-align:left"  # of the cell itself: a notebook's own style sheet sets it to the right
 
 
 def say(text: str) -> None:
@@ -34,25 +35,53 @@ def in_notebook() -> bool:
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
-def html_table(caption: str, rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row names its columns; every cell is escaped."""
-    head, *body = ([html.escape(cell) for cell in row] for row in rows)
-    lines = [f"<th scope='row'>{first}</th>" + "".join(f"<td>{cell}</td>" for cell in rest) for first, *rest in body]
-    titles = "".join(f"<th scope='col'>{cell}</th>" for cell in head)
-    body_html = "".join(f"<tr>{line}</tr>" for line in lines)
-    return (
-        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{titles}</tr></thead>"
-        f"<tbody>{body_html}</tbody></table>"
-    )
+class Markup(str):
+    """HTML that goes into a table as it stands; what came from outside is escaped in it already."""
 
 
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells for a terminal, each column as wide as its widest cell.
+def html_table(
+    caption: str,
+    rows: Sequence[Sequence[str]],
+    *,
+    head: bool = True,
+    row_header: int = 0,
+    styles: Sequence[str] = (),
+) -> str:
+    """A table that a screen reader can follow: with a caption, and a name for every column and row.
+
+    caption and cells are escaped, unless they are Markup. head: whether the first row names the columns. row_header: the
+    column that names the rows. styles: the CSS of each column's cells, as far as they have one.
+    """
+    heads, body = (rows[:1], rows[1:]) if head else ([], rows)
+    titles = "".join(_row(row, dict.fromkeys(range(len(row)), "col"), styles) for row in heads)
+    lines = "".join(_row(row, {row_header: "row"}, styles) for row in body)
+    top = f"<thead>{titles}</thead>" if head else ""
+    return f"<table><caption>{_escaped(caption)}</caption>{top}<tbody>{lines}</tbody></table>"
+
+
+def _row(cells: Sequence[str], scopes: Mapping[int, str], styles: Sequence[str]) -> str:
+    shown = []
+    for place, cell in enumerate(cells):
+        tag, scope = ("th", f' scope="{scopes[place]}"') if place in scopes else ("td", "")
+        style = f' style="{styles[place]}"' if any(styles[place : place + 1]) else ""
+        shown.append(f"<{tag}{scope}{style}>{_escaped(cell)}</{tag}>")
+    return f"<tr>{''.join(shown)}</tr>"
+
+
+def _escaped(text: str) -> str:
+    return text if isinstance(text, Markup) else html.escape(text)
+
+
+def text_table(rows: Sequence[Sequence[str]], columns: Sequence[str] = (), gap: str = "  ") -> str:
+    """Rows of cells for a terminal, aligned by column.
+
+    columns: the format of each column's cells, such as `<20` or `>8`; without them, each stands to the left and is as wide as
+    its widest cell.
 
     >>> print(text_table([("", "A", "B"), ("accuracy", "0.9", "0.75")]))
               A    B
     accuracy  0.9  0.75
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    formats = columns or [f"<{max(map(len, column))}" for column in zip(*rows, strict=True)]
+    lines = (gap.join(map(format, row, formats)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)

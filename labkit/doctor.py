@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from labkit.data import assets
+from labkit.display import LEFT, Markup, html_table
 from labkit.importing import quick_imports
 from labkit.training.memory import free_memory
 
@@ -48,19 +49,16 @@ class Examination:
     def _repr_html_(self) -> str:
         counts = [sum(each.verdict == verdict for each in self.findings) for verdict in _MARKS]
         said = "{} good, {} to know, {} to mend".format(*counts)
-        return f"<table><caption>{said}</caption><tbody>{''.join(map(_row, self.findings))}</tbody></table>"
+        rows = [("verdict", "subject", "found"), *map(_cells, self.findings)]
+        return html_table(said, rows, row_header=1, styles=(f"{LEFT};white-space:nowrap", LEFT, LEFT))
 
 
 _MARKS = {"good": ("✓", "good"), "note": ("•", "to know"), "bad": ("✗", "to mend")}
 
 
-def _row(finding: Finding) -> str:
-    mark, name = _MARKS[finding.verdict]
+def _cells(finding: Finding) -> tuple[str, str, str]:
     remedy = f"<br><strong>{html.escape(finding.remedy)}</strong>" if finding.remedy else ""
-    left = 'style="text-align:left"'
-    subject = f'<th scope="row" {left}>{html.escape(finding.subject)}</th>'
-    verdict = f'<td style="text-align:left;white-space:nowrap">{mark} {name}</td>'
-    return f"<tr>{verdict}{subject}<td {left}>{html.escape(finding.found)}{remedy}</td></tr>"
+    return " ".join(_MARKS[finding.verdict]), finding.subject, Markup(html.escape(finding.found) + remedy)
 
 
 def examination(network: bool = True) -> Examination:

@@ -4,12 +4,12 @@ Knows what is kept, not what it means: widgets ask, checks judge, the lab report
 aside under a new name and never overwritten.
 """
 
-import html
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from labkit.display import LEFT, html_table
 from labkit.errors import did_you_mean
 from labkit.files import write_atomically
 
@@ -72,16 +72,9 @@ class Work:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f'<tr><th scope="row" style="text-align:left">{name}</th><td>{count}</td>'
-            f'<td style="text-align:left">{html.escape(about)}</td></tr>'
-            for name, count, about in self._rows()
-        )
-        names = ("file", "entries", "what it keeps")
-        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in names)
-        return (
-            f"<table><caption>Your folder {FOLDER}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        )
+        rows = [(name, str(count), about) for name, count, about in self._rows()]
+        heads = ("file", "entries", "what it keeps")
+        return html_table(f"Your folder {FOLDER}", [heads, *rows], styles=(LEFT, "", LEFT))
 
     def _rows(self) -> list[tuple[str, int, str]]:
         return [(f"{kind}.json", len(self._read(kind)), about) for kind, about in KINDS.items()]

@@ -6,7 +6,6 @@ probability the wrong way, such as "very". The sentences are made from templates
 probabilities for texts can be tested; nothing here trains or loads a model.
 """
 
-import html
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labkit.display import html_table, text_table
 from labkit.evaluation.arrays import FloatArray, as_array
 from labkit.evaluation.intervals import Score, proportion_interval
 
@@ -227,25 +227,17 @@ class BehaviourReport:
             yield row.capability, row.name, row.kind, f"{row.failures}/{row.n}", rate, shown
 
     def __str__(self) -> str:
-        rows = [_HEADS, *self._cells()]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS) - 1)]
-        lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row[:-1], widths, strict=True)).rstrip() for row in rows
-        ]
+        table = text_table([row[:-1] for row in (_HEADS, *self._cells())])
         worst = [f"* {name}: {example}" for _, name, _, _, _, example in self._cells() if example]
         head = ["One failure of each test, with the probability of positive:"] if worst else []
-        return "\n".join([self.caption, *lines, *head, *worst])
+        return "\n".join([self.caption, table, *head, *worst])
 
     def __repr__(self) -> str:
         rates = ", ".join(f"{capability} {score.value:.2f}" for capability, score in self.by_capability().items())
         return f"BehaviourReport({self.name}: failure rates {rates})"
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col'>{head}</th>" for head in _HEADS)
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells()
-        )
-        return f"<table><caption>{html.escape(self.caption)}</caption><tr>{heads}</tr>{rows}</table>"
+        return html_table(self.caption, [_HEADS, *self._cells()], row_header=_HEADS.index("test"))
 
     def as_json(self) -> list[dict[str, Any]]:
         """One object a test."""

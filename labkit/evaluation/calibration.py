@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labkit.display import text_table
 from labkit.evaluation.arrays import FloatArray, IntArray, binary, floats, ratio, same_length
 from labkit.evaluation.metrics import EvalResult, log_softmax
 
@@ -69,12 +70,13 @@ def expected_calibration_error(confidences: ArrayLike, correct: ArrayLike, bins:
 
 def bins_as_text(bins: Sequence[ReliabilityBin]) -> str:
     """The bins that hold examples, a line each, for a terminal."""
-    lines = [f"{'confidence':<14}{'examples':>8}{'mean confidence':>18}{'accuracy':>10}"]
-    for row in bins:
-        if row.count:
-            span = f"{row.low:.2f} to {row.high:.2f}"
-            lines.append(f"{span:<14}{row.count:>8,}{row.confidence:>18.3f}{row.accuracy:>10.3f}")
-    return "\n".join(lines)
+    rows = [
+        (f"{row.low:.2f} to {row.high:.2f}", f"{row.count:,}", f"{row.confidence:.3f}", f"{row.accuracy:.3f}")
+        for row in bins
+        if row.count
+    ]
+    heads = ("confidence", "examples", "mean confidence", "accuracy")
+    return text_table([heads, *rows], ("<14", ">8", ">18", ">10"), gap="")
 
 
 def bin_of(confidences: FloatArray, bins: int) -> IntArray:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labkit.display import html_table, text_table
 from labkit.evaluation.arrays import FloatArray, IntArray, check_level, floats, same_length
 from labkit.evaluation.intervals import (
     METRICS,
@@ -134,22 +135,12 @@ class Comparison:
             yield f"{metric}{better}", _number(a), _number(b), shown, p_text(self.p_values[metric])
 
     def __str__(self) -> str:
-        rows = [("", "A", "B", "A less B", ""), *self._rows()]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([self.caption, *lines, self.verdict])
+        table = text_table([("", "A", "B", "A less B", ""), *self._rows()])
+        return "\n".join([self.caption, table, self.verdict])
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col'>{head}</th>" for head in ("metric", "A", "B", "A less B", "bootstrap p"))
-        rows = "".join(
-            f"<tr><th scope='row'>{html.escape(metric)}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
-            for metric, *cells in self._rows()
-        )
-        caption = f"<caption>{html.escape(self.caption)}</caption>"
-        return f"<table>{caption}<tr>{heads}</tr>{rows}</table><p>{html.escape(self.verdict)}</p>"
+        table = html_table(self.caption, [("metric", "A", "B", "A less B", "bootstrap p"), *self._rows()])
+        return f"{table}<p>{html.escape(self.verdict)}</p>"
 
     def as_json(self) -> dict[str, Any]:
         """As plain data; an undefined number is null."""

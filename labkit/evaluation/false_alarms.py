@@ -6,12 +6,12 @@ construction, so a test on their predictions that finds one better is wrong. A t
 time. Numpy only, seconds; trains nothing of the course's own.
 """
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from labkit.display import html_table, text_table
 from labkit.evaluation.arrays import FloatArray
 from labkit.evaluation.comparison import bootstrap_p, fold_p_values, mcnemar_p_values
 from labkit.evaluation.intervals import Score, proportion_interval
@@ -50,19 +50,15 @@ class FalseAlarms:
         )
 
     def __str__(self) -> str:
-        width = max(map(len, self.rates))
-        rows = [f"{name:<{width}}  {rate}  {ABOUT[name]}" for name, rate in self.rates.items()]
-        return "\n".join([self.caption, *rows])
+        return f"{self.caption}\n{text_table(self._rows())}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col'>{head}</th>" for head in ("test", "false alarms", "what it does"))
-        rows = "".join(
-            f"<tr><th scope='row'>{html.escape(name)}</th><td>{rate}</td><td>{html.escape(ABOUT[name])}</td></tr>"
-            for name, rate in self.rates.items()
-        )
-        return f"<table><caption>{html.escape(self.caption)}</caption><tr>{heads}</tr>{rows}</table>"
+        return html_table(self.caption, [("test", "false alarms", "what it does"), *self._rows()])
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [(name, str(rate), ABOUT[name]) for name, rate in self.rates.items()]
 
 
 def false_alarm_rates(k: int = 5, repetitions: int = 1000, level: float = 0.05, seed: int = 0) -> FalseAlarms:

@@ -8,7 +8,7 @@ reviews that were kept. Does not train or run a model.
 import html
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from labkit.data.reviews import Reviews
+from labkit.display import html_table, text_table
 from labkit.evaluation.annotators import RESAMPLES, NoRatings, agreement_shares, krippendorffs_alpha, ratings_of
 from labkit.evaluation.arrays import FloatArray, IntArray, check_level, integers, ratio, same_length
 from labkit.evaluation.intervals import Score, percentile_score, proportion_interval, resample_weights
@@ -89,37 +90,26 @@ class HumanCeiling:
         ]
         return rows + [(what, format(score, sign)) for what, score, sign in compared if score is not None]
 
-    def _bin_rows(self) -> Iterator[tuple[str, str, str]]:
-        for each in self.bins:
-            yield f"{each.low:.0%} to {each.high:.0%}", f"{each.count:,}", str(each.error_rate)
+    def _bin_rows(self) -> list[tuple[str, str, str]]:
+        return [(f"{each.low:.0%} to {each.high:.0%}", f"{each.count:,}", str(each.error_rate)) for each in self.bins]
 
     def __str__(self) -> str:
-        width = max(len(what) for what, _ in self.rows())
-        lines = [self.caption, *(f"{what:<{width}}  {value}" for what, value in self.rows())]
-        if self.bins:
-            lines.append(f"{'people on the majority side':<30}{'reviews':<10}error rate")
-            lines += [f"{share:<30}{count:<10}{rate}" for share, count, rate in self._bin_rows()]
-        return "\n".join(lines)
+        found = f"{self.caption}\n{text_table(self.rows())}"
+        if not self.bins:
+            return found
+        heads = ("people on the majority side", "reviews", "error rate")
+        return f"{found}\n{text_table([heads, *self._bin_rows()], ('<30', '<10', ''), gap='')}"
 
     def __repr__(self) -> str:
         model = f", model {self.model}" if self.model else ""
         return f"HumanCeiling({self.n:,} reviews: alpha {self.alpha}, one person {self.person}{model})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th scope='row'>{html.escape(what)}</th><td>{value}</td></tr>" for what, value in self.rows()
-        )
-        table = f"<table><caption>{html.escape(self.caption)}</caption>{rows}</table>"
+        found = html_table(self.caption, self.rows(), head=False)
         if not self.bins:
-            return table
-        heads = "".join(
-            f"<th scope='col'>{head}</th>" for head in ("people on the majority's side", "reviews", "error rate")
-        )
-        bins = "".join(
-            f"<tr><th scope='row'>{share}</th><td>{count}</td><td>{rate}</td></tr>"
-            for share, count, rate in self._bin_rows()
-        )
-        return f"{table}<table><tr>{heads}</tr>{bins}</table>"
+            return found
+        heads = ("people on the majority's side", "reviews", "error rate")
+        return found + html_table("Errors by how far people agree", [heads, *self._bin_rows()])
 
     def as_json(self) -> dict[str, Any]:
         """As plain data; what there is no model for is left out."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labkit.display import Markup, html_table, text_table
 from labkit.errors import did_you_mean
 from labkit.evaluation.arrays import FloatArray, as_array, binary, check_level, ratio
 from labkit.evaluation.calibration import CALIBRATION_BINS, bin_of, log_probabilities
@@ -214,17 +215,12 @@ class Scores:
         return f"Scores({start}n = {self.n}: {shown}{notes})"
 
     def __str__(self) -> str:
-        width = max(map(len, self.scores), default=0) + 1
-        rows = [f"{metric:<{width}} {score}" for metric, score in self.items()]
-        notes = [f"* {note}" for note in self.notes]
-        return "\n".join([self.caption, *rows, *notes])
+        table = text_table([(metric, str(score)) for metric, score in self.items()])
+        return "\n".join([self.caption, table, *(f"* {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th scope='row'>{metric}</th><td>{score._repr_html_()}</td></tr>" for metric, score in self.items()
-        )
-        head = f"<tr><th scope='col'>metric</th><th scope='col'>value [{self.level:.0%} interval]</th></tr>"
-        return f"<table><caption>{html.escape(self.caption)}</caption>{head}{rows}</table>"
+        rows = [(metric, Markup(score._repr_html_())) for metric, score in self.items()]
+        return html_table(self.caption, [("metric", f"value [{self.level:.0%} interval]"), *rows])
 
 
 def score_table(

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.display import html_table
+from labkit.display import html_table, text_table
 from labkit.evaluation.intervals import Score, mean_interval
 from labkit.explanation.attribution import Attribution, aligned
 
@@ -79,8 +79,7 @@ class Agreement:
         return [head, *body]
 
     def __str__(self) -> str:
-        lines = (f"{row[0]:<42}{row[1]:<26}{row[2]:<24}{row[3]}" for row in self._table())
-        return "\n".join([self.caption, *lines])
+        return f"{self.caption}\n{text_table(self._table(), ('<42', '<26', '<24', ''), gap='')}"
 
     __repr__ = __str__
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.display import html_table
+from labkit.display import html_table, text_table
 from labkit.errors import did_you_mean
 from labkit.evaluation.arrays import FloatArray, IntArray
 from labkit.evaluation.intervals import Score, mean_interval
@@ -123,30 +123,22 @@ class Faithfulness:
             "the paired difference; comprehensiveness: more is better, sufficiency: less"
         )
 
-    def _cells(self) -> Iterator[tuple[str, ...]]:
+    def _table(self) -> list[tuple[str, ...]]:
         """A line for each method, measure and replacement: the means over the fractions."""
+        lines: list[tuple[str, ...]] = [("method", "measure", "words", "fall", "random", "difference", "reversed")]
         for row in self.rows:
             if row.fraction is None:
                 controls = f"{row.random:.3f}", f"{row.over_random:+.3f}", f"{row.reversed:.3f}"
-                yield row.method, row.measure, row.replacement, f"{row.value:.3f}", *controls
+                lines.append((row.method, row.measure, row.replacement, f"{row.value:.3f}", *controls))
+        return lines
 
     def __str__(self) -> str:
-        lines = (
-            "".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)) for cells in self._table()
-        )
-        return "\n".join([self.caption, *(line.rstrip() for line in lines)])
-
-    def _table(self) -> Iterator[tuple[str, ...]]:
-        yield "method", "measure", "words", "fall", "random", "difference", "reversed"
-        yield from self._cells()
+        return f"{self.caption}\n{text_table(self._table(), ('<22', '<19', '<8', '<8', '<8', '<26', '<8'), gap='')}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return html_table(self.caption, list(self._table()))
-
-
-_WIDTHS = (22, 19, 8, 8, 8, 26, 8)
+        return html_table(self.caption, self._table())
 
 
 def measure_faithfulness(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.display import html_table
+from labkit.display import html_table, text_table
 from labkit.evaluation.intervals import Score, mean_interval
 from labkit.explanation.agreement import rank_correlation
 from labkit.explanation.attribution import Explanations
@@ -66,8 +66,7 @@ class Randomisation:
         return [("shuffled down to", *self.methods), *body]
 
     def __str__(self) -> str:
-        lines = ("".join(f"{cell:<26}" for cell in row).rstrip() for row in self._table())
-        return "\n".join([self.caption, *lines])
+        return f"{self.caption}\n{text_table(self._table(), ['<26'] * (1 + len(self.methods)), gap='')}"
 
     __repr__ = __str__
 

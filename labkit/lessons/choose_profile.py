@@ -7,6 +7,7 @@ from typing import Any
 
 import ipywidgets
 
+from labkit.display import LEFT, html_table
 from labkit.lessons.lesson import ABOUT, DEFAULT_PROFILE, current_profile, keep_profile
 from labkit.student_work import Work
 from labkit.training.config import PROFILES, ConfigError
@@ -43,12 +44,10 @@ class ProfileChoice:
         return "\n".join(["Choose a profile.", *rows, self.said])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f'<tr><td>{"◉" if name == self.choice else "○"}</td><th scope="row" style="text-align:left">{name}</th>'
-            f'<td style="text-align:left">{html.escape(about)}</td></tr>'
-            for name, about in ABOUT.items()
-        )
-        return f"<table><caption>Choose a profile.</caption>{rows}</table><p>{html.escape(self.said)}</p>"
+        rows = [("◉" if name == self.choice else "○", name, about) for name, about in ABOUT.items()]
+        heads = ("chosen", "profile", "what it is for")
+        table = html_table("Choose a profile.", [heads, *rows], row_header=1, styles=("", LEFT, LEFT))
+        return f"{table}<p>{html.escape(self.said)}</p>"
 
 
 def profile_choice() -> ProfileChoice:

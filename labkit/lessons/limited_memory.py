@@ -6,7 +6,6 @@ the operating system's, on CUDA the allocator's; elsewhere there is none, and me
 
 import contextlib
 import dataclasses
-import html
 import json
 import os
 import queue
@@ -18,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from labkit.display import LEFT, html_table
 from labkit.errors import LabkitError, UsageError
 from labkit.training.memory import AutomaticMicroBatch, OutOfMemory, is_out_of_memory, micro_batch_that_fits
 
@@ -82,23 +82,19 @@ class WaysTried:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        left = 'style="text-align:left"'
-        head = "".join(f'<th scope="col" {left}>{name}</th>' for name in ("way", "fits", "at once", "time", "said"))
-        rows = "".join(_row(name, tried) for name, tried in self.ways.items())
-        caption = f"<caption>{html.escape(self.caption)}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _row(name: str, tried: StepTried) -> str:
-    left, short = 'style="text-align:left"', 'style="white-space:nowrap"'
-    cells = (
-        "✓ yes" if tried.fits else "✗ no",
-        f"{tried.micro_batch_size} reviews" if tried.fits else "",
-        "estimated" if tried.estimated else f"{tried.seconds:.1f} s",
-    )
-    first = f'<th scope="row" style="text-align:left;white-space:nowrap">{html.escape(name)}</th>'
-    middle = "".join(f"<td {short}>{cell}</td>" for cell in cells)
-    return f"<tr>{first}{middle}<td {left}>{html.escape(tried.said)}</td></tr>"
+        rows = [
+            (
+                name,
+                "✓ yes" if tried.fits else "✗ no",
+                f"{tried.micro_batch_size} reviews" if tried.fits else "",
+                "estimated" if tried.estimated else f"{tried.seconds:.1f} s",
+                tried.said,
+            )
+            for name, tried in self.ways.items()
+        ]
+        short = "white-space:nowrap"
+        styles = (f"{LEFT};{short}", short, short, short, LEFT)
+        return html_table(self.caption, [("way", "fits", "at once", "time", "said"), *rows], styles=styles)
 
 
 class SmallRoom:

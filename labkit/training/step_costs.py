@@ -3,7 +3,6 @@
 Measures the device at hand; estimates nothing (memory.py) and runs nothing out of memory (limited_memory.py).
 """
 
-import html
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from labkit.display import html_table
 from labkit.training.fit import accumulate_gradients
 from labkit.training.precision import PRECISIONS, Precision, make_precision
 
@@ -183,13 +183,7 @@ class StepCosts(Sequence[StepCost]):
 
     def _repr_html_(self) -> str:
         heads = ("precision", "time", "speed", "memory for the backward pass", "gradients")
-        head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-        rows = "".join(
-            f'<tr><th scope="row">{html.escape(name)}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in cells)}</tr>'
-            for name, *cells in self._rows()
-        )
-        caption = f"<caption>{html.escape(self.caption)}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return html_table(self.caption, [heads, *self._rows()])
 
 
 def step_costs(

@@ -12,6 +12,7 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 
+from labkit.display import LEFT, html_table
 from labkit.errors import UsageError
 from labkit.student_work import Work
 from labkit.widgets.interactive import Interactive, Picture, choice_buttons, labelled
@@ -71,12 +72,8 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         chosen = "none was made" if self.choice is None else self.choice
-        cells = "".join(
-            f'<tr><th scope="row" style="text-align:left">{name}</th><td style="text-align:left">{html.escape(text)}</td></tr>'
-            for name, text in (("your prediction", chosen), ("outcome", self.actual))
-        )
-        question = html.escape(self.question)
-        table = f"<table>{f'<caption>{question}</caption>' * bool(question)}<tbody>{cells}</tbody></table>"
+        rows = [("your prediction", chosen), ("outcome", self.actual)]
+        table = html_table(self.question or "Prediction and outcome", rows, head=False, styles=(LEFT, LEFT))
         words = " ".join(html.escape(text) for text in (self.verdict, self.explanation) if text)
         return f"<div {_BOX}>{table}<p>{words}</p></div>"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import ipywidgets
 
 from labkit.data.tokens import wordpiece, words_of
+from labkit.display import LEFT, Markup, html_table
 from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 SHOWN_WORDS = 8
 SHOWN_TRIES = 3  # at each end of a long list of tries
-_CELL = 'style="text-align:left;padding:2px 10px 2px 0"'
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,15 @@ class Spelling:
         return f"{self.word}: {' '.join(self.pieces)}, after {tries} tries ({'; '.join(ends)})."
 
     def _repr_html_(self) -> str:
-        rows = "".join(self._row(number, step) for number, step in enumerate(self.steps, start=1))
-        head = "".join(f'<th scope="col" {_CELL}>{name}</th>' for name in ("", "the word", "tried", "taken"))
+        rows = [("", "the word", "tried", "taken"), *map(self._cells, range(len(self.steps)))]
         result = f"{html.escape(self.word)} → <code>{html.escape(' '.join(self.pieces))}</code>"
-        caption = f'<caption style="text-align:left"><strong>{result}</strong></caption>'
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        caption = Markup(f'<div style="{LEFT}"><strong>{result}</strong></div>')
+        return html_table(caption, rows, styles=[f"{LEFT};padding:2px 10px 2px 0"] * 4)
 
-    def _row(self, number: int, step: Step) -> str:
+    def _cells(self, place: int) -> tuple[str, str, str, str]:
+        step = self.steps[place]
         taken = f"<code>{html.escape(step.tried[-1])}</code>" if step.found else "nothing: the whole word is unknown"
-        cells = (f"step {number}", self._letters(number - 1), _tries(step), taken)
-        return "<tr>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>"
+        return f"step {place + 1}", Markup(self._letters(place)), Markup(_tries(step)), Markup(taken)
 
     def _letters(self, place: int) -> str:
         """The word with what earlier steps have taken in grey, and what this one takes in a box."""

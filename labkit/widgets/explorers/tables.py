@@ -1,10 +1,10 @@
 """What a tokenizer gives, as a table: the tokens of each text, and under each its id, its mask and its type."""
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from labkit.display import LEFT, html_table
 from labkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ROWS = {"input_ids": "input id", "attention_mask": "mask", "token_type_ids": "type"}
 STRIP = 12  # tokens side by side
+_CELL, _PADDING = "text-align:center;padding:2px 5px", "background:#eeeeee;color:#5f6368"
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,10 @@ class TokenTable:
         tokens = self.tokens[text][part]
         mask = self.numbers.get("attention_mask")
         real = [bool(one) for one in mask[text][part]] if mask else [True] * len(tokens)
-        rows = _row("token", [f"<strong>{html.escape(token)}</strong>" for token in tokens], real)
-        for name, each in self.numbers.items():
-            rows += _row(ROWS[name], [f"{number}" for number in each[text][part]], real)
-        return f'<table style="margin:0 0 0.3em"><tbody>{rows}</tbody></table>'
-
-
-def _row(name: str, cells: Sequence[str], real: Sequence[bool]) -> str:
-    padding = ";background:#eeeeee;color:#5f6368"
-    body = "".join(
-        f'<td style="text-align:center;padding:2px 5px{"" if one else padding}">{cell}</td>'
-        for cell, one in zip(cells, real, strict=True)
-    )
-    return f'<tr><th scope="row" style="text-align:left;white-space:nowrap">{name}</th>{body}</tr>'
+        rows = [("token", *tokens)]
+        rows += [(ROWS[name], *map(str, each[text][part])) for name, each in self.numbers.items()]
+        styles = [f"{LEFT};white-space:nowrap", *(_CELL if one else f"{_CELL};{_PADDING}" for one in real)]
+        return html_table(f"Text {text + 1}, tokens {start} to {start + max(0, len(tokens) - 1)}", rows, styles=styles)
 
 
 def token_table(encoded: Mapping[str, Any], tokenizer: "PreTrainedTokenizerBase") -> TokenTable:

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from labkit.display import html_table
 from labkit.evaluation.arrays import FloatArray, IntArray, ratio
 from labkit.evaluation.metrics import EvalResult, PrecisionRecallF1, confusion_matrix, precision_recall_f1
 from labkit.figures import ALT_TEXT, GREY, ShownAxes, model_colours, to_html
@@ -154,12 +155,9 @@ def threshold_explorer(result: EvalResult, threshold: float = 0.5) -> Interactiv
         now = at_threshold(result, threshold)
         ax = threshold_panels(now, usual, curves)
         words = str(getattr(ax, ALT_TEXT))
-        scores = "".join(f"<td><strong>{name}</strong> {value:.3f}</td>" for name, value in _shown(now))
-        return Picture(f"<table><tr>{scores}</tr></table>{to_html(ax)}", words)
+        precision, recall, f1 = now.scores
+        scores = {"precision": precision, "recall": recall, "F1": f1, "accuracy": now.accuracy}
+        rows = [("threshold", *scores), (f"{threshold:.2f}", *(f"{score:.3f}" for score in scores.values()))]
+        return Picture(html_table("Scores at this threshold", rows) + to_html(ax), words)
 
     return explorer({"threshold": box}, show, sliders=("threshold",))
-
-
-def _shown(now: AtThreshold) -> list[tuple[str, float]]:
-    precision, recall, f1 = now.scores
-    return [("precision", precision), ("recall", recall), ("F1", f1), ("accuracy", now.accuracy)]
