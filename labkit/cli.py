@@ -189,7 +189,7 @@ def evaluate(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Test a saved model on labelled reviews: metrics with their intervals, calibration and, on wish, its behaviour."""
+    """Test a saved model on labelled reviews: metrics with their intervals, calibration and, optionally, its behaviour."""
     from labkit.models.encoders import check_model_folder
 
     check_model_folder(model)

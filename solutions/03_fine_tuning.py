@@ -233,7 +233,7 @@ float(result.points)
 # %% [markdown]
 # ### The proof
 #
-# First the yardstick: 32 reviews at once, in plain PyTorch. Dropout is off, or each pass would throw other dice. The
+# First the reference: 32 reviews at once, in plain PyTorch. Dropout is off, or each pass would throw other dice. The
 # split gives the same reviews in four pieces, each padded to its own longest.
 
 # %%
@@ -260,9 +260,9 @@ print(f"4 x 8 against 32: {difference:.1e}")
 # %%
 exact = lesson.model(seed=0).double().eval()
 exact(**batch).loss.backward()
-yardstick = labkit.gradients_of(exact)
+reference = labkit.gradients_of(exact)
 labkit.accumulate_gradients(exact, batch.split(8))
-difference = labkit.gradient_difference(yardstick, labkit.gradients_of(exact))
+difference = labkit.gradient_difference(reference, labkit.gradients_of(exact))
 print(f"4 x 8 against 32, in float64: {difference:.1e}")
 
 # %% [markdown]
@@ -296,7 +296,7 @@ for name, micro_batches in pieces.items():
 # %%
 from labkit.figures import gradient_differences
 
-apart = {way: labkit.gradient_difference(yardstick, each) for way, each in gradients.items()}
+apart = {way: labkit.gradient_difference(reference, each) for way, each in gradients.items()}
 figure(gradient_differences(apart, against="one batch of 32", rounding=1e-10))
 
 # %%

@@ -576,8 +576,8 @@ why = "Reviews with a mean near 0, which divide people most, were left out of th
 outcome("04-person", found, why)
 
 # %% [markdown]
-# That is the **human ceiling**. A label is what most people said, so one person alone is a fair yardstick for a model.
-# Where the single ratings are known, *model less person* says how much room is left, with its interval.
+# That is the **human ceiling**. A label is what most people said, so one person alone is a fair reference for a model.
+# Where the single ratings are known, *model minus person* says how much room is left, with its interval.
 
 # %% [markdown]
 # **Alpha** holds all ratings against one another: 1 is perfect agreement, 0 is what chance would give. With the written

@@ -353,7 +353,7 @@ outcome("05-width", found, why)
 
 # %%
 spans = ["less than 1 point", "1 to 3 points", "more than 3 points"]
-predict("05-seeds", "Three runs with other seeds: highest less lowest accuracy?", spans)
+predict("05-seeds", "Three runs with other seeds: highest minus lowest accuracy?", spans)
 
 # %%
 folder = TemporaryDirectory(prefix="labkit-")
@@ -457,7 +457,7 @@ for place, split in enumerate(fold_splits(mine, k, short)):
     scored = labkit.tfidf(split.train, split.test)
     runs.append(Repetition(f"fold {place}", scored, len(split.train), 0, 0.0))
 words = CrossValidation("TF-IDF", mine.name, runs)
-print(f"{lesson.encoder} less TF-IDF, accuracy:\n{labkit.compare_folds(folds, words)}")
+print(f"{lesson.encoder} minus TF-IDF, accuracy:\n{labkit.compare_folds(folds, words)}")
 
 # %% [markdown]
 # Which is right? Let equals compete: a world in which neither side is better, a thousand times over. A test at the 5 %

@@ -55,7 +55,7 @@ review = "A wonderful cast is wasted on a script so lazy that even the jokes fal
 print(*classifier.predict([review]))
 
 # %% [markdown]
-# One number carries this verdict: the **margin**, the logit of positive less the logit of negative. Above 0 the model says
+# One number carries this verdict: the **margin**, the logit of positive minus the logit of negative. Above 0 the model says
 # positive, below 0 negative. What does each word do to that number?
 
 # %% [markdown]
@@ -186,8 +186,9 @@ figure(margin_along_path(shares.cpu(), margins))
 # %% [markdown]
 # ### Exercise 6.2
 #
-# **Integrated gradients**: the gradient at many points of the way, averaged, times the way. The scores of all words then add
-# up to the change of the margin. That is *completeness*, and it can be checked. (Sundararajan et al., 2017.)
+# **Integrated gradients**: the gradient at many points of the way, averaged, times the difference between input and
+# baseline. The scores of all words then add up to the change of the margin. That is *completeness*, and it can be
+# checked. (Sundararajan et al., 2017.)
 
 
 # %% exercise="6.2"
@@ -415,7 +416,7 @@ outcome("06-faithful", found, f"With 95 % intervals above 0: {', '.join(beaten) 
 figure(faithfulness_curves(faithful, "sufficiency"))
 print("comprehensiveness over random words, with [MASK] and with the words deleted:")
 for name in methods:
-    ways = [str(faithful.row(name, replacement=way).over_random) for way in ("mask", "delete")]
+    ways = [str(faithful.row(name, replacement=way).drop_vs_random) for way in ("mask", "delete")]
     print(f"{name:<21} {ways[0]:<24} {ways[1]}")
 
 # %% [markdown]

@@ -96,7 +96,7 @@ def krippendorffs_alpha(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Score:
-    """Krippendorff's alpha: 1 less the disagreement that is seen over that which chance would give; 1 is perfect, 0 chance.
+    """Krippendorff's alpha: 1 minus observed over chance disagreement; 1 is perfect, 0 chance.
 
     ratings: of each review those of however many people; a review with fewer than two counts nothing. measure: how far two
     ratings are apart: `nominal` (different or not), `ordinal` (by how many ratings lie between) or `interval` (squared
@@ -126,7 +126,7 @@ def krippendorffs_alpha(
 
 
 def _pairs(counts: FloatArray) -> FloatArray:
-    """(reviews, values x values): the pairs of ratings of different people in each review, over one less than its raters."""
+    """(reviews, values x values): the pairs of ratings of different people in each review, over its raters minus one."""
     values = counts.shape[1]
     together = counts[:, :, None] * counts[:, None, :] - np.eye(values) * counts[:, :, None]
     return (together / (counts.sum(axis=1) - 1)[:, None, None]).reshape(len(counts), values**2)

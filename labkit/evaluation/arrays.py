@@ -36,7 +36,7 @@ def integers(values: ArrayLike, what: str) -> IntArray:
 
 
 def floats(values: ArrayLike, what: str, dimensions: int = 1, finite: bool = False) -> FloatArray:
-    """The values as float64; ValueError for the wrong number of dimensions, for NaN and, on wish, for infinity."""
+    """The values as float64; ValueError for the wrong number of dimensions, for NaN and, optionally, for infinity."""
     array = as_array(values).astype(np.float64)
     if array.ndim != dimensions:
         wanted = "(n,)" if dimensions == 1 else "(n, classes)"
@@ -45,7 +45,7 @@ def floats(values: ArrayLike, what: str, dimensions: int = 1, finite: bool = Fal
 
 
 def refuse_nan(array: FloatArray, what: str, finite: bool = False) -> FloatArray:
-    """The array itself; ValueError says where it holds a NaN or, on wish, an infinity."""
+    """The array itself; ValueError says where it holds a NaN or, optionally, an infinity."""
     bad = ~np.isfinite(array) if finite else np.isnan(array)
     if bad.any():
         first = np.unravel_index(np.argmax(bad), array.shape)

@@ -117,7 +117,7 @@ def at_temperature(result: EvalResult, temperature: float) -> EvalResult:
 
 
 def log_probabilities(result: EvalResult) -> FloatArray:
-    """(n, classes) logarithms of the probabilities: the logits less a number of each row's own, which softmax ignores."""
+    """(n, classes) logarithms of the probabilities: the logits minus a number of each row's own, which softmax ignores."""
     return np.log(np.maximum(result.probabilities, np.finfo(np.float64).tiny))
 
 

@@ -51,7 +51,7 @@ class McNemar:
 
     @property
     def difference(self) -> float:
-        """Accuracy of A less accuracy of B, a fraction in [-1, 1]; 0.0 for n = 0."""
+        """Accuracy of A minus accuracy of B, a fraction in [-1, 1]; 0.0 for n = 0."""
         return (self.only_a_right - self.only_b_right) / max(self.n, 1)
 
     def __str__(self) -> str:
@@ -103,9 +103,10 @@ def mcnemar_p_values(only_a_right: IntArray, only_b_right: IntArray) -> FloatArr
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two trained models on the same n examples: of every metric the difference A less B with its interval, and McNemar's test.
+    """Two trained models on the same n examples: each metric's difference, and McNemar's test.
 
-    scores: by metric A's value, B's value and their difference. p_values: by metric the bootstrap's, two-sided.
+    scores: by metric A's value, B's value and the difference A minus B with its interval. p_values: by metric the bootstrap's,
+    two-sided.
     """
 
     name_a: str
@@ -135,11 +136,11 @@ class Comparison:
             yield f"{metric}{better}", _number(a), _number(b), shown, p_text(self.p_values[metric])
 
     def __str__(self) -> str:
-        table = text_table([("", "A", "B", "A less B", ""), *self._rows()])
+        table = text_table([("", "A", "B", "A minus B", ""), *self._rows()])
         return "\n".join([self.caption, table, self.verdict])
 
     def _repr_html_(self) -> str:
-        table = html_table(self.caption, [("metric", "A", "B", "A less B", "bootstrap p"), *self._rows()])
+        table = html_table(self.caption, [("metric", "A", "B", "A minus B", "bootstrap p"), *self._rows()])
         return f"{table}<p>{html.escape(self.verdict)}</p>"
 
     def as_json(self) -> dict[str, Any]:

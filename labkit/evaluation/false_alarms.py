@@ -1,9 +1,10 @@
-"""How often does a test cry wolf? A simulation in which nothing is better than anything, so what a test finds is a false alarm.
+"""The type I error rate of each test, by simulation.
 
-Two small worlds. In the first, two recipes are equally good by construction (the same learner on two equally informative halves
-of the features), so a test over folds that finds one better is wrong. In the second, two trained models are equally accurate by
-construction, so a test on their predictions that finds one better is wrong. A test at the 5 % level may be wrong 5 % of the
-time. Numpy only, seconds; trains nothing of the course's own.
+Two small worlds in which nothing is better than anything, so that whatever a test finds is a false alarm. In the first, two
+recipes are equally good by construction (the same learner on two equally informative halves of the features), so a test over
+folds that finds one better is wrong. In the second, two trained models are equally accurate by construction, so a test on their
+predictions that finds one better is wrong. A test at the 5 % level may be wrong 5 % of the time. Numpy only, seconds; trains
+nothing of the course's own.
 """
 
 from collections.abc import Mapping

@@ -50,7 +50,7 @@ class HumanCeiling:
     Each rating is held against the majority of the other ratings of the same review; where those are evenly divided it is left
     out. person: of the ratings that take a side, the share that is with the majority. person_forced: of all ratings, those
     without a side counted half. model: how often the model is with the same majorities, each review weighing as much as it has
-    such ratings; less_person, less_person_forced: model less person, on the same resamples. undecided: the share of ratings
+    such ratings; minus_person, minus_person_forced: model minus person, on the same resamples. undecided: the share of ratings
     without a side. alpha: Krippendorff's, ordinal. disputed: the probability that a review which the model has wrong is one
     on which people agree less than on one that it has right; 0.5 were chance. The last three of the model are None without one.
     """
@@ -64,8 +64,8 @@ class HumanCeiling:
     person_forced: Score
     name: str = ""
     model: Score | None = None
-    less_person: Score | None = None
-    less_person_forced: Score | None = None
+    minus_person: Score | None = None
+    minus_person_forced: Score | None = None
     disputed: Score | None = None
     bins: Sequence[AgreementBin] = ()
 
@@ -84,8 +84,8 @@ class HumanCeiling:
         ]
         compared = [
             (f"{self.name or 'the model'} with the same majorities", self.model, ""),
-            ("model less person, where that takes a side", self.less_person, "+.3f"),
-            ("model less person, no side counted half", self.less_person_forced, "+.3f"),
+            ("model minus person, where that takes a side", self.minus_person, "+.3f"),
+            ("model minus person, no side counted half", self.minus_person_forced, "+.3f"),
             ("a wrong review is more disputed than a right one", self.disputed, ""),
         ]
         return rows + [(what, format(score, sign)) for what, score, sign in compared if score is not None]
@@ -113,17 +113,7 @@ class HumanCeiling:
 
     def as_json(self) -> dict[str, Any]:
         """As plain data; what there is no model for is left out."""
-        names = (
-            "alpha",
-            "undecided",
-            "person",
-            "person_forced",
-            "model",
-            "less_person",
-            "less_person_forced",
-            "disputed",
-        )
-        scores = {name: getattr(self, name).as_json() for name in names if getattr(self, name) is not None}
+        scores = {name: score.as_json() for name, score in vars(self).items() if isinstance(score, Score)}
         bins = [{"low": each.low, "high": each.high, "errors": each.errors, "count": each.count} for each in self.bins]
         return {"reviews": self.n, "ratings": self.ratings, "level": self.level, **scores, "bins": bins}
 
@@ -152,7 +142,7 @@ def human_ceiling(
     weights = resample_weights(len(counts), resamples, seed)
     drawn = np.concatenate([_shares(row, counts) for row in weights], axis=1)
     scores = [percentile_score(float(value[0]), row, level) for value, row in zip(values, drawn, strict=True)]
-    undecided, person, forced, model, less_person, less_forced = scores
+    undecided, person, forced, model, minus_person, minus_forced = scores
     alpha = krippendorffs_alpha(ratings, "ordinal", level, resamples, seed)
     total = sum(map(len, sides))
     people = HumanCeiling(len(sides), total, level, alpha, undecided, person, forced)
@@ -163,8 +153,8 @@ def human_ceiling(
         people,
         name=result.name,
         model=model,
-        less_person=less_person,
-        less_person_forced=less_forced,
+        minus_person=minus_person,
+        minus_person_forced=minus_forced,
         disputed=_disputed(result, agreement, level, resamples, seed),
         bins=error_by_agreement(result, agreement),
     )
@@ -192,13 +182,13 @@ def _against_the_others(sides: IntArray, predicted: float) -> FloatArray:
 
 
 def _shares(weights: FloatArray, counts: FloatArray) -> FloatArray:
-    """(6, resamples): undecided, person, person forced, model, model less person, model less person forced."""
+    """(6, resamples): undecided, person, person forced, model, model minus person, model minus person forced."""
     ratings, undecided, clear, sided, agreeing, model, model_sided = (weights @ counts).T
     person = ratio(agreeing, sided, math.nan)
     forced = ratio(agreeing + (clear - sided) / 2, clear, math.nan)
     of_model, of_model_sided = ratio(model, clear, math.nan), ratio(model_sided, sided, math.nan)
-    less = of_model_sided - person, of_model - forced
-    return np.stack([ratio(undecided, ratings, math.nan), person, forced, of_model, *less])
+    minus = of_model_sided - person, of_model - forced
+    return np.stack([ratio(undecided, ratings, math.nan), person, forced, of_model, *minus])
 
 
 # --- where people disagree ----------------------------------------------------------------------------------------

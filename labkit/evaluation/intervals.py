@@ -282,36 +282,37 @@ def resampled_metrics(
 class _Weighted:
     """A result whose metrics are wanted for many weightings of its examples.
 
-    All but the two areas come from sums over the examples of (n, columns): for each class the hits, the predictions and the
-    labels, for each bin confidence less accuracy, and the two losses of the probabilities.
+    All but the two areas come from sums over the examples of (n, columns): for each class the true positives, the predictions
+    and the labels, for each bin confidence minus accuracy, and the two losses of the probabilities.
     """
 
     def __init__(self, result: EvalResult) -> None:
         self.result = result
         n, classes = len(result), range(result.num_classes)
-        said = np.stack([result.predictions == k for k in classes])
-        meant = np.stack([result.labels == k for k in classes])
+        predicted = np.stack([result.predictions == k for k in classes])
+        actual = np.stack([result.labels == k for k in classes])
         gaps = np.zeros((CALIBRATION_BINS, n))
         gaps[bin_of(result.confidences, CALIBRATION_BINS), np.arange(n)] = result.confidences - result.correct
-        errors = ((result.probabilities - meant.T) ** 2).sum(axis=1) / (2 if len(classes) == 2 else 1)
+        errors = ((result.probabilities - actual.T) ** 2).sum(axis=1) / (2 if len(classes) == 2 else 1)
         surprise = -log_probabilities(result)[np.arange(n), result.labels]
-        self.columns = np.vstack([said & meant, said, meant, gaps, errors, surprise]).T.astype(np.float64)
+        self.columns = np.vstack([predicted & actual, predicted, actual, gaps, errors, surprise]).T.astype(np.float64)
 
     def metrics(self, weights: FloatArray, names: Sequence[str]) -> FloatArray:
         """(names, resamples): every metric when example i counts weights[resample, i] times."""
         k, sums = self.result.num_classes, (weights @ self.columns).T
-        hits, said, meant, gaps = sums[:k], sums[k : 2 * k], sums[2 * k : 3 * k], sums[3 * k : -2]
+        true_positives, predicted_positives, actual_positives = sums[: 3 * k].reshape(3, k, -1)
+        gaps = sums[3 * k : -2]
         n, averaged = len(self.result), slice(1, 2) if k == 2 else slice(None)
-        precision, recall, f1 = precision_recall_f1_of(hits, said, meant)
+        precision, recall, f1 = precision_recall_f1_of(true_positives, predicted_positives, actual_positives)
         simple: dict[str, Callable[[], FloatArray]] = {
-            "accuracy": lambda: hits.sum(axis=0) / n,
+            "accuracy": lambda: true_positives.sum(axis=0) / n,
             "precision": lambda: precision[averaged].mean(axis=0),
             "recall": lambda: recall[averaged].mean(axis=0),
             "f1": lambda: f1[averaged].mean(axis=0),
             "roc_auc": lambda: self._areas(weighted_roc_auc, weights),
             "ece": lambda: np.abs(gaps).sum(axis=0) / n,
             "f1_macro": lambda: f1.mean(axis=0),
-            "mcc": lambda: _matthews(hits, said, meant),
+            "mcc": lambda: _matthews(true_positives, predicted_positives, actual_positives),
             "average_precision": lambda: self._areas(weighted_average_precision, weights),
             "brier": lambda: sums[-2] / n,
             "nll": lambda: sums[-1] / n,
@@ -325,33 +326,34 @@ class _Weighted:
         return np.mean([area(weights, result.labels == k, result.probabilities[:, k]) for k in classes], axis=0)
 
 
-def _matthews(hits: FloatArray, said: FloatArray, meant: FloatArray) -> FloatArray:
+def _matthews(true_positives: FloatArray, predicted_positives: FloatArray, actual_positives: FloatArray) -> FloatArray:
     """Matthews' correlation of predictions and labels, (resamples,), for any number of classes (Gorodkin 2004).
 
     0 where one class takes all predictions or all labels. Each argument is (classes, resamples).
     """
-    n = meant.sum(axis=0)
-    covariance = hits.sum(axis=0) * n - (said * meant).sum(axis=0)
-    spread = (n**2 - (said**2).sum(axis=0)) * (n**2 - (meant**2).sum(axis=0))
+    n = actual_positives.sum(axis=0)
+    covariance = true_positives.sum(axis=0) * n - (predicted_positives * actual_positives).sum(axis=0)
+    spread = (n**2 - (predicted_positives**2).sum(axis=0)) * (n**2 - (actual_positives**2).sum(axis=0))
     return ratio(covariance, np.sqrt(np.maximum(spread, 0.0)))
 
 
 def _notes(result: EvalResult) -> dict[str, str]:
     """For each metric what makes it undefined, set to 0 or an average; empty for the ordinary."""
     notes = dict.fromkeys(ALL_METRICS, "")
-    said, meant = set(result.predictions.tolist()), set(result.labels.tolist())
-    absent = ", ".join(str(k) for k in range(result.num_classes) if k not in meant)
+    predicted, actual = set(result.predictions.tolist()), set(result.labels.tolist())
+    absent = ", ".join(str(k) for k in range(result.num_classes) if k not in actual)
     if result.num_classes > 2:
         of_each = ("precision", "recall", "f1", "roc_auc", "average_precision")
         notes.update(dict.fromkeys(of_each, f"mean over {result.num_classes} classes"))
-    elif 1 not in said:
+    elif 1 not in predicted:
         notes["precision"] = "class 1 was never predicted, so its precision is set to 0"
-    if result.num_classes == 2 and 1 not in meant:
+    if result.num_classes == 2 and 1 not in actual:
         notes["recall"] = "class 1 does not occur, so its recall is set to 0"
-    if len(said) == 1 or len(meant) == 1:
-        notes["mcc"] = f"{'every prediction' if len(said) == 1 else 'every label'} is the same class, so it is set to 0"
+    if len(predicted) == 1 or len(actual) == 1:
+        constant = "every prediction" if len(predicted) == 1 else "every label"
+        notes["mcc"] = f"{constant} is the same class, so it is set to 0"
     if absent:
         notes["roc_auc"] = f"undefined: no example of class {absent}"
-        if result.num_classes > 2 or 1 not in meant:
+        if result.num_classes > 2 or 1 not in actual:
             notes["average_precision"] = f"undefined: no example of class {absent}"
     return notes

@@ -159,13 +159,16 @@ def precision_recall_f1(labels: ArrayLike, predictions: ArrayLike, positive: int
     true, predicted = integers(labels, "labels"), integers(predictions, "predictions")
     same_length(true, "labels", predicted, "predictions")
     counts = ((true == positive) & (predicted == positive), predicted == positive, true == positive)
-    hits, said, meant = (np.array([count.sum()], dtype=np.float64) for count in counts)
-    return PrecisionRecallF1(*(float(value[0]) for value in precision_recall_f1_of(hits, said, meant)))
+    values = precision_recall_f1_of(*(np.array([count.sum()], dtype=np.float64) for count in counts))
+    return PrecisionRecallF1(*(float(value[0]) for value in values))
 
 
-def precision_recall_f1_of(hits: FloatArray, said: FloatArray, meant: FloatArray) -> tuple[FloatArray, ...]:
-    """From the numbers of true positives, of positive predictions and of positive labels, each (resamples,)."""
-    return ratio(hits, said), ratio(hits, meant), ratio(2 * hits, said + meant)
+def precision_recall_f1_of(
+    true_positives: FloatArray, predicted_positives: FloatArray, actual_positives: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Precision, recall and F1 from these three counts, each (resamples,)."""
+    precision, recall = ratio(true_positives, predicted_positives), ratio(true_positives, actual_positives)
+    return precision, recall, ratio(2 * true_positives, predicted_positives + actual_positives)
 
 
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, num_classes: int) -> IntArray:
@@ -258,8 +261,8 @@ def best_f1_threshold(labels: ArrayLike, scores: ArrayLike) -> tuple[float, floa
     order = np.argsort(-values, kind="stable")
     descending = values[order]
     last_of_tie = np.flatnonzero(np.concatenate([descending[1:] != descending[:-1], [True]]))
-    hits = np.cumsum(positive[order])[last_of_tie]
-    f1 = 2 * hits / (last_of_tie + 1 + positive.sum())
+    true_positives = np.cumsum(positive[order])[last_of_tie]
+    f1 = 2 * true_positives / (last_of_tie + 1 + positive.sum())
     best = int(np.argmax(f1))
     return float(descending[last_of_tie[best]]), float(f1[best])
 

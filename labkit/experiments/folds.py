@@ -204,7 +204,7 @@ class SeedSpread(_Repeated):
 
 
 def compare_folds(a: CrossValidation, b: CrossValidation, metric: str = "accuracy", level: float = 0.95) -> FoldTest:
-    """Two recipes over the same folds: the mean difference A less B with its corrected interval and p-value.
+    """Two recipes over the same folds: the mean difference A minus B with its corrected interval and p-value.
 
     Raises ValueError where the folds are not the same.
     """

@@ -14,7 +14,7 @@ import torch
 
 from labkit.explanation.attribution import AttributionError, cleaned
 from labkit.explanation.margins import batches, padded
-from labkit.explanation.words import Reading, read_texts
+from labkit.explanation.words import AlignedText, align
 from labkit.models.encoders import quiet_transformers
 from labkit.models.evaluation_mode import evaluation_mode
 
@@ -53,7 +53,7 @@ def attention_rollout(attentions: Sequence[torch.Tensor]) -> torch.Tensor:
 class AttentionWeights:
     """Who looks at whom: weights (layers, heads, tokens, tokens) float32, each row of tokens summing to 1."""
 
-    reading: Reading
+    reading: AlignedText
     weights: np.ndarray
 
     @property
@@ -95,21 +95,21 @@ def attention_weights(
     truncation: str = "head",
 ) -> AttentionWeights:
     """The attention weights of every layer and head on one text. Raises AttributionError where the model returns none."""
-    (reading,) = read_texts(cleaned([text]), tokenizer, max_length, truncation)
-    return attentions_of(model, [reading], int(tokenizer.pad_token_id), AttentionWeights)[0]
+    texts = align(cleaned([text]), tokenizer, max_length, truncation)
+    return attentions_of(model, texts, int(tokenizer.pad_token_id), AttentionWeights)[0]
 
 
 def attentions_of(
     model: "PreTrainedModel",
-    readings: Sequence[Reading],
+    texts: Sequence[AlignedText],
     pad_token_id: int,
-    keep: Callable[[Reading, np.ndarray], Kept],
+    keep: Callable[[AlignedText, np.ndarray], Kept],
 ) -> list[Kept]:
-    """Of each reading, in their order, what `keep` makes of its attention (layers, heads, tokens, tokens), without padding.
+    """Of each text, in their order, what `keep` makes of its attention (layers, heads, tokens, tokens), without padding.
 
     The whole attention of many texts would fill the memory.
     """
-    rows = [reading.input_ids for reading in readings]
+    rows = [text.input_ids for text in texts]
     found: dict[int, Kept] = {}
     for places in batches(rows):
         input_ids, mask = padded([rows[place] for place in places], pad_token_id, model.device)
@@ -119,7 +119,7 @@ def attentions_of(
         for row, place in enumerate(places.tolist()):
             width = len(rows[place])
             weights = torch.stack([layer[row, :, :width, :width] for layer in layers]).float().cpu().numpy()
-            found[place] = keep(readings[place], weights)
+            found[place] = keep(texts[place], weights)
     return [found[place] for place in range(len(rows))]
 
 

@@ -18,7 +18,7 @@ from labkit.errors import UsageError
 from labkit.evaluation.arrays import FloatArray
 from labkit.explanation.margins import TARGET
 from labkit.explanation.registry import METHODS
-from labkit.explanation.words import Reading, Word
+from labkit.explanation.words import AlignedText, Word
 
 TOLERANCE = 0.01  # how far the scores of integrated gradients may miss their sum, as a share of the change they explain
 TOP_WORDS = 5  # named in a line
@@ -38,13 +38,13 @@ class AttributionError(UsageError):
 class Attribution:
     """One explanation of one decision: a score for every token, and for every word the sum over its tokens.
 
-    scores: (tokens,), special tokens included. margin: what is explained, the logit of positive less that of negative.
+    scores: (tokens,), special tokens included. margin: what is explained, the logit of positive minus that of negative.
     detail: which layer and head, for attention. Of integrated gradients alone: steps, the points on the path, and
     completeness_error, by how much the scores miss f(text) - f(baseline), as a share of max(|that|, 0.1).
     """
 
     method: str
-    reading: Reading
+    reading: AlignedText
     scores: FloatArray
     margin: float
     detail: str = ""

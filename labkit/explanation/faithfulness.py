@@ -18,7 +18,7 @@ from labkit.evaluation.arrays import FloatArray, IntArray
 from labkit.evaluation.intervals import Score, mean_interval
 from labkit.explanation.attribution import Attribution, AttributionError, aligned
 from labkit.explanation.margins import margins
-from labkit.explanation.words import Reading
+from labkit.explanation.words import AlignedText
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -36,7 +36,7 @@ def comprehensiveness(
     fraction: float = 0.2,
     mask: str = "[MASK]",
 ) -> float:
-    """How far `predict` falls when the highest-scored tokens are masked (DeYoung et al. 2020, eq. 1).
+    """How far `predict` drops when the highest-scored tokens are masked (DeYoung et al. 2020, eq. 1).
 
     predict: maps a list of tokens to a number. Masked are ceil(fraction * n) of the n tokens. Raises ValueError when there
     is not one score a token, or the fraction lies outside (0, 1].
@@ -64,7 +64,7 @@ class FaithfulnessRow:
     """One method, measure and replacement at one fraction of the words; fraction None is the mean over all fractions.
 
     value, random, reversed: by how much the probability of the predicted class falls, in the mean over the texts, when the
-    words are taken in the method's order, in random order, and the least important first. over_random, over_reversed:
+    words are taken in the method's order, in random order, and the least important first. drop_vs_random, drop_vs_reversed:
     the paired difference to these, with its bootstrap interval.
     """
 
@@ -75,13 +75,13 @@ class FaithfulnessRow:
     value: float
     random: float
     reversed: float
-    over_random: Score
-    over_reversed: Score
+    drop_vs_random: Score
+    drop_vs_reversed: Score
 
     @property
     def beats_random(self) -> bool:
         """Whether the interval of the difference to the random order lies on the right side of 0 alone."""
-        return self.over_random.low > 0 if self.measure == "comprehensiveness" else self.over_random.high < 0
+        return self.drop_vs_random.low > 0 if self.measure == "comprehensiveness" else self.drop_vs_random.high < 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,7 +89,7 @@ class Faithfulness:
     """Comprehensiveness and sufficiency of one or more methods on the same n texts, beside the controls.
 
     Comprehensiveness takes the most important words away, so more is better; sufficiency leaves nothing but them, so a
-    smaller fall is better. left_out: texts without a word.
+    smaller drop is better. left_out: texts without a word.
     """
 
     rows: tuple[FaithfulnessRow, ...]
@@ -119,16 +119,16 @@ class Faithfulness:
         """What the numbers are."""
         left_out = f", {self.left_out} without a word left out" if self.left_out else ""
         return (
-            f"fall of the probability of the predicted class, n = {self.n}{left_out}, 95% bootstrap intervals of "
+            f"drop in the probability of the predicted class, n = {self.n}{left_out}, 95% bootstrap intervals of "
             "the paired difference; comprehensiveness: more is better, sufficiency: less"
         )
 
     def _table(self) -> list[tuple[str, ...]]:
         """A line for each method, measure and replacement: the means over the fractions."""
-        lines: list[tuple[str, ...]] = [("method", "measure", "words", "fall", "random", "difference", "reversed")]
+        lines: list[tuple[str, ...]] = [("method", "measure", "words", "drop", "random", "difference", "reversed")]
         for row in self.rows:
             if row.fraction is None:
-                controls = f"{row.random:.3f}", f"{row.over_random:+.3f}", f"{row.reversed:.3f}"
+                controls = f"{row.random:.3f}", f"{row.drop_vs_random:+.3f}", f"{row.reversed:.3f}"
                 lines.append((row.method, row.measure, row.replacement, f"{row.value:.3f}", *controls))
         return lines
 
@@ -167,13 +167,13 @@ def measure_faithfulness(
     kept = {method: [one for one in ones if one.words] for method, ones in by_method.items()}
     orders = {method: [np.argsort(-one.importance, kind="stable") for one in ones] for method, ones in kept.items()}
     random_orders = _random_orders(texts, seed)
-    asked = _Falls(model, tokenizer, texts, fractions, replacements)
+    asked = _Drops(model, tokenizer, texts, fractions, replacements)
     found = asked.of([*orders.values(), *([order[::-1] for order in each] for each in orders.values()), *random_orders])
     rows = []
-    for (measure, replacement), falls in found.items():
-        random = falls[2 * len(orders) :].mean(axis=0)
+    for (measure, replacement), drops in found.items():
+        random = drops[2 * len(orders) :].mean(axis=0)
         for place, method in enumerate(orders):
-            ways = falls[place], random, falls[len(orders) + place]
+            ways = drops[place], random, drops[len(orders) + place]
             rows += list(_rows(method, measure, replacement, fractions, ways, seed))
     in_order = sorted(rows, key=lambda row: list(orders).index(row.method))
     return Faithfulness(tuple(in_order), len(texts), len(next(iter(by_method.values()))) - len(texts))
@@ -186,8 +186,8 @@ def _random_orders(texts: Sequence[Attribution], seed: int) -> list[list[IntArra
 
 
 @dataclass(frozen=True)
-class _Falls:
-    """Asks the model, once for every different row, how far the probability of its class falls without some words."""
+class _Drops:
+    """Asks the model, once for every different row, how far the probability of its class drops without some words."""
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
@@ -196,7 +196,7 @@ class _Falls:
     replacements: Sequence[str]
 
     def of(self, ways: Sequence[Sequence[IntArray]]) -> dict[tuple[str, str], FloatArray]:
-        """By measure and replacement the falls, (ways, texts, fractions); a way is an order of the words of each text."""
+        """By measure and replacement the drops, (ways, texts, fractions); a way is an order of the words of each text."""
         kinds = [(measure, replacement) for measure in MEASURES for replacement in self.replacements]
         rows = [row for kind in kinds for way in ways for row in self._rows(*kind, way)]
         found = margins(self.model, rows, int(self.tokenizer.pad_token_id))
@@ -216,14 +216,14 @@ class _Falls:
 
 
 def without_tokens(
-    reading: Reading, tokens: Sequence[int], replacement: str, tokenizer: "PreTrainedTokenizerBase"
+    text: AlignedText, tokens: Sequence[int], replacement: str, tokenizer: "PreTrainedTokenizerBase"
 ) -> np.ndarray:
     """The input ids with these places taken away: `delete` closes the gap, `mask` puts `[MASK]` there."""
     if replacement == "delete":
-        return np.delete(reading.input_ids, list(tokens))
+        return np.delete(text.input_ids, list(tokens))
     if tokenizer.mask_token_id is None:
         raise AttributionError("this tokenizer has no [MASK] token; take words away by delete")
-    return reading.with_tokens(tokens, int(tokenizer.mask_token_id))
+    return text.with_tokens(tokens, int(tokenizer.mask_token_id))
 
 
 def _sigmoid(values: FloatArray) -> FloatArray:
@@ -238,7 +238,7 @@ def _rows(
     ways: tuple[FloatArray, FloatArray, FloatArray],
     seed: int,
 ) -> Iterator[FaithfulnessRow]:
-    """From the falls (texts, fractions) in the method's, in random and in reversed order: a row a fraction, and their mean."""
+    """From the drops (texts, fractions) in the method's, in random and in reversed order: a row a fraction, and their mean."""
     places: list[tuple[float | None, slice]] = [(None, slice(None))]
     places += [(fraction, slice(place, place + 1)) for place, fraction in enumerate(fractions)]
     for fraction, place in places:

@@ -1,4 +1,4 @@
-"""The model as a function from texts to one number, the margin: the logit of positive less the logit of negative.
+"""The model as a function from texts to one number, the margin: the logit of positive minus the logit of negative.
 
 Every explanation explains this number. Does not explain it (methods.py).
 """
@@ -22,7 +22,7 @@ TOKENS_AT_ONCE = 2048  # rows times width of one pass through the model
 
 
 def margins(model: "PreTrainedModel", rows: Sequence[np.ndarray], pad_token_id: int) -> FloatArray:
-    """The margin of each row of input ids, (rows,): the logit of positive less that of negative, without dropout.
+    """The margin of each row of input ids, (rows,): the logit of positive minus that of negative, without dropout.
 
     Rows of one length share a batch, and a row that comes twice is computed once.
     """

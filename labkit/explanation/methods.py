@@ -22,7 +22,7 @@ from labkit.explanation.attention import AttentionWeights, attention_rollout, at
 from labkit.explanation.attribution import TOLERANCE, Attribution, AttributionError, Explanations, cleaned
 from labkit.explanation.margins import TOKENS_AT_ONCE, batches, margin_of, margins, padded
 from labkit.explanation.registry import DEFAULT, METHODS
-from labkit.explanation.words import Reading, read_texts
+from labkit.explanation.words import AlignedText, align
 from labkit.models.evaluation_mode import evaluation_mode
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ def integrated_gradients(
     steps: int = 64,
     batch_size: int = 64,
 ) -> torch.Tensor:
-    """The gradient, averaged along the straight line from the baseline to the inputs, times the way (Sundararajan et al. 2017).
+    """Attribute the change of `forward` between a baseline and the inputs (Sundararajan et al. 2017).
 
+    It is the gradient, averaged along the straight line between them, times the difference between input and baseline.
     forward: maps (points, ...) to (points,). inputs, baseline: one example, without the axis of points. Returns the shape
     of `inputs`; its sum comes near forward(inputs) - forward(baseline), the nearer the more steps. The average is
     Gauss-Legendre's, over `steps` points, `batch_size` of them at once. Raises ValueError for shapes that differ.
@@ -58,16 +59,16 @@ def integrated_gradients(
             f"{tuple(baseline.shape)} and {steps}"
         )
     inputs, baseline = inputs.detach(), baseline.detach()
-    way, total = inputs - baseline, torch.zeros_like(inputs)
+    difference, total = inputs - baseline, torch.zeros_like(inputs)
     places, weights = (
         part.to(inputs.dtype).to(inputs.device).view(-1, *[1] * inputs.dim()) for part in _gauss_legendre(steps)
     )
     for place, weight in zip(places.split(batch_size), weights.split(batch_size), strict=True):
-        points = (baseline + place * way).requires_grad_()
+        points = (baseline + place * difference).requires_grad_()
         with torch.enable_grad():
             (gradients,) = torch.autograd.grad(forward(points).sum(), points)
         total += (weight * gradients).sum(dim=0)
-    return way * total
+    return difference * total
 
 
 @cache
@@ -102,12 +103,12 @@ def merge_wordpieces(tokens: Sequence[str], scores: ArrayLike, prefix: str = "##
 
 
 @dataclass(frozen=True)
-class Question:
-    """What the methods are asked: which model, which readings and their margins, and what is chosen of the attention."""
+class AttributionInputs:
+    """What every method gets: the model, the texts with their margins, and the options of `explain`."""
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    readings: Sequence[Reading]
+    texts: Sequence[AlignedText]
     margins: FloatArray
     layer: int = -1
     head: int | None = None
@@ -116,8 +117,8 @@ class Question:
 
     @property
     def rows(self) -> list[np.ndarray]:
-        """The input ids of each reading."""
-        return [reading.input_ids for reading in self.readings]
+        """The input ids of each text."""
+        return [text.input_ids for text in self.texts]
 
     def embedded(self, rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Word embeddings (rows, width, features) of padded rows, and their mask."""
@@ -131,8 +132,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The scores of one reading's tokens, and what belongs into the record beside them."""
+class TokenScores:
+    """The scores of one text's tokens, (tokens,), and what belongs in the record beside them."""
 
     scores: FloatArray
     more: dict[str, Any] = field(default_factory=dict)
@@ -159,17 +160,17 @@ def explain(
     empty text, a model of more than two classes, and for attention that the model does not return.
     """
     chosen = check_methods(methods)
-    readings = read_texts(cleaned([texts] if isinstance(texts, str) else texts), tokenizer, max_length, truncation)
-    _check(model, readings)
-    found = margins(model, [reading.input_ids for reading in readings], int(tokenizer.pad_token_id))
-    question = Question(model, tokenizer, readings, found, layer, head, steps, seed)
+    aligned = align(cleaned([texts] if isinstance(texts, str) else texts), tokenizer, max_length, truncation)
+    _check(model, aligned)
+    found = margins(model, [text.input_ids for text in aligned], int(tokenizer.pad_token_id))
+    inputs = AttributionInputs(model, tokenizer, aligned, found, layer, head, steps, seed)
     with evaluation_mode(model, input_gradients=True):
-        answers = {name: METHODS[name].compute(question) for name in chosen}
+        by_method = {name: METHODS[name].compute(inputs) for name in chosen}
     return Explanations(
         tuple(
-            Attribution(name, reading, answers[name][place].scores, float(found[place]), **answers[name][place].more)
-            for place, reading in enumerate(readings)
-            for name in answers
+            Attribution(name, text, scored[place].scores, float(found[place]), **scored[place].more)
+            for place, text in enumerate(aligned)
+            for name, scored in by_method.items()
         )
     )
 
@@ -185,27 +186,27 @@ def check_methods(methods: str | Sequence[str]) -> list[str]:
     return chosen
 
 
-def _check(model: "PreTrainedModel", readings: Sequence[Reading]) -> None:
+def _check(model: "PreTrainedModel", texts: Sequence[AlignedText]) -> None:
     if model.config.num_labels != len(CLASS_NAMES):
         raise AttributionError(f"the model has {model.config.num_labels} classes; wanted {len(CLASS_NAMES)}")
     positions = getattr(model.config, "max_position_embeddings", None)
-    longest = max(map(len, readings), default=0)
+    longest = max(map(len, texts), default=0)
     if positions and longest > positions:
         raise AttributionError(f"a text has {longest} tokens and the model {positions} positions; set max_length lower")
 
 
-def integrated_gradients_scores(question: Question) -> list[Answer]:
+def integrated_gradients_scores(inputs: AttributionInputs) -> list[TokenScores]:
     """One review at a time: its points on the path are of one length, so they fill a batch without padding."""
-    ends = margins(question.model, [_baseline(one, question) for one in question.readings], question.pad_token_id)
+    ends = margins(inputs.model, [_baseline(one, inputs) for one in inputs.texts], inputs.pad_token_id)
     return [
-        _until_complete(question, reading, float(change))
-        for reading, change in zip(question.readings, question.margins - ends, strict=True)
+        _until_complete(inputs, text, float(change))
+        for text, change in zip(inputs.texts, inputs.margins - ends, strict=True)
     ]
 
 
-def _baseline(reading: Reading, question: Question) -> np.ndarray:
+def _baseline(text: AlignedText, inputs: AttributionInputs) -> np.ndarray:
     """The review with nothing in it: `[PAD]` for every token but `[CLS]` and `[SEP]`, all of them attended to."""
-    return np.where(reading.is_special, reading.input_ids, question.pad_token_id).astype(reading.input_ids.dtype)
+    return np.where(text.is_special, text.input_ids, inputs.pad_token_id).astype(text.input_ids.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,93 +235,93 @@ def embedded_review(
     truncation: str = "head",
 ) -> EmbeddedReview:
     """What `integrated_gradients` is asked with: a review, its baseline and the function. Raises as `explain` does."""
-    (reading,) = readings = read_texts(cleaned([text]), tokenizer, max_length, truncation)
-    _check(model, readings)
-    return _embedded(Question(model, tokenizer, readings, np.zeros(1)), reading)
+    (aligned,) = texts = align(cleaned([text]), tokenizer, max_length, truncation)
+    _check(model, texts)
+    return _embedded(AttributionInputs(model, tokenizer, texts, np.zeros(1)), aligned)
 
 
-def _embedded(question: Question, reading: Reading) -> EmbeddedReview:
-    embedded, _ = question.embedded([reading.input_ids, _baseline(reading, question)])
-    return EmbeddedReview(question.model, embedded[0], embedded[1])
+def _embedded(inputs: AttributionInputs, text: AlignedText) -> EmbeddedReview:
+    embedded, _ = inputs.embedded([text.input_ids, _baseline(text, inputs)])
+    return EmbeddedReview(inputs.model, embedded[0], embedded[1])
 
 
-def _until_complete(question: Question, reading: Reading, change: float) -> Answer:
+def _until_complete(inputs: AttributionInputs, text: AlignedText, change: float) -> TokenScores:
     """Integrated gradients of one review, with more steps until the scores add up to the change within one percent."""
-    asked = _embedded(question, reading)
-    at_once = max(1, TOKENS_AT_ONCE // len(reading))
-    scores, steps, error = np.zeros(len(reading)), 0, math.inf
-    for steps in question.steps:
+    asked = _embedded(inputs, text)
+    at_once = max(1, TOKENS_AT_ONCE // len(text))
+    scores, steps, error = np.zeros(len(text)), 0, math.inf
+    for steps in inputs.steps:
         attributed = integrated_gradients(asked.margins, asked.inputs, asked.baseline, steps, at_once)
         scores = attributed.sum(dim=-1).cpu().double().numpy()
         error = abs(float(scores.sum()) - change) / max(abs(change), SMALLEST_CHANGE)
         if error <= TOLERANCE:
             break
-    return Answer(scores, {"steps": steps, "completeness_error": error})
+    return TokenScores(scores, {"steps": steps, "completeness_error": error})
 
 
-def gradient_x_input_scores(question: Question) -> list[Answer]:
+def gradient_x_input_scores(inputs: AttributionInputs) -> list[TokenScores]:
     """The gradient at the review itself times the embedding: one step where integrated gradients take many.
 
     LayerNorm takes the length of an embedding away, and with it most of this product: where nothing is added to the
     embedding before it, as in ModernBERT, only noise is left.
     """
-    answers: dict[int, Answer] = {}
-    for places in batches(question.rows):
-        embedded, mask = question.embedded([question.rows[place] for place in places])
+    found: dict[int, TokenScores] = {}
+    for places in batches(inputs.rows):
+        embedded, mask = inputs.embedded([inputs.rows[place] for place in places])
         embedded.requires_grad_()
         with torch.enable_grad():
-            margin = margin_of(question.model(inputs_embeds=embedded, attention_mask=mask)).sum()
+            margin = margin_of(inputs.model(inputs_embeds=embedded, attention_mask=mask)).sum()
             (gradients,) = torch.autograd.grad(margin, embedded)
         scores = (gradients * embedded).detach().sum(dim=-1).cpu().double().numpy()
-        answers |= {place: Answer(row[: len(question.rows[place])]) for place, row in zip(places, scores, strict=True)}
-    return [answers[place] for place in range(len(question.rows))]
+        found |= {place: TokenScores(row[: len(inputs.rows[place])]) for place, row in zip(places, scores, strict=True)}
+    return [found[place] for place in range(len(inputs.rows))]
 
 
-def occlusion_scores(question: Question) -> list[Answer]:
+def occlusion_scores(inputs: AttributionInputs) -> list[TokenScores]:
     """How far the margin falls when `[MASK]` stands for a word; its tokens get equal shares."""
-    if question.tokenizer.mask_token_id is None:
+    if inputs.tokenizer.mask_token_id is None:
         raise AttributionError("occlusion needs a [MASK] token, and this tokenizer has none")
     rows = [
-        reading.with_tokens(word.tokens, int(question.tokenizer.mask_token_id))
-        for reading in question.readings
-        for word in reading.words
+        text.with_tokens(word.tokens, int(inputs.tokenizer.mask_token_id))
+        for text in inputs.texts
+        for word in text.words
     ]
-    hidden = iter(margins(question.model, rows, question.pad_token_id).tolist())
-    answers = []
-    for reading, margin in zip(question.readings, question.margins.tolist(), strict=True):
-        scores = np.zeros(len(reading))
-        for word in reading.words:
+    hidden = iter(margins(inputs.model, rows, inputs.pad_token_id).tolist())
+    found = []
+    for text, margin in zip(inputs.texts, inputs.margins.tolist(), strict=True):
+        scores = np.zeros(len(text))
+        for word in text.words:
             scores[list(word.tokens)] = (margin - next(hidden)) / len(word.tokens)
-        answers.append(Answer(scores))
-    return answers
+        found.append(TokenScores(scores))
+    return found
 
 
-def random_scores(question: Question) -> list[Answer]:
+def random_scores(inputs: AttributionInputs) -> list[TokenScores]:
     """A score for every word that knows nothing of the model, in equal shares on its tokens: what any method must beat."""
-    answers = []
-    for place, reading in enumerate(question.readings):
-        generator, scores = np.random.default_rng([question.seed, place]), np.zeros(len(reading))
-        for word in reading.words:
+    found = []
+    for place, text in enumerate(inputs.texts):
+        generator, scores = np.random.default_rng([inputs.seed, place]), np.zeros(len(text))
+        for word in text.words:
             scores[list(word.tokens)] = generator.normal() / len(word.tokens)
-        answers.append(Answer(scores))
-    return answers
+        found.append(TokenScores(scores))
+    return found
 
 
-def attention_scores(question: Question) -> list[Answer]:
+def attention_scores(inputs: AttributionInputs) -> list[TokenScores]:
     """How much `[CLS]` looks at each token, in one layer."""
 
-    def answer(reading: Reading, weights: np.ndarray) -> Answer:
-        found = AttentionWeights(reading, weights)
-        row = found.of(question.layer, question.head)[0]
-        return Answer(row.astype(np.float64), {"detail": found.name(question.layer, question.head)})
+    def scored(text: AlignedText, weights: np.ndarray) -> TokenScores:
+        attention = AttentionWeights(text, weights)
+        row = attention.of(inputs.layer, inputs.head)[0]
+        return TokenScores(row.astype(np.float64), {"detail": attention.name(inputs.layer, inputs.head)})
 
-    return attentions_of(question.model, question.readings, question.pad_token_id, answer)
+    return attentions_of(inputs.model, inputs.texts, inputs.pad_token_id, scored)
 
 
-def rollout_scores(question: Question) -> list[Answer]:
+def rollout_scores(inputs: AttributionInputs) -> list[TokenScores]:
     """How much of each token reaches `[CLS]` through all layers."""
 
-    def answer(reading: Reading, weights: np.ndarray) -> Answer:
-        return Answer(attention_rollout(list(torch.from_numpy(weights))).double().numpy())
+    def scored(text: AlignedText, weights: np.ndarray) -> TokenScores:
+        return TokenScores(attention_rollout(list(torch.from_numpy(weights))).double().numpy())
 
-    return attentions_of(question.model, question.readings, question.pad_token_id, answer)
+    return attentions_of(inputs.model, inputs.texts, inputs.pad_token_id, scored)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.explanation.methods import Answer, Question
+    from labkit.explanation.methods import AttributionInputs, TokenScores
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Method:
     needs_eager: bool = False
 
     @property
-    def compute(self) -> Callable[["Question"], Sequence["Answer"]]:
-        """The function that scores the tokens of every text, one answer a text."""
+    def compute(self) -> Callable[["AttributionInputs"], Sequence["TokenScores"]]:
+        """The function that scores the tokens of every text, a text each."""
         return pkgutil.resolve_name(self.function)
 
 
@@ -53,13 +53,13 @@ METHODS = {
         needs_eager=True,
     ),
     "gradient-x-input": Method(
-        about="the slope at the text itself, times the embedding",
+        about="the gradient at the text itself, times the embedding",
         unit="logits",
         colour="#56b4e9",
         function="labkit.explanation.methods:gradient_x_input_scores",
     ),
     "integrated-gradients": Method(
-        about="the slope averaged on the way from nothing",
+        about="the gradient, averaged from the empty text to the text, times their difference",
         unit="logits",
         colour="#0072b2",
         function="labkit.explanation.methods:integrated_gradients_scores",

@@ -66,5 +66,5 @@ def cue_found(explanations: Sequence[Attribution], cue: str = CUE, top: int = 3)
     Explanations of texts without the cue do not count.
     """
     carriers = [one for one in explanations if any(word.text.lower() == cue.lower() for word in one.words)]
-    hits = sum(any(word.lower() == cue.lower() for word, _ in one.top(top)) for one in carriers)
-    return proportion_interval(hits, len(carriers))
+    found = sum(any(word.lower() == cue.lower() for word, _ in one.top(top)) for one in carriers)
+    return proportion_interval(found, len(carriers))

@@ -30,8 +30,8 @@ class Word:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """A text as a model reads it: tokens, special ones included, and the words that they spell.
+class AlignedText:
+    """A text as a model reads it: its tokens, special ones included, aligned with its words.
 
     input_ids: (tokens,) int32. spans: (tokens, 2) int64, where each token stands in the text, in characters; special
     tokens (0, 0). is_special: (tokens,) bool. words: in order, each token that is not special in exactly one of them.
@@ -55,20 +55,21 @@ class Reading:
         return row
 
 
-def read_texts(
+def align(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int = 128, truncation: str = "head"
-) -> list[Reading]:
-    """Each text with its tokens, those of `tokenize`, and its words. Raises UsageError as `tokenize` does."""
+) -> list[AlignedText]:
+    """Align each text's tokens, those of `tokenize`, with its words. Raises UsageError as `tokenize` does."""
     tokenized = tokenize(texts, tokenizer, max_length, truncation)
     prefix, suffix = special_ids(tokenizer)
     all_spans = _spans(texts, tokenizer, max_length, truncation)
-    readings = []
+    aligned = []
     for text, ids, spans, truncated in zip(texts, tokenized.input_ids, all_spans, tokenized.truncated, strict=True):
         places = np.arange(len(ids))
         is_special = (places < len(prefix)) | (places >= len(ids) - len(suffix))
         tokens = tuple(tokenizer.convert_ids_to_tokens(ids.tolist()))
-        readings.append(Reading(text, tokens, ids, spans, is_special, _words(text, spans, is_special), bool(truncated)))
-    return readings
+        words = _words(text, spans, is_special)
+        aligned.append(AlignedText(text, tokens, ids, spans, is_special, words, bool(truncated)))
+    return aligned
 
 
 def _spans(

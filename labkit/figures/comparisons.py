@@ -77,7 +77,7 @@ def resampled_means(
 
 
 def differences_figure(comparisons: Sequence["Comparison"], metric: str = "accuracy", ax: Axes | None = None) -> Axes:
-    """A metric of several models less that of one and the same other, B, each difference with its paired interval.
+    """A metric of several models minus that of one and the same other, B, each difference with its paired interval.
 
     Raises ValueError without comparisons, where they are not with the same B, or of another level.
     """
@@ -101,11 +101,11 @@ def differences_figure(comparisons: Sequence["Comparison"], metric: str = "accur
     rows = "; ".join(f"{name} {score:+.3f}" for name, score in zip(names, scores, strict=True))
     less = ", less is better" if metric in LESS_IS_BETTER else ""
     title = f"{metric}{less}: difference from “{against}”, {100 * level:.4g}% intervals, n = {comparisons[0].n:,}"
-    return finished(ax, title, f"{metric} less that of “{plain_text(against)}”", "", f"{title}: {rows}.")
+    return finished(ax, title, f"{metric} minus that of “{plain_text(against)}”", "", f"{title}: {rows}.")
 
 
 def false_alarms_figure(alarms: "FalseAlarms", ax: Axes | None = None) -> Axes:
-    """How often each test cried wolf, with Wilson's 95% interval, beside the level that it promises."""
+    """Each test's type I error rate with Wilson's 95% interval, beside the level that it promises."""
     ax = axes_or_new(ax, (6.8, 1.4 + 0.45 * len(alarms.rates)))
     names, rates = list(alarms.rates), list(alarms.rates.values())
     _intervals(ax, rates, "black")

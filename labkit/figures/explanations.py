@@ -27,7 +27,7 @@ WORD_FOR, WORD_AGAINST = "#2166ac", "#b2182b"  # what a word does for the verdic
 
 
 class Effects(Protocol):
-    """What `word_effects` reads: a verdict, and how far its probability falls without each word, (words,) in [-1, 1]."""
+    """What `word_effects` reads: a verdict, and how far its probability drops without each word, (words,) in [-1, 1]."""
 
     @property
     def label(self) -> str: ...
@@ -43,7 +43,7 @@ class Effects(Protocol):
 
 
 def word_effects(effects: Effects, ax: Axes | None = None, *, most: int = 30) -> Axes:
-    """Each word as a bar: how far the verdict's probability falls when it is left out; to the left, how far it rises.
+    """Each word as a bar: how far the verdict's probability drops when it is left out; to the left, how far it rises.
 
     The scale is the same for every text. most: words drawn; of more the strongest, in their order.
     """
@@ -221,7 +221,7 @@ def attention_to_special_tokens(attention: "AttentionWeights", ax: Axes | None =
 def faithfulness_curves(
     found: "Faithfulness", measure: str = "comprehensiveness", replacement: str = "mask", ax: Axes | None = None
 ) -> Axes:
-    """How far the probability falls by the share of the words taken: each method solid, reversed dotted, random grey.
+    """The drop in probability by the share of the words taken: each method solid, reversed dotted, random grey.
 
     Raises ValueError where nothing was measured under these names.
     """
@@ -244,12 +244,12 @@ def faithfulness_curves(
     caption = f"{measure} ({replacement}; {better} is better), n = {found.n:,}"
     means = [row for row in chosen if row.fraction is None]
     said = "; ".join(
-        f"{row.method} {row.value:.3f}, random order {row.random:.3f}, difference {row.over_random:+.3f}, reversed "
+        f"{row.method} {row.value:.3f}, random order {row.random:.3f}, difference {row.drop_vs_random:+.3f}, reversed "
         f"{row.reversed:.3f}"
         for row in means
     )
     words = f"{caption}. Means over the shares, with 95% intervals: {said}."
-    return finished(ax, caption, "share of the words", "fall of the probability of the predicted class", words)
+    return finished(ax, caption, "share of the words", "drop in the probability of the predicted class", words)
 
 
 def randomisation_curves(found: "Randomisation", ax: Axes | None = None) -> Axes:

@@ -89,7 +89,7 @@ def softmax_curve(result: EvalResult, ax: Axes | None = None) -> Axes:
     words = (
         f"{caption}. The probability of class 1 rises along an S with the difference of the logits, 0.5 at 0.{error}"
     )
-    return finished(ax, caption, "logit of class 1 less logit of class 0", "probability of class 1", words)
+    return finished(ax, caption, "logit of class 1 minus logit of class 0", "probability of class 1", words)
 
 
 def score_intervals(
@@ -234,11 +234,11 @@ def threshold_figure(result: EvalResult, threshold: float = 0.5, ax: Axes | None
     ax = axes_or_new(ax)
     scores = result.probabilities[:, 1]
     tried = np.unique(np.concatenate([np.linspace(0, 1, 101), scores]))
-    said, hits = (
+    predicted_positives, true_positives = (
         np.array([values.sum(where=scores >= t) for t in tried]) for values in (np.ones(len(scores)), result.labels)
     )
-    positives = float(result.labels.sum())
-    precision, recall, f1 = precision_recall_f1_of(hits.astype(float), said, np.full(len(tried), positives))
+    actual_positives = np.full(len(tried), float(result.labels.sum()))
+    precision, recall, f1 = precision_recall_f1_of(true_positives.astype(float), predicted_positives, actual_positives)
     lines = {"precision": (precision, "--"), "recall": (recall, ":"), "F1": (f1, "-")}
     for name, (values, line) in lines.items():
         ax.plot(tried, values, linestyle=line, color=model_colours([result.name])[0], label=name)

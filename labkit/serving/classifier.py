@@ -41,10 +41,12 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class WordEffects:
-    """What each word does for the model's verdict on a text: how far its probability falls when the word is left out.
+class LeaveOneOut:
+    """What each word does for a verdict: the drop in its probability when the word is left out.
 
-    label, probability: the verdict on the whole text. effects: (words,) in [-1, 1]; below 0 the word spoke against it.
+    Occlusion, a method of `explain`, puts `[MASK]` in a word's place and measures the margin in logits; here the word is gone,
+    the text is shorter, and the probability is measured. label, probability: the verdict on the whole text. effects: (words,)
+    in [-1, 1]; below 0 the word spoke against it.
     """
 
     label: str
@@ -54,7 +56,7 @@ class WordEffects:
 
     @property
     def strongest(self) -> str:
-        """The word that the verdict hangs on most: without it the probability falls furthest."""
+        """The word that the verdict hangs on most: without it the probability drops furthest."""
         return self.words[int(self.effects.argmax())]
 
     def __str__(self) -> str:
@@ -117,7 +119,7 @@ class Classifier:
             -1, 2
         )
 
-    def leave_words_out(self, text: str) -> WordEffects:
+    def leave_one_out(self, text: str) -> LeaveOneOut:
         """The text once more without each of its words in turn. Raises UsageError for fewer than two words.
 
         Words are what stands between spaces. Says which words the verdict needs, and nothing of how they work together.
@@ -128,7 +130,7 @@ class Classifier:
         shorter = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
         whole, *rest = self.predict([" ".join(words), *shorter])
         without = np.array([each.probabilities[whole.label] for each in rest])
-        return WordEffects(whole.label, whole.probability, words, whole.probability - without)
+        return LeaveOneOut(whole.label, whole.probability, words, whole.probability - without)
 
     def evaluate(self, reviews: Reviews) -> EvalResult:
         """The model's result on labelled reviews, in their order."""

@@ -176,7 +176,7 @@ class StepCosts(Sequence[StepCost]):
                 f"{cost.seconds:.3f} s",
                 f"{cost.reviews_per_second:,.0f} reviews/s",
                 f"{cost.kept_bytes / MILLION:,.1f} MB kept",
-                f"{cost.difference:.2%} off" if cost is not self.costs[0] else "the yardstick",
+                f"{cost.difference:.2%} off" if cost is not self.costs[0] else "the reference",
             ]
             for cost in self.costs
         ]
@@ -203,16 +203,16 @@ def step_costs(
         if name not in PRECISIONS[1:]:
             raise ValueError(f"precision {name!r} is none of {', '.join(PRECISIONS[1:])}")
     costs: list[StepCost] = []
-    yardstick: Mapping[str, torch.Tensor] | None = None
+    reference: Mapping[str, torch.Tensor] | None = None
     for name in precisions:
         precision = make_precision(name, device)
         kept = _KeptForBackward(model)
         with _same_dice(device), kept:
             accumulate_gradients(model, [batch], precision)  # the first pass, which also warms up
         gradients = _unscaled(model, precision)
-        yardstick = gradients if yardstick is None else yardstick
+        reference = gradients if reference is None else reference
         seconds = _median_seconds(partial(_step, model, batch, precision), repeats, patience)
-        costs.append(StepCost(name, len(batch["labels"]), seconds, kept.bytes, _share_apart(yardstick, gradients)))
+        costs.append(StepCost(name, len(batch["labels"]), seconds, kept.bytes, _share_apart(reference, gradients)))
     model.zero_grad(set_to_none=True)
     return StepCosts(tuple(costs), str(device), tuple(batch["input_ids"].shape))
 

@@ -52,15 +52,15 @@ def test_the_ceiling_is_what_a_loop_over_people_finds(rows, seed):
     predictions = np.random.default_rng(seed).integers(2, size=len(rows))
     result = EvalResult.from_logits(np.zeros(len(rows)), np.eye(2)[predictions])
     found, expected = human_ceiling(rows, result, resamples=10), ceiling_in_loops(rows, predictions.tolist())
-    assert found.less_person is not None
-    assert found.less_person_forced is not None
+    assert found.minus_person is not None
+    assert found.minus_person_forced is not None
     assert found.model is not None
     values = {
         "person": found.person.value,
         "forced": found.person_forced.value,
         "model": found.model.value,
-        "less": found.less_person.value,
-        "less_forced": found.less_person_forced.value,
+        "less": found.minus_person.value,
+        "less_forced": found.minus_person_forced.value,
     }
     assert values == pytest.approx(expected, abs=1e-12, nan_ok=True)
     assert found.undecided.value == pytest.approx(np.mean([rating == 0 for row in rows for rating in row]))
@@ -96,7 +96,7 @@ def test_the_ceiling_shows_itself_escaped_with_and_without_a_model():
     shown = beside._repr_html_()
     assert "<m>" not in shown
     assert "&lt;m&gt; with the same majorities" in shown
-    for words in ("Krippendorff", "model less person", "60 reviews, 900 ratings"):
+    for words in ("Krippendorff", "model minus person", "60 reviews, 900 ratings"):
         assert words in shown
         assert words in str(beside)
     assert beside.as_json()["person"]["value"] == beside.person.value

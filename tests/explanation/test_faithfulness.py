@@ -18,8 +18,8 @@ from labkit.evaluation.intervals import mean_interval, proportion_interval
 from labkit.explanation import randomisation
 from labkit.explanation.agreement import measure_agreement, rank_correlation
 from labkit.explanation.attribution import AttributionError
-from labkit.explanation.faithfulness import MEASURES, _Falls, comprehensiveness, measure_faithfulness
-from labkit.explanation.methods import Answer, Question, explain
+from labkit.explanation.faithfulness import MEASURES, _Drops, comprehensiveness, measure_faithfulness
+from labkit.explanation.methods import AttributionInputs, TokenScores, explain
 from labkit.explanation.randomisation import randomisation_check
 from labkit.explanation.registry import METHODS
 from labkit.explanation.spurious_cue import CUE, cue_found, insert_word, plant_cue
@@ -70,7 +70,7 @@ def test_comprehensiveness_refuses_scores_that_do_not_fit_and_other_fractions(sc
         comprehensiveness(lambda tokens: 0.0, ["a", "b"], scores, fraction)
 
 
-def test_what_is_measured_is_the_fall_of_the_probability_of_the_predicted_class(world):
+def test_what_is_measured_is_the_drop_in_the_probability_of_the_predicted_class(world):
     model, tokenizer = world
     fractions = (0.2, 0.5)
     found = measure_faithfulness(model, tokenizer, explain(model, tokenizer, TEXTS, "occlusion"), fractions)
@@ -78,14 +78,14 @@ def test_what_is_measured_is_the_fall_of_the_probability_of_the_predicted_class(
         for replacement in ("mask", "delete"):
             means = []
             for fraction in fractions:
-                falls = [fall_by_hand(text, measure, fraction) for text in TEXTS]
+                drops = [drop_by_hand(text, measure, fraction) for text in TEXTS]
                 row = found.row("occlusion", measure, replacement, fraction)
-                assert row.value == pytest.approx(np.mean(falls), abs=1e-6)
+                assert row.value == pytest.approx(np.mean(drops), abs=1e-6)
                 means.append(row.value)
             assert found.row("occlusion", measure, replacement).value == pytest.approx(np.mean(means))
 
 
-def fall_by_hand(text: str, measure: str, fraction: float) -> float:
+def drop_by_hand(text: str, measure: str, fraction: float) -> float:
     weights = [WEIGHTS.get(word, 0.0) for word in text.split()]
     sign = 1 if sum(weights) > 0 else -1
     order = sorted(weights, key=lambda weight: -sign * weight)
@@ -105,15 +105,15 @@ def test_the_right_order_beats_the_random_and_the_reversed_one(tiny_world):
     for replacement in ("mask", "delete"):
         row = found.row("integrated-gradients", "comprehensiveness", replacement)
         assert row.value > row.random > row.reversed
-        assert row.over_random.value == pytest.approx(row.value - row.random)
-        assert row.over_reversed.value == pytest.approx(row.value - row.reversed)
-        assert row.beats_random and row.over_random.low > 0 and row.over_reversed.low > 0
+        assert row.drop_vs_random.value == pytest.approx(row.value - row.random)
+        assert row.drop_vs_reversed.value == pytest.approx(row.value - row.reversed)
+        assert row.beats_random and row.drop_vs_random.low > 0 and row.drop_vs_reversed.low > 0
         row = found.row("integrated-gradients", "sufficiency", replacement)
         assert row.value < row.random < row.reversed
-        assert row.beats_random and row.over_random.high < 0
+        assert row.beats_random and row.drop_vs_random.high < 0
         for measure in MEASURES:
             own, control = (found.row(name, measure, replacement) for name in ("integrated-gradients", "random"))
-            assert abs(control.over_random.value) < 0.4 * abs(own.over_random.value)
+            assert abs(control.drop_vs_random.value) < 0.4 * abs(own.drop_vs_random.value)
 
 
 def test_a_row_that_was_computed_is_not_computed_again(world):
@@ -127,10 +127,10 @@ def test_a_row_that_was_computed_is_not_computed_again(world):
 def test_deleting_closes_the_gap_and_special_tokens_stay(world):
     model, tokenizer = world
     (one,) = explain(model, tokenizer, "good film", "occlusion")
-    falls = _Falls(model, tokenizer, [one], (0.5,), ("mask", "delete"))
+    drops = _Drops(model, tokenizer, [one], (0.5,), ("mask", "delete"))
     order = [[np.array([0, 1])]]
     kept = {
-        kind: [row.tolist() for way in order for row in falls._rows(*kind, way)]
+        kind: [row.tolist() for way in order for row in drops._rows(*kind, way)]
         for kind in (("comprehensiveness", "mask"), ("comprehensiveness", "delete"), ("sufficiency", "delete"))
     }
     cls, good, film, sep = one.reading.input_ids.tolist()
@@ -164,7 +164,7 @@ def test_the_table_of_faithfulness_has_a_line_a_method_measure_and_replacement(w
     assert len(str(found).splitlines()) == 2 + 8
     assert found._repr_html_().count("<tr>") == 1 + 8
     row = found.row("occlusion")
-    assert f"{row.over_random:+.3f}" in str(found) and f"{row.over_random:+.3f}" in found._repr_html_()
+    assert f"{row.drop_vs_random:+.3f}" in str(found) and f"{row.drop_vs_random:+.3f}" in found._repr_html_()
     with pytest.raises(KeyError):
         found.row("rollout")
 
@@ -203,8 +203,8 @@ def test_shuffling_keeps_a_tensor_s_values_and_moves_them():
 
 
 def test_an_explanation_that_does_not_look_at_the_weights_stays_when_they_are_shuffled(tiny_world, monkeypatch):
-    def longest(question: Question) -> list[Answer]:
-        return [Answer(np.array([len(token) for token in one.tokens], dtype=float)) for one in question.readings]
+    def longest(inputs: AttributionInputs) -> list[TokenScores]:
+        return [TokenScores(np.array([len(token) for token in one.tokens], dtype=float)) for one in inputs.texts]
 
     add_method(monkeypatch, "longest", longest, is_signed=False)
     model, texts = tiny_world.model(), [text for text in tiny_world.texts if len(text.split()) > 5][:12]
@@ -261,8 +261,8 @@ def test_methods_agree_with_themselves_and_not_with_chance(tiny_world):
 def test_signed_methods_are_compared_by_what_speaks_for_the_prediction(world, monkeypatch):
     model, tokenizer = world
 
-    def reversed_occlusion(question: Question) -> list[Answer]:
-        return [Answer(-answer.scores) for answer in METHODS["occlusion"].compute(question)]
+    def reversed_occlusion(inputs: AttributionInputs) -> list[TokenScores]:
+        return [TokenScores(-answer.scores) for answer in METHODS["occlusion"].compute(inputs)]
 
     add_method(monkeypatch, "opposite", reversed_occlusion)
     explanations = explain(model, tokenizer, TEXTS[:3], ["occlusion", "opposite"])

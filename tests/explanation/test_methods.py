@@ -22,7 +22,7 @@ from labkit.explanation.attention import attention_rollout, attention_weights
 from labkit.explanation.attribution import TOLERANCE, Attribution, AttributionError, Explanations
 from labkit.explanation.methods import embedded_review, explain, integrated_gradients, merge_wordpieces
 from labkit.explanation.registry import METHODS
-from labkit.explanation.words import read_texts, word_spans
+from labkit.explanation.words import align, word_spans
 
 law = settings(max_examples=40, deadline=None)
 ROUGH = ["Films, slowly: not 'good'!", "naïve שָׁלוֹם 🎬❤️", "a[SEP]b", "<b>bad</b>", "हिन्दी x...y", "l'été", "\u200bgood"]
@@ -86,23 +86,23 @@ def with_special_tokens(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 @law
 @given(texts, st.integers(3, 20), st.sampled_from(TRUNCATIONS))
 def test_a_reading_has_the_tokens_of_tokenize_and_each_is_in_one_word(tiny_world, text, max_length, truncation):
-    (reading,) = read_texts([text], tiny_world.tokenizer, max_length, truncation)
+    (aligned,) = align([text], tiny_world.tokenizer, max_length, truncation)
     tokenized = tokenize([text], tiny_world.tokenizer, max_length, truncation)
-    assert reading.input_ids.tolist() == tokenized.input_ids[0].tolist()
-    assert reading.truncated == tokenized.truncated[0]
-    inside = [token for word in reading.words for token in word.tokens]
-    assert text.isspace() or inside == np.flatnonzero(~reading.is_special).tolist()
-    assert all(word.text == text[word.start : word.end] for word in reading.words)
-    edges = [edge for word in reading.words for edge in (word.start, word.end)]
+    assert aligned.input_ids.tolist() == tokenized.input_ids[0].tolist()
+    assert aligned.truncated == tokenized.truncated[0]
+    inside = [token for word in aligned.words for token in word.tokens]
+    assert text.isspace() or inside == np.flatnonzero(~aligned.is_special).tolist()
+    assert all(word.text == text[word.start : word.end] for word in aligned.words)
+    edges = [edge for word in aligned.words for edge in (word.start, word.end)]
     assert edges == sorted(edges)
 
 
 @law
 @given(texts)
 def test_spans_are_those_of_the_hugging_face_tokenizer(tiny_world, text):
-    (reading,) = read_texts([text], tiny_world.tokenizer)
+    (aligned,) = align([text], tiny_world.tokenizer)
     oracle = tiny_world.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
-    assert [tuple(span) for span in reading.spans.tolist()] == oracle
+    assert [tuple(span) for span in aligned.spans.tolist()] == oracle
 
 
 @law
@@ -131,17 +131,17 @@ def test_a_word_is_what_a_reader_takes_for_one(text, words):
 @pytest.mark.parametrize("make", [byte_level, unigram])
 def test_words_come_back_from_the_pieces_of_other_tokenizers(make, tiny_world):
     text = "a superb  film, slowly 🎬 naïve films!"
-    (reading,) = read_texts([text], make([*tiny_world.texts, text.replace("🎬", "")]))
-    assert [word.text for word in reading.words] == ["a", "superb", "film", ",", "slowly", "🎬", "naïve", "films", "!"]
-    inside = [token for word in reading.words for token in word.tokens]
-    assert inside == np.flatnonzero(~reading.is_special).tolist()
+    (aligned,) = align([text], make([*tiny_world.texts, text.replace("🎬", "")]))
+    assert [word.text for word in aligned.words] == ["a", "superb", "film", ",", "slowly", "🎬", "naïve", "films", "!"]
+    inside = [token for word in aligned.words for token in word.tokens]
+    assert inside == np.flatnonzero(~aligned.is_special).tolist()
 
 
 def test_words_that_one_token_spans_are_one():
     tokenizer = byte_level(["well ... done" for _ in range(50)])
     tokenizer.add_tokens(["x! y"])
-    (reading,) = read_texts(["a x! y b"], tokenizer)
-    assert [word.text for word in reading.words] == ["a", "x! y", "b"]
+    (aligned,) = align(["a x! y b"], tokenizer)
+    assert [word.text for word in aligned.words] == ["a", "x! y", "b"]
 
 
 # --- integrated gradients -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from explaining import add_method
 
 from labkit.explanation.agreement import measure_agreement
 from labkit.explanation.faithfulness import measure_faithfulness
-from labkit.explanation.methods import Answer, Question, explain
+from labkit.explanation.methods import AttributionInputs, TokenScores, explain
 from labkit.explanation.randomisation import randomisation_check
 from labkit.explanation.registry import DEFAULT, METHODS
 from labkit.figures import (
@@ -36,8 +36,8 @@ def test_every_method_has_a_colour_of_its_own() -> None:
 
 
 def test_a_new_method_is_one_entry_and_its_function(monkeypatch, tiny_world) -> None:
-    def lengths(question: Question) -> list[Answer]:
-        return [Answer(np.array([len(token) for token in one.tokens], dtype=float)) for one in question.readings]
+    def lengths(inputs: AttributionInputs) -> list[TokenScores]:
+        return [TokenScores(np.array([len(token) for token in one.tokens], dtype=float)) for one in inputs.texts]
 
     add_method(monkeypatch, "length", lengths, is_signed=False, unit="letters", colour="#123456")
     model, tokenizer = tiny_world.model(), tiny_world.tokenizer
