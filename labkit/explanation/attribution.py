@@ -217,8 +217,10 @@ class Explanations(Sequence[Attribution]):
         yield from by_reading.values()
 
     def __str__(self) -> str:
-        blocks = ["\n".join([str(first), *_more(rest)]) for first, *rest in self._by_text()]
-        return "\n".join(blocks) or "no explanations"
+        lines = []
+        for first, *rest in self._by_text():
+            lines += [str(first), *(f"  {one.caption}: {one.in_words()}" for one in rest)]
+        return "\n".join(lines) or "no explanations"
 
     __repr__ = __str__
 
@@ -252,11 +254,6 @@ def aligned(explanations: Sequence[Attribution]) -> dict[str, list[Attribution]]
 
 
 # --- how they show themselves -------------------------------------------------------------------------------------
-
-
-def _more(rest: Sequence[Attribution]) -> Iterator[str]:
-    """The further methods of a text, a line each."""
-    return (f"  {one.caption}: {one.in_words()}" for one in rest)
 
 
 def _scale(attributions: Sequence[Attribution]) -> float:

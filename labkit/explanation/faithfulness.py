@@ -203,7 +203,7 @@ class _Drops:
         shape = (len(kinds), len(ways), len(self.texts), len(self.fractions))
         signs = np.array([one.sign for one in self.texts])[:, None]
         whole = np.array([one.probability for one in self.texts])[:, None]
-        return dict(zip(kinds, whole - _sigmoid(signs * found.reshape(shape)), strict=True))
+        return dict(zip(kinds, whole - 1 / (1 + np.exp(-signs * found.reshape(shape))), strict=True))
 
     def _rows(self, measure: str, replacement: str, way: Sequence[IntArray]) -> Iterator[np.ndarray]:
         """The input ids of each text at each fraction, with what the measure takes away taken away."""
@@ -224,10 +224,6 @@ def without_tokens(
     if tokenizer.mask_token_id is None:
         raise AttributionError("this tokenizer has no [MASK] token; take words away by delete")
     return text.with_tokens(tokens, int(tokenizer.mask_token_id))
-
-
-def _sigmoid(values: FloatArray) -> FloatArray:
-    return np.asarray(1 / (1 + np.exp(-values)))
 
 
 def _rows(

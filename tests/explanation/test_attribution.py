@@ -10,9 +10,7 @@ from explaining import LONGER, TEXT, SumOfWords
 
 from labkit.explanation import attribution
 from labkit.explanation.attribution import Attribution, AttributionError, Explanations
-from labkit.explanation.methods import (
-    explain,
-)
+from labkit.explanation.methods import explain
 from labkit.explanation.registry import METHODS
 
 

@@ -76,14 +76,11 @@ def calibration_panels(record: Recalibrated, losses: FloatArray) -> Axes:
     right.set_ylabel("negative log-likelihood per example")
     right.set_title(f"Negative log-likelihood {record.result.loss:.3f}", fontsize=11, loc="left")
     right.spines[["top", "right"]].set_visible(False)
-    setattr(left, ALT_TEXT, f"{record} {_bars_in_words(record.result)}")
-    return left
-
-
-def _bars_in_words(result: EvalResult) -> str:
-    filled = [row for row in reliability_bins(result.confidences, result.correct) if row.count]
+    filled = [row for row in reliability_bins(record.result.confidences, record.result.correct) if row.count]
     bars = [f"confidence {row.confidence:.2f} accuracy {row.accuracy:.2f} ({row.count:,})" for row in filled]
-    return f"Mean confidence and accuracy, with the number of examples, in each bin: {'; '.join(bars)}."
+    words = f"Mean confidence and accuracy, with the number of examples, in each bin: {'; '.join(bars)}."
+    setattr(left, ALT_TEXT, f"{record} {words}")
+    return left
 
 
 def calibration_explorer(result: EvalResult, temperature: float = 1.0) -> Interactive:

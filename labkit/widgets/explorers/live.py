@@ -61,7 +61,9 @@ class TrainingSoFar:
         return next((record for record in reversed(self.epochs) if record.is_best), None)
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self._now(), self._validation(), self._end(), *self.notes) if part)
+        losses = [f"{record.validation_loss:.3f} after epoch {record.epoch}" for record in self.epochs]
+        validation = f"Validation loss {', '.join(losses)}." if losses else ""
+        return " ".join(part for part in (self._now(), validation, self._end(), *self.notes) if part)
 
     __repr__ = __str__
 
@@ -75,10 +77,6 @@ class TrainingSoFar:
             f"Step {len(self.steps)} of {self.planned_epochs * self.steps_per_epoch} ({planned}): "
             f"training loss {loss:.3f} (mean of the last {seen} steps), learning rate {self.steps[-1].learning_rate:.1e}."
         )
-
-    def _validation(self) -> str:
-        losses = [f"{record.validation_loss:.3f} after epoch {record.epoch}" for record in self.epochs]
-        return f"Validation loss {', '.join(losses)}." if losses else ""
 
     def _end(self) -> str:
         if not self.ended:
@@ -229,7 +227,13 @@ class Watch:
         self.button = ipywidgets.Button(
             description="Stop training", icon="stop", tooltip="Stop after this step", layout={"width": "max-content"}
         )
-        self.button.on_click(self._click)
+
+        def stop(button: Any) -> None:
+            self.clicked = True
+            button.disabled = True
+            button.description = "Stopping …"
+
+        self.button.on_click(stop)
         self.shown = ipywidgets.HTML(self.picture().html, layout={"width": "98%"})
         self.view = Interactive(ipywidgets.VBox([self.button, self.shown]), {"stop": self.button}, self.picture)
 
@@ -282,8 +286,3 @@ class Watch:
         self.button.disabled = True
         self.button.description = "Training has ended"
         self.draw()
-
-    def _click(self, button: Any) -> None:
-        self.clicked = True
-        button.disabled = True
-        button.description = "Stopping …"

@@ -34,6 +34,10 @@ class Step:
         """The candidates that the vocabulary does not have."""
         return self.tried[:-1] if self.found else self.tried
 
+    def __str__(self) -> str:
+        tries = f"{len(self.tried)} {'try' if len(self.tried) == 1 else 'tries'}"
+        return f"{self.tried[-1]} found after {tries}" if self.found else f"nothing found in {tries}"
+
 
 @dataclass(frozen=True)
 class Spelling:
@@ -45,19 +49,18 @@ class Spelling:
 
     def __str__(self) -> str:
         tries = sum(len(step.tried) for step in self.steps)
-        ends = [_step_in_words(step) for step in self.steps]
-        return f"{self.word}: {' '.join(self.pieces)}, after {tries} tries ({'; '.join(ends)})."
+        return f"{self.word}: {' '.join(self.pieces)}, after {tries} tries ({'; '.join(map(str, self.steps))})."
 
     def _repr_html_(self) -> str:
-        rows = [("", "the word", "tried", "taken"), *map(self._cells, range(len(self.steps)))]
+        rows = [("", "the word", "tried", "taken")]
+        for place, step in enumerate(self.steps):
+            taken = (
+                f"<code>{html.escape(step.tried[-1])}</code>" if step.found else "nothing: the whole word is unknown"
+            )
+            rows.append((f"step {place + 1}", Markup(self._letters(place)), Markup(_tries(step)), Markup(taken)))
         result = f"{html.escape(self.word)} → <code>{html.escape(' '.join(self.pieces))}</code>"
         caption = Markup(f'<div style="{LEFT}"><strong>{result}</strong></div>')
         return html_table(caption, rows, styles=[f"{LEFT};padding:2px 10px 2px 0"] * 4)
-
-    def _cells(self, place: int) -> tuple[str, str, str, str]:
-        step = self.steps[place]
-        taken = f"<code>{html.escape(step.tried[-1])}</code>" if step.found else "nothing: the whole word is unknown"
-        return f"step {place + 1}", Markup(self._letters(place)), Markup(_tries(step)), Markup(taken)
 
     def _letters(self, place: int) -> str:
         """The word with what earlier steps have taken in grey, and what this one takes in a box."""
@@ -101,11 +104,6 @@ def wordpiece_explorer(tokenizer: "PreTrainedTokenizerBase", text: str) -> Inter
         return Picture(f"{pages}<p>{more}</p>", " ".join([*map(str, spelled), more]).strip())
 
     return explorer({"text": box}, show)
-
-
-def _step_in_words(step: Step) -> str:
-    tries = f"{len(step.tried)} {'try' if len(step.tried) == 1 else 'tries'}"
-    return f"{step.tried[-1]} found after {tries}" if step.found else f"nothing found in {tries}"
 
 
 def _tries(step: Step) -> str:

@@ -23,24 +23,23 @@ class TokenTable:
     numbers: Mapping[str, Sequence[Sequence[int]]]
 
     def __str__(self) -> str:
-        return "\n".join(self._in_words(text) for text in range(len(self.tokens)))
+        lines = []
+        for text, tokens in enumerate(self.tokens):
+            numbers = (f"; {ROWS[name]} {' '.join(map(str, rows[text]))}" for name, rows in self.numbers.items())
+            lines.append(f"text {text + 1}: {' '.join(tokens)}{''.join(numbers)}")
+        return "\n".join(lines)
 
     __repr__ = __str__
 
-    def _in_words(self, text: int) -> str:
-        parts = [" ".join(self.tokens[text])]
-        parts += [f"{ROWS[name]} {' '.join(map(str, rows[text]))}" for name, rows in self.numbers.items()]
-        return f"text {text + 1}: {'; '.join(parts)}"
-
     def _repr_html_(self) -> str:
-        return "".join(self._block(text) for text in range(len(self.tokens)))
-
-    def _block(self, text: int) -> str:
-        """One text, in strips that fit a page."""
-        strips = range(0, max(1, len(self.tokens[text])), STRIP)
-        return f'<div style="margin:0 0 0.8em">{"".join(self._strip(text, start) for start in strips)}</div>'
+        page = ""
+        for text, tokens in enumerate(self.tokens):
+            strips = (self._strip(text, start) for start in range(0, max(1, len(tokens)), STRIP))
+            page += f'<div style="margin:0 0 0.8em">{"".join(strips)}</div>'
+        return page
 
     def _strip(self, text: int, start: int) -> str:
+        """A part of a text that fits the width of a page."""
         part = slice(start, start + STRIP)
         tokens = self.tokens[text][part]
         mask = self.numbers.get("attention_mask")
@@ -55,11 +54,9 @@ def token_table(encoded: Mapping[str, Any], tokenizer: "PreTrainedTokenizerBase"
     """The table of what a tokenizer or `encode` gave, of one text or of many. Raises UsageError without input ids."""
     if "input_ids" not in encoded:
         raise UsageError(f"wanted what a tokenizer gives, with input_ids; found {', '.join(encoded) or 'nothing'}")
-    numbers = {name: _as_rows(encoded[name]) for name in ROWS if name in encoded}
+    numbers = {}
+    for name in filter(encoded.__contains__, ROWS):
+        rows = encoded[name].tolist() if hasattr(encoded[name], "tolist") else list(encoded[name])
+        numbers[name] = rows if rows and isinstance(rows[0], list) else [rows]  # one text alone is a row of numbers
     tokens = [tokenizer.convert_ids_to_tokens(list(ids)) for ids in numbers["input_ids"]]
     return TokenTable(tokens, numbers)
-
-
-def _as_rows(values: Any) -> list[list[int]]:
-    rows = values.tolist() if hasattr(values, "tolist") else list(values)
-    return rows if rows and isinstance(rows[0], list) else [rows]

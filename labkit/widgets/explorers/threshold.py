@@ -84,11 +84,15 @@ def curves_of(result: EvalResult) -> Curves:
     order = np.argsort(-result.probabilities[:, 1], kind="stable")
     scores = result.probabilities[order, 1]
     ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
-    hits = np.cumsum(result.labels[order])[ends].astype(np.float64)
-    said = (ends + 1).astype(np.float64)
-    positives = np.full(len(ends), result.labels.sum(), dtype=np.float64)
-    false_alarms = ratio(said - hits, len(result) - positives)
-    return Curves(ratio(hits, said), ratio(hits, positives), false_alarms, float(result.labels.mean()))
+    true_positives = np.cumsum(result.labels[order])[ends].astype(np.float64)
+    predicted_positives = (ends + 1).astype(np.float64)
+    actual_positives = np.full(len(ends), result.labels.sum(), dtype=np.float64)
+    return Curves(
+        ratio(true_positives, predicted_positives),
+        ratio(true_positives, actual_positives),
+        ratio(predicted_positives - true_positives, len(result) - actual_positives),
+        float(result.labels.mean()),
+    )
 
 
 def threshold_panels(now: AtThreshold, usual: AtThreshold, curves: Curves) -> Axes:
@@ -103,13 +107,14 @@ def threshold_panels(now: AtThreshold, usual: AtThreshold, curves: Curves) -> Ax
     colour = model_colours([now.name])[0]
     first = np.append(curves.precision[0], curves.precision)
     from_zero = np.append(0.0, curves.recall)
-    of_positives = (from_zero, first, "recall", "precision", "steps-pre")
-    of_classes = (np.append(0.0, curves.false_positive_rate), from_zero, *ROC_LABELS, "default")
-    for place, (horizontal, vertical, across, up, style) in enumerate((of_positives, of_classes), start=1):
+    dots = [(each.scores.recall, each.scores.precision) for each in (usual, now)]
+    of_positives = (from_zero, first, "recall", "precision", "steps-pre", dots)
+    dots = [(each.false_positive_rate, each.scores.recall) for each in (usual, now)]
+    of_classes = (np.append(0.0, curves.false_positive_rate), from_zero, *ROC_LABELS, "default", dots)
+    for place, (horizontal, vertical, across, up, style, points) in enumerate((of_positives, of_classes), start=1):
         ax = whole.add_subplot(grid[place])
         ax.plot(horizontal, vertical, color=colour, linewidth=2, zorder=2, drawstyle=style)
-        for record, face, size in ((usual, "white", 8), (now, "black", 9)):
-            point = _point(record, across)
+        for point, face, size in zip(points, ("white", "black"), (8, 9), strict=True):
             ax.plot(*point, "o", color="black", markerfacecolor=face, markersize=size, zorder=3, clip_on=False)
         ax.set_xlim(0, 1)
         ax.set_ylim(0, 1.03)
@@ -123,12 +128,6 @@ def threshold_panels(now: AtThreshold, usual: AtThreshold, curves: Curves) -> Ax
     roc.set_title("ROC", fontsize=11, loc="left")
     setattr(matrix, ALT_TEXT, f"{now} Dots mark it on the precision-recall curve and on the ROC curve; rings mark 0.5.")
     return matrix
-
-
-def _point(record: AtThreshold, across: str) -> tuple[float, float]:
-    if across == "recall":
-        return record.scores.recall, record.scores.precision
-    return record.false_positive_rate, record.scores.recall
 
 
 def _draw_matrix(ax: Axes, now: AtThreshold) -> None:

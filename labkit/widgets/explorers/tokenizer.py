@@ -90,7 +90,7 @@ def tokenized_text(tokenizer: "PreTrainedTokenizerBase", text: str, max_length: 
     return TokenizedText(
         pieces=[_piece(tokenizer, id_, 1) for id_ in kept]
         + [_piece(tokenizer, int(tokenizer.pad_token_id), 0) for _ in range(padding)],
-        cut=[_cut_piece(tokenizer, id_) for id_ in cut],
+        cut=[Piece(str(tokenizer.convert_ids_to_tokens(id_)), id_, None, None, "cut") for id_ in cut],
         max_length=max_length,
     )
 
@@ -98,10 +98,6 @@ def tokenized_text(tokenizer: "PreTrainedTokenizerBase", text: str, max_length: 
 def _piece(tokenizer: "PreTrainedTokenizerBase", id_: int, mask: int) -> Piece:
     text = str(tokenizer.convert_ids_to_tokens(id_))
     return Piece(text, id_, mask, 0, _kind(tokenizer, id_, text, mask))
-
-
-def _cut_piece(tokenizer: "PreTrainedTokenizerBase", id_: int) -> Piece:
-    return Piece(str(tokenizer.convert_ids_to_tokens(id_)), id_, None, None, "cut")
 
 
 def _kind(tokenizer: "PreTrainedTokenizerBase", id_: int, text: str, mask: int) -> str:
