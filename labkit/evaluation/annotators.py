@@ -1,4 +1,4 @@
-"""The people who rated a corpus: their single ratings, how far these differ, and how far they agree.
+"""The people who rated a corpus: their single ratings, and how far they agree.
 
 Each real review was rated by 15 to 29 people on a scale from -4 to 4. A rating above 0 takes the positive side, one below 0 the
 negative, and 0 takes none. Which rating is whose is not known, so nothing here follows a single person. The sample written for
@@ -25,13 +25,14 @@ RESAMPLES = 2000
 
 
 class NoRatings(UsageError):
-    """Reviews whose single ratings are not known, so that there is no human ceiling to be had."""
+    """Reviews without known single ratings, and so without a human ceiling."""
 
 
 def ratings_of(reviews: Reviews) -> list[IntArray]:
-    """The single ratings of each review, in order: (raters,) int64 of -4 to 4, in no order of people.
+    """Find the single ratings of each review, in the order of the reviews.
 
-    Raises NoRatings for reviews that are of none of the four corpora, such as the sample written for the project or your own.
+    Each is (raters,) int64 of -4 to 4, in no order of people. Raises NoRatings for reviews that are of none of the four
+    corpora, such as the sample written for the project or your own.
     """
     if reviews.name not in CORPORA:
         raise NoRatings(
@@ -47,9 +48,10 @@ def ratings_of(reviews: Reviews) -> list[IntArray]:
 
 
 def rater_spread(corpus: Corpus) -> np.ndarray:
-    """How far people differ on each text: the standard deviation of its single ratings, (n,) float64, 0 where all agree.
+    """Measure how far people differ on each text, (n,) float64.
 
-    Raises UsageError where a corpus has mean ratings alone.
+    It is the standard deviation of the text's single ratings, 0 where all agree. Raises UsageError where a corpus has mean
+    ratings alone.
     """
     _refuse_without_single_ratings(corpus)
     return np.array([np.std(ratings) for ratings in corpus.rater_ratings])
@@ -64,9 +66,10 @@ def _refuse_without_single_ratings(corpus: Corpus) -> None:
 
 
 def rater_agreement(corpus: Corpus) -> np.ndarray:
-    """The share of each text's raters whose own rating lies on the same side of 0 as the mean rating, (n,) in [0, 1].
+    """Measure the share of each text's raters who side with its mean rating.
 
-    A rating of 0 is a side of its own. Raises UsageError where a corpus has mean ratings alone.
+    Of each text, (n,) in [0, 1]: whose own rating lies on the same side of 0 as the mean. A rating of 0 is a side of its
+    own. Raises UsageError where a corpus has mean ratings alone.
     """
     _refuse_without_single_ratings(corpus)
     sides = np.sign(corpus.ratings)
@@ -76,7 +79,9 @@ def rater_agreement(corpus: Corpus) -> np.ndarray:
 
 
 def agreement_shares(ratings: Sequence[ArrayLike]) -> FloatArray:
-    """(reviews,) of the people who take a side, the share on the larger one: 0.5 is a draw, 1 is all; NaN where nobody does.
+    """Measure the share of people on the larger side of each review, (reviews,).
+
+    Of those who take a side: 0.5 is a draw, 1 is all; NaN where nobody takes one.
 
     >>> agreement_shares([[3, 2, 0, -1], [1, 1]]).round(3).tolist()
     [0.667, 1.0]
@@ -96,13 +101,14 @@ def krippendorffs_alpha(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Score:
-    """Krippendorff's alpha: 1 minus observed over chance disagreement; 1 is perfect, 0 chance.
+    """Compute Krippendorff's alpha: 1 is perfect agreement, 0 is chance.
 
-    ratings: of each review those of however many people; a review with fewer than two counts nothing. measure: how far two
-    ratings are apart: `nominal` (different or not), `ordinal` (by how many ratings lie between) or `interval` (squared
-    distance). Chosen over Fleiss' kappa because numbers of raters may differ and the scale has an order; neither needs to know
-    who rated what (Krippendorff 2011, "Computing Krippendorff's alpha-reliability"). The interval resamples the reviews. NaN
-    where every rating is the same. Raises ValueError for another measure.
+    It is 1 minus the disagreement observed over the disagreement expected by chance. ratings: of each review those of
+    however many people; a review with fewer than two counts nothing. measure: how far two ratings are apart: `nominal`
+    (different or not), `ordinal` (by how many ratings lie between) or `interval` (squared distance). Chosen over Fleiss'
+    kappa because numbers of raters may differ and the scale has an order; neither needs to know who rated what
+    (Krippendorff 2011, "Computing Krippendorff's alpha-reliability"). The interval resamples the reviews. NaN where every
+    rating is the same. Raises ValueError for another measure.
 
     >>> str(krippendorffs_alpha([[1, 1, 1], [2, 2, 3], [3, 3, 3]], "nominal", resamples=200))[:5]
     '0.692'
@@ -126,14 +132,20 @@ def krippendorffs_alpha(
 
 
 def _pairs(counts: FloatArray) -> FloatArray:
-    """(reviews, values x values): the pairs of ratings of different people in each review, over its raters minus one."""
+    """Count the pairs of ratings in each review, (reviews, values x values).
+
+    Pairs of different people, over the number of raters minus one.
+    """
     values = counts.shape[1]
     together = counts[:, :, None] * counts[:, None, :] - np.eye(values) * counts[:, :, None]
     return (together / (counts.sum(axis=1) - 1)[:, None, None]).reshape(len(counts), values**2)
 
 
 def _alpha(weights: FloatArray, counts: FloatArray, pairs: FloatArray, values: IntArray, measure: str) -> FloatArray:
-    """Alpha of each row of `weights` (resamples, reviews); NaN where only one value occurs."""
+    """Compute alpha for each row of `weights` (resamples, reviews).
+
+    NaN where only one value occurs.
+    """
     totals = weights @ counts  # ratings of each value
     seen = (weights @ pairs).reshape(len(weights), len(values), len(values))
     by_chance = totals[:, :, None] * totals[:, None, :]

@@ -35,7 +35,10 @@ ABOUT = {
 
 @dataclass(frozen=True)
 class FalseAlarms:
-    """By test, how often it found a difference where there was none. rates: share of the repetitions, with its interval."""
+    """By test, how often it found a difference where there was none.
+
+    rates: the share of the repetitions, with its interval.
+    """
 
     rates: Mapping[str, Score]
     level: float
@@ -63,10 +66,10 @@ class FalseAlarms:
 
 
 def false_alarm_rates(k: int = 5, repetitions: int = 1000, level: float = 0.05, seed: int = 0) -> FalseAlarms:
-    """Compare equals `repetitions` times with each test, and count how often p is below `level`.
+    """Compare equals with each test, and count how often p is below `level`.
 
-    Takes a few seconds. The same seed gives the same rates. Raises ValueError for k < 2, more folds than pairs of examples,
-    or repetitions < 1.
+    Each test gets `repetitions` comparisons. Takes a few seconds. The same seed gives the same rates. Raises ValueError for
+    k < 2, more folds than pairs of examples, or repetitions < 1.
     """
     if not 2 <= k <= EXAMPLES // 2 or repetitions < 1:
         raise ValueError(f"wanted 2 <= k <= {EXAMPLES // 2} and repetitions >= 1; found k = {k}, {repetitions}")
@@ -77,7 +80,7 @@ def false_alarm_rates(k: int = 5, repetitions: int = 1000, level: float = 0.05, 
 
 
 def _two_recipes(k: int, repetitions: int, generator: np.random.Generator) -> dict[str, FloatArray]:
-    """p-values of the tests over folds, (repetitions,) each."""
+    """Simulate the tests over folds; p-values, (repetitions,) each."""
     signs = np.where(np.arange(EXAMPLES) % 2, 1.0, -1.0)[:, None, None]  # of the class
     examples = generator.normal(size=(repetitions, EXAMPLES, 2, FEATURES)) + SIGNAL * signs
     towards_its_class = examples * signs  # their sum is the direction that the learner takes: nearest class mean
@@ -104,7 +107,10 @@ def _two_recipes(k: int, repetitions: int, generator: np.random.Generator) -> di
 
 
 def _two_models(repetitions: int, generator: np.random.Generator) -> dict[str, FloatArray]:
-    """p-values of the tests on one test set, (repetitions,) each: some examples are hard for both models."""
+    """Simulate the tests on one test set; p-values, (repetitions,) each.
+
+    Some examples are hard for both models.
+    """
     difficulty = generator.normal(size=(repetitions, TEST_EXAMPLES, 1))
     right = difficulty + generator.normal(size=(repetitions, TEST_EXAMPLES, 2)) < 1.5  # the same for both
     only_a, only_b = ((right[..., a] & ~right[..., 1 - a]).sum(axis=1) for a in (0, 1))

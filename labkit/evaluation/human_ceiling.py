@@ -1,4 +1,4 @@
-"""The human ceiling: how well one person does on these reviews, and what a model reaches beside that.
+"""The human ceiling: how well one person does on these reviews, beside a model.
 
 Each rating is held against the other people's of the same review, and so is the model (annotators.py holds what is about the
 people alone). Labelled reviews lack those of the neutral band, on which people agree least, so the ceiling is that of the
@@ -30,7 +30,10 @@ BIN_EDGES = (0.0, 0.75, 0.85, 0.95, 1.0)  # of the share of people on the majori
 
 @dataclass(frozen=True)
 class AgreementBin:
-    """The reviews on which a share of people in (low, high] takes the majority's side, and how often the model errs there."""
+    """The reviews on which people agree to a given extent, with the errors there.
+
+    A share in (low, high] of the people takes the majority's side; the errors are the model's.
+    """
 
     low: float
     high: float
@@ -45,14 +48,15 @@ class AgreementBin:
 
 @dataclass(frozen=True, repr=False)
 class HumanCeiling:
-    """How far people agree, how often one of them alone is with the majority of the others, and the model beside that.
+    """How often one person agrees with the majority of the others, beside a model.
 
-    Each rating is held against the majority of the other ratings of the same review; where those are evenly divided it is left
-    out. person: of the ratings that take a side, the share that is with the majority. person_forced: of all ratings, those
-    without a side counted half. model: how often the model is with the same majorities, each review weighing as much as it has
-    such ratings; minus_person, minus_person_forced: model minus person, on the same resamples. undecided: the share of ratings
-    without a side. alpha: Krippendorff's, ordinal. disputed: the probability that a review which the model has wrong is one
-    on which people agree less than on one that it has right; 0.5 were chance. The last three of the model are None without one.
+    And how far people agree at all. Each rating is held against the majority of the other ratings of the same review; where
+    those are evenly divided it is left out. person: of the ratings that take a side, the share that is with the majority.
+    person_forced: of all ratings, those without a side counted half. model: how often the model is with the same
+    majorities, each review weighing as much as it has such ratings; minus_person, minus_person_forced: model minus person,
+    on the same resamples. undecided: the share of ratings without a side. alpha: Krippendorff's, ordinal. disputed: the
+    probability that a review which the model has wrong is one on which people agree less than on one that it has right; 0.5
+    were chance. The last three of the model are None without one.
     """
 
     n: int
@@ -75,7 +79,7 @@ class HumanCeiling:
         return f"{self.n:,} reviews, {self.ratings:,} ratings, {self.level:.0%} bootstrap intervals over reviews"
 
     def rows(self) -> list[tuple[str, str]]:
-        """What was found, in words, and its value."""
+        """List what was found, in words, with its value."""
         rows = [
             ("agreement of people: Krippendorff's alpha, ordinal", str(self.alpha)),
             ("ratings that take no side", str(self.undecided)),
@@ -112,7 +116,7 @@ class HumanCeiling:
         return found + html_table("Errors by how far people agree", [heads, *self._bin_rows()])
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data; what there is no model for is left out."""
+        """Return plain data; what there is no model for is left out."""
         scores = {name: score.as_json() for name, score in vars(self).items() if isinstance(score, Score)}
         bins = [{"low": each.low, "high": each.high, "errors": each.errors, "count": each.count} for each in self.bins]
         return {"reviews": self.n, "ratings": self.ratings, "level": self.level, **scores, "bins": bins}
@@ -125,7 +129,7 @@ def human_ceiling(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> HumanCeiling:
-    """What people reach on these reviews, and where there is a model's result on the same, what it reaches beside them.
+    """Measure what people reach on these reviews and, optionally, what a model does.
 
     ratings: as `ratings_of` gives them, in the order of the result. Whole reviews are resampled, since ratings of one review go
     together. Raises ValueError where ratings and result are not equally long, or no review was rated twice.
@@ -161,10 +165,11 @@ def human_ceiling(
 
 
 def _against_the_others(sides: IntArray, predicted: float) -> FloatArray:
-    """Sums over the ratings of one review, each held against the majority of the others (where there is one).
+    """Sum over one review's ratings, each held against the majority of the others.
 
-    (ratings, undecided, ratings with a majority of others, of those with a side, of those with the majority; how often the
-    model is with the majority, over all of them and over those with a side).
+    Ratings whose others have no majority are left out. (ratings, undecided, ratings with a majority of others, of those
+    with a side, of those with the majority; how often the model is with the majority, over all of them and over those with
+    a side).
     """
     others = np.sign(sides.sum() - sides)
     decided, clear = sides != 0, others != 0
@@ -182,7 +187,10 @@ def _against_the_others(sides: IntArray, predicted: float) -> FloatArray:
 
 
 def _shares(weights: FloatArray, counts: FloatArray) -> FloatArray:
-    """(6, resamples): undecided, person, person forced, model, model minus person, model minus person forced."""
+    """Turn the sums into shares, (6, resamples).
+
+    They are undecided, person, person forced, model, model minus person, model minus person forced.
+    """
     ratings, undecided, clear, sided, agreeing, model, model_sided = (weights @ counts).T
     person = ratio(agreeing, sided, math.nan)
     forced = ratio(agreeing + (clear - sided) / 2, clear, math.nan)
@@ -197,9 +205,10 @@ def _shares(weights: FloatArray, counts: FloatArray) -> FloatArray:
 def error_by_agreement(
     result: EvalResult, agreement: ArrayLike, edges: Sequence[float] = BIN_EDGES
 ) -> list[AgreementBin]:
-    """How often the model is wrong by how far people agree: one row for each two neighbours of `edges`, (low, high].
+    """Count the model's errors by how far people agree, one row a bin.
 
-    agreement: (n,) as `agreement_shares` gives it; a NaN is in no bin. Raises ValueError where it is not as long as the result.
+    The bins are (low, high] between neighbours of `edges`. agreement: (n,) as `agreement_shares` gives it; a NaN is in no
+    bin. Raises ValueError where it is not as long as the result.
     """
     shares = np.asarray(agreement, dtype=np.float64)
     same_length(shares, "agreement", result.labels, "the result's examples")
@@ -211,7 +220,10 @@ def error_by_agreement(
 
 
 def _disputed(result: EvalResult, agreement: FloatArray, level: float, resamples: int, seed: int) -> Score:
-    """The area under the curve of "wrong" by disagreement, over the reviews on which anybody takes a side."""
+    """Compute the probability that a wrong review is more disputed than a right one.
+
+    It is the area under the curve of "wrong" by disagreement, over the reviews on which anybody takes a side.
+    """
     known = ~np.isnan(agreement)
     wrong, dispute = ~result.correct[known], -agreement[known]
     if not wrong.any() or wrong.all():
@@ -224,7 +236,10 @@ def _disputed(result: EvalResult, agreement: FloatArray, level: float, resamples
 
 @dataclass(frozen=True)
 class NoCeiling:
-    """In place of a HumanCeiling, where there are no single ratings: the reason, shown in its place."""
+    """The reason why there is no HumanCeiling, shown in its place.
+
+    There are no single ratings.
+    """
 
     why: str
 
@@ -236,7 +251,10 @@ class NoCeiling:
 
 
 def human_ceiling_or_notice(reviews: Reviews, result: EvalResult | None = None) -> HumanCeiling | NoCeiling:
-    """For notebooks, which go on where only the written sample is at hand: the ceiling, or why there is none."""
+    """Return the ceiling, or a notice of why there is none.
+
+    For notebooks, which go on where only the written sample is at hand.
+    """
     try:
         return human_ceiling(ratings_of(reviews), result)
     except NoRatings as why:

@@ -1,7 +1,8 @@
-"""How sure a score is: Wilson's interval for a fraction, the bootstrap for everything else, and the table of scores.
+"""How sure a score is: Wilson's interval, the bootstrap, and the table of scores.
 
-A score is one draw: other test examples would have given another. Needs numpy only. Does not compare two models
-(comparison.py), and its intervals say nothing of other training seeds (folds.py).
+Wilson's is for a fraction, the bootstrap for everything else. A score is one draw: other test examples would have given
+another. Needs numpy only. Does not compare two models (comparison.py), and its intervals say nothing of other training
+seeds (folds.py).
 """
 
 import html
@@ -60,20 +61,21 @@ class Score:
         return html.escape(str(self)) + note
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data; an undefined number is null."""
+        """Return plain data; an undefined number is null."""
         numbers = {"value": self.value, "low": self.low, "high": self.high}
         return {name: None if math.isnan(number) else number for name, number in numbers.items()} | {"note": self.note}
 
 
 def undefined(why: str) -> Score:
-    """A score that could not be computed, with the reason."""
+    """Make a score that could not be computed, with the reason."""
     return Score(math.nan, math.nan, math.nan, why)
 
 
 def proportion_interval(count: int, n: int, level: float = 0.95) -> Score:
-    """The fraction count / n with Wilson's score interval (Wilson 1927): exact enough for small n and for 0 or n.
+    """Compute count / n with Wilson's score interval (Wilson 1927).
 
-    For where only the numbers are known; with the examples at hand `score_table` resamples them. n = 0 is undefined.
+    It is exact enough for small n and for 0 or n. For where only the numbers are known; with the examples at hand
+    `score_table` resamples them. n = 0 is undefined.
 
     >>> str(proportion_interval(86, 100))
     '0.860 [0.779, 0.915]'
@@ -96,11 +98,12 @@ def proportion_interval(count: int, n: int, level: float = 0.95) -> Score:
 def bootstrap_interval(
     correct: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """The percentile interval of the mean of 0/1 values, such as an accuracy (Efron & Tibshirani 1993, chapter 13).
+    """Compute the percentile interval of the mean of 0/1 values, such as an accuracy.
 
-    correct: (n,) with n >= 2. The n values are drawn with replacement `resamples` times; the interval reaches between the
-    quantiles (1 - level) / 2 and (1 + level) / 2 of the means. The same seed gives the same interval. Raises ValueError for
-    fewer than 2 values, other values, a level outside (0, 1) or resamples < 1.
+    After Efron & Tibshirani 1993, chapter 13. correct: (n,) with n >= 2. The n values are drawn with replacement
+    `resamples` times; the interval reaches between the quantiles (1 - level) / 2 and (1 + level) / 2 of the means. The same
+    seed gives the same interval. Raises ValueError for fewer than 2 values, other values, a level outside (0, 1) or
+    resamples < 1.
 
     >>> low, high = bootstrap_interval([1] * 80 + [0] * 20)
     >>> 0.7 < low < 0.8 < high < 0.9
@@ -118,7 +121,9 @@ def bootstrap_interval(
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Score:
-    """A mean with its percentile bootstrap interval, such as that of paired differences; NaN is left out and noted.
+    """Average with a percentile bootstrap interval; NaN is left out and noted.
+
+    For paired differences, for example.
 
     >>> str(mean_interval([1.0, 1.0, 1.0]))
     '1.000 [1.000, 1.000]'
@@ -135,10 +140,10 @@ def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 2000,
 
 
 def resample_weights(n: int, resamples: int, seed: int) -> Iterator[FloatArray]:
-    """How often each example was drawn, (resamples, n) in pieces that fit the memory; each row sums to n.
+    """Draw how often each example counts, (resamples, n), each row summing to n.
 
-    A metric of a resample is the metric with these weights, so nothing has to be copied. Raises ValueError for
-    resamples < 1.
+    They come in pieces that fit the memory. A metric of a resample is the metric with these weights, so nothing has to be
+    copied. Raises ValueError for resamples < 1.
     """
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1; found {resamples}")
@@ -151,7 +156,10 @@ def resample_weights(n: int, resamples: int, seed: int) -> Iterator[FloatArray]:
 
 
 def percentile_score(value: float, drawn: FloatArray, level: float, note: str = "") -> Score:
-    """The value with the quantiles of what the resamples gave, NaN left out, and what has to be said about it."""
+    """Score a value by the quantiles of its resamples, NaN left out.
+
+    The note says what a reader has to know about it.
+    """
     defined = drawn[~np.isnan(drawn)]
     left_out = len(drawn) - len(defined)
     if math.isnan(value) or len(defined) == 0:
@@ -170,12 +178,13 @@ def percentile_score(value: float, drawn: FloatArray, level: float, note: str = 
 
 @dataclass(frozen=True, repr=False)
 class Scores:
-    """The table of one model on one set: each metric with its interval at `level` over n examples, as `table.accuracy`.
+    """The scores of one model on one set, each with its interval.
 
-    With two classes precision, recall, f1, roc_auc and average_precision are those of class 1, with more the plain mean
-    over the classes (macro average, one against the rest). ece is the expected calibration error over ten bins; f1_macro
-    the mean of the classes' F1; mcc Matthews' correlation; brier the mean squared error of the probabilities (of two
-    classes half of the sum over both); nll the negative log-likelihood in nats. Of ece, brier and nll less is better.
+    The intervals are at `level`, over n examples; a metric is read as `table.accuracy`. With two classes precision, recall,
+    f1, roc_auc and average_precision are those of class 1, with more the plain mean over the classes (macro average, one
+    against the rest). ece is the expected calibration error over ten bins; f1_macro the mean of the classes' F1; mcc
+    Matthews' correlation; brier the mean squared error of the probabilities (of two classes half of the sum over both); nll
+    the negative log-likelihood in nats. Of ece, brier and nll less is better.
     """
 
     name: str
@@ -192,12 +201,15 @@ class Scores:
         return scores[metric]
 
     def items(self) -> list[tuple[str, Score]]:
-        """(metric, score) in the order of the table."""
+        """List (metric, score) in the order of the table."""
         return list(self.scores.items())
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the numbers must know: one line for each metric that is undefined or out of the ordinary."""
+        """What a reader of the numbers must know.
+
+        One line for each metric that is undefined or out of the ordinary.
+        """
         return [f"{metric}: {score.note}" for metric, score in self.items() if score.note]
 
     @property
@@ -230,14 +242,14 @@ def score_table(
     seed: int = 0,
     metrics: Sequence[str] = METRICS,
 ) -> Scores:
-    """Metrics of a result, each with a percentile bootstrap interval; `metrics=ALL_METRICS` for the long table.
+    """Score a result, each metric with a percentile bootstrap interval.
 
-    The examples are drawn with replacement `resamples` times; the interval reaches between the quantiles
-    (1 - level) / 2 and (1 + level) / 2 of the metric over the resamples (Efron & Tibshirani 1993, chapter 13). A
-    resample in which a metric is undefined (one class only) is left out for that metric, counted and noted. Resampling
-    adds noise of its own to a calibration error, which is never negative, so that interval sits high; a note says when
-    it misses the value. The same seed gives the same intervals; the global random state is not touched. Raises
-    ValueError for a level outside (0, 1), resamples < 1 or a metric that is none.
+    `metrics=ALL_METRICS` gives the long table. The examples are drawn with replacement `resamples` times; the interval
+    reaches between the quantiles (1 - level) / 2 and (1 + level) / 2 of the metric over the resamples (Efron & Tibshirani
+    1993, chapter 13). A resample in which a metric is undefined (one class only) is left out for that metric, counted and
+    noted. Resampling adds noise of its own to a calibration error, which is never negative, so that interval sits high; a
+    note says when it misses the value. The same seed gives the same intervals; the global random state is not touched.
+    Raises ValueError for a level outside (0, 1), resamples < 1 or a metric that is none.
 
     >>> result = EvalResult.from_logits([0, 1, 1, 0] * 50, [[1, 0], [0, 1], [0, 2], [0, 1]] * 50, name="MiniLM")
     >>> accuracy = score_table(result).accuracy
@@ -259,21 +271,24 @@ def score_table(
 
 
 def check_metrics(metrics: Sequence[str]) -> None:
-    """Raises ValueError for a name that is no metric, with the nearest."""
+    """Raise ValueError for a name that is no metric, with the nearest."""
     for metric in metrics:
         if metric not in ALL_METRICS:
             raise ValueError(f"{metric} is none of {', '.join(ALL_METRICS)}{did_you_mean(metric, ALL_METRICS)}")
 
 
 def point_metrics(result: EvalResult, metrics: Sequence[str]) -> FloatArray:
-    """(metrics,) the values themselves; n >= 1."""
+    """Compute the values themselves, (metrics,); n >= 1."""
     return _Weighted(result).metrics(np.ones((1, len(result))), metrics)[:, 0]
 
 
 def resampled_metrics(
     results: Sequence[EvalResult], metrics: Sequence[str], resamples: int, seed: int
 ) -> Iterator[FloatArray]:
-    """(results, metrics, resamples), in pieces: every result on the same resamples of the same examples; n >= 1."""
+    """Compute metrics on resamples, (results, metrics, resamples), in pieces; n >= 1.
+
+    Every result is scored on the same resamples of the same examples.
+    """
     weighted = [_Weighted(result) for result in results]
     for weights in resample_weights(len(results[0]), resamples, seed):
         yield np.stack([each.metrics(weights, metrics) for each in weighted])
@@ -298,7 +313,10 @@ class _Weighted:
         self.columns = np.vstack([predicted & actual, predicted, actual, gaps, errors, surprise]).T.astype(np.float64)
 
     def metrics(self, weights: FloatArray, names: Sequence[str]) -> FloatArray:
-        """(names, resamples): every metric when example i counts weights[resample, i] times."""
+        """Compute metrics, (names, resamples), under weights of the examples.
+
+        Example i counts weights[resample, i] times.
+        """
         k, sums = self.result.num_classes, (weights @ self.columns).T
         true_positives, predicted_positives, actual_positives = sums[: 3 * k].reshape(3, k, -1)
         gaps = sums[3 * k : -2]
@@ -320,16 +338,17 @@ class _Weighted:
         return np.stack([simple[name]() for name in names])
 
     def _areas(self, area: Callable[..., FloatArray], weights: FloatArray) -> FloatArray:
-        """(resamples,) the area of class 1 of two, or the mean over all of more."""
+        """Compute the area of class 1 of two, or the mean over all of more, (resamples,)."""
         result = self.result
         classes = [1] if result.num_classes == 2 else range(result.num_classes)
         return np.mean([area(weights, result.labels == k, result.probabilities[:, k]) for k in classes], axis=0)
 
 
 def _matthews(true_positives: FloatArray, predicted_positives: FloatArray, actual_positives: FloatArray) -> FloatArray:
-    """Matthews' correlation of predictions and labels, (resamples,), for any number of classes (Gorodkin 2004).
+    """Compute Matthews' correlation, (resamples,), for any number of classes.
 
-    0 where one class takes all predictions or all labels. Each argument is (classes, resamples).
+    Of predictions and labels, after Gorodkin 2004. 0 where one class takes all predictions or all labels. Each argument is
+    (classes, resamples).
     """
     n = actual_positives.sum(axis=0)
     covariance = true_positives.sum(axis=0) * n - (predicted_positives * actual_positives).sum(axis=0)
@@ -338,7 +357,10 @@ def _matthews(true_positives: FloatArray, predicted_positives: FloatArray, actua
 
 
 def _notes(result: EvalResult) -> dict[str, str]:
-    """For each metric what makes it undefined, set to 0 or an average; empty for the ordinary."""
+    """Say for each metric what makes it undefined, set to 0 or an average.
+
+    Empty for the ordinary.
+    """
     notes = dict.fromkeys(ALL_METRICS, "")
     predicted, actual = set(result.predictions.tolist()), set(result.labels.tolist())
     absent = ", ".join(str(k) for k in range(result.num_classes) if k not in actual)
