@@ -1,4 +1,4 @@
-"""Attention: who looks at whom, by layer and head, and rollout, which follows it down through all layers.
+"""Attention: who looks at whom by layer and head, and rollout through all layers.
 
 Only eager attention returns its weights; that must be asked for when the model is loaded. Attention is no attribution: it
 says where the model looks, not what moves it (methods.py).
@@ -25,11 +25,11 @@ Kept = TypeVar("Kept")
 
 
 def attention_rollout(attentions: Sequence[torch.Tensor]) -> torch.Tensor:
-    """How much of each token reaches `[CLS]` when attention is followed down through all layers (Abnar & Zuidema 2020).
+    """Follow attention down through all layers to `[CLS]` (Abnar & Zuidema 2020).
 
-    attentions: per layer (heads, tokens, tokens), rows summing to 1. Heads are averaged and half an identity stands for
-    the residual connection. Returns the `[CLS]` row, (tokens,), which sums to 1.
-    Raises ValueError for no layers or other shapes.
+    The result says how much of each token reaches it. attentions: per layer (heads, tokens, tokens), rows summing to 1.
+    Heads are averaged and half an identity stands for the residual connection. Returns the `[CLS]` row, (tokens,), which
+    sums to 1. Raises ValueError for no layers or other shapes.
 
     >>> attention_rollout([torch.tensor([[[0.0, 1.0], [0.0, 1.0]]])] * 2)
     tensor([0.2500, 0.7500])
@@ -51,7 +51,10 @@ def attention_rollout(attentions: Sequence[torch.Tensor]) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttentionWeights:
-    """Who looks at whom: weights (layers, heads, tokens, tokens) float32, each row of tokens summing to 1."""
+    """Who looks at whom in one text, by layer and head.
+
+    weights: (layers, heads, tokens, tokens) float32, each row of tokens summing to 1.
+    """
 
     reading: AlignedText
     weights: np.ndarray
@@ -67,7 +70,10 @@ class AttentionWeights:
         return int(self.weights.shape[1])
 
     def of(self, layer: int = -1, head: int | None = None) -> np.ndarray:
-        """(tokens, tokens): of one layer and head, or the mean over its heads. Raises AttributionError for none such."""
+        """Return the weights of one layer and head, or the mean over its heads.
+
+        (tokens, tokens). Raises AttributionError for a layer or head that is not there.
+        """
         for what, value, count in (("layer", layer, self.layers), ("head", head, self.heads)):
             if value is not None and not -count <= value < count:
                 raise AttributionError(f"{what} {value} is not there; the model has {count}, counted from 0")
@@ -75,7 +81,7 @@ class AttentionWeights:
         return np.asarray(weights.mean(axis=0) if head is None else weights[head])
 
     def name(self, layer: int = -1, head: int | None = None) -> str:
-        """Which attention that is, in words; layers and heads are counted from 0."""
+        """Name that attention in words; layers and heads are counted from 0."""
         which = f"mean of {self.heads} heads" if head is None else f"head {head % self.heads}"
         return f"layer {layer % self.layers}, {which}"
 
@@ -94,7 +100,10 @@ def attention_weights(
     max_length: int = 128,
     truncation: str = "head",
 ) -> AttentionWeights:
-    """The attention weights of every layer and head on one text. Raises AttributionError where the model returns none."""
+    """Compute the attention weights of every layer and head on one text.
+
+    Raises AttributionError where the model returns none.
+    """
     texts = align(cleaned([text]), tokenizer, max_length, truncation)
     return attentions_of(model, texts, int(tokenizer.pad_token_id), AttentionWeights)[0]
 
@@ -105,9 +114,9 @@ def attentions_of(
     pad_token_id: int,
     keep: Callable[[AlignedText, np.ndarray], Kept],
 ) -> list[Kept]:
-    """Of each text, in their order, what `keep` makes of its attention (layers, heads, tokens, tokens), without padding.
+    """Compute each text's attention and keep what `keep` makes of it, in order.
 
-    The whole attention of many texts would fill the memory.
+    `keep` gets (layers, heads, tokens, tokens), without padding. The whole attention of many texts would fill the memory.
     """
     rows = [text.input_ids for text in texts]
     found: dict[int, Kept] = {}

@@ -1,4 +1,4 @@
-"""Explanations as records: a score for every word of a text, by a method, and how they show themselves.
+"""Explanations as records: a score for every word, and how they show themselves.
 
 A score above 0 speaks for positive, one below for negative; attention has no sign, it says how much was looked at. Makes no
 explanations (methods.py); charts are in figures.py.
@@ -36,11 +36,12 @@ class AttributionError(UsageError):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
-    """One explanation of one decision: a score for every token, and for every word the sum over its tokens.
+    """One explanation of one decision: a score for every token and every word.
 
-    scores: (tokens,), special tokens included. margin: what is explained, the logit of positive minus that of negative.
-    detail: which layer and head, for attention. Of integrated gradients alone: steps, the points on the path, and
-    completeness_error, by how much the scores miss f(text) - f(baseline), as a share of max(|that|, 0.1).
+    A word's score is the sum over its tokens. scores: (tokens,), special tokens included. margin: what is explained, the
+    logit of positive minus that of negative. detail: which layer and head, for attention. Of integrated gradients alone:
+    steps, the points on the path, and completeness_error, by how much the scores miss f(text) - f(baseline), as a share of
+    max(|that|, 0.1).
     """
 
     method: str
@@ -73,12 +74,18 @@ class Attribution:
 
     @property
     def importance(self) -> FloatArray:
-        """(words,) how much each word speaks for what was predicted; methods without a sign say how much it was looked at."""
+        """How much each word speaks for what was predicted, (words,).
+
+        Methods without a sign say how much it was looked at.
+        """
         return self.word_scores * (self.sign if self.is_signed else 1)
 
     @property
     def sign(self) -> int:
-        """1 where the model chose positive, -1 where negative: what the margin is multiplied by to speak for the choice."""
+        """1 where the model chose positive, -1 where it chose negative.
+
+        The margin times this speaks for the choice.
+        """
         return 1 if self.margin > 0 else -1
 
     @property
@@ -98,21 +105,27 @@ class Attribution:
 
     @property
     def probability(self) -> float:
-        """Of the class that the model chose: the softmax of two logits depends on their difference alone."""
+        """The probability of the class that the model chose.
+
+        The softmax of two logits depends on their difference alone.
+        """
         return 1 / (1 + math.exp(-abs(self.margin)))
 
     @property
     def is_flagged(self) -> bool:
-        """Whether the scores miss the sum by more than one percent, for all the steps that were taken."""
+        """Whether the scores miss their sum by more than one percent, despite all steps."""
         return self.completeness_error is not None and not self.completeness_error <= TOLERANCE
 
     def top(self, count: int = TOP_WORDS) -> list[tuple[str, float]]:
-        """The words that matter most with their scores, the largest magnitude first; words of score 0 are not named."""
+        """List the words that matter most with their scores, the largest magnitude first.
+
+        Words of score 0 are not named.
+        """
         order = np.argsort(-np.abs(self.word_scores), kind="stable")[:count]
         return [(self.words[i].text, float(self.word_scores[i])) for i in order if self.word_scores[i]]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything in it as plain data, for JSON."""
+        """Return everything in it as plain data, for JSON."""
         spans = self.reading.spans.tolist()
         return {
             "text": self.text,
@@ -152,7 +165,7 @@ class Attribution:
         return f"{self.method} ({'FLAGGED, does not add up: ' if self.is_flagged else ''}{error})"
 
     def in_words(self, count: int = TOP_WORDS) -> str:
-        """The words that matter most and their scores, as a sentence would name them."""
+        """Name the words that matter most and their scores, as a sentence would."""
         number = "+.2f" if self.is_signed else ".3f"
         return ", ".join(f"{word} {score:{number}}" for word, score in self.top(count)) or "no word has a score"
 
@@ -168,9 +181,10 @@ class Attribution:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanations(Sequence[Attribution]):
-    """Explanations of several texts, by one method or more, text by text; shown, they share one scale of colours.
+    """Explanations of several texts, text by text, by one method or more.
 
-    Scores of one unit share the scale: those in logits one, those in shares of attention another.
+    Shown, they share one scale of colours. Scores of one unit share the scale: those in logits one, those in shares of
+    attention another.
     """
 
     attributions: tuple[Attribution, ...]
@@ -194,13 +208,16 @@ class Explanations(Sequence[Attribution]):
         return tuple(dict.fromkeys(one.method for one in self))
 
     def of(self, method: str) -> "Explanations":
-        """Those by one method, a text each. Raises AttributionError for a method that is not among them."""
+        """Return those by one method, a text each.
+
+        Raises AttributionError for a method that is not among them.
+        """
         if method not in self.methods:
             raise AttributionError(f"no explanation by {method} here; there are {', '.join(self.methods) or 'none'}")
         return Explanations(tuple(one for one in self if one.method == method))
 
     def to_page(self) -> str:
-        """One HTML page that needs nothing else."""
+        """Write one HTML page that needs nothing else."""
         policy = "default-src 'none'; style-src 'unsafe-inline'"
         head = (
             '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -230,7 +247,7 @@ class Explanations(Sequence[Attribution]):
 
 
 def cleaned(texts: Sequence[str]) -> list[str]:
-    """Texts as for training. Raises AttributionError for one that is empty."""
+    """Clean texts as for training; AttributionError for one that is empty."""
     kept = [clean(text) for text in texts]
     for number, text in enumerate(kept, start=1):
         if not text:
@@ -239,7 +256,10 @@ def cleaned(texts: Sequence[str]) -> list[str]:
 
 
 def aligned(explanations: Sequence[Attribution]) -> dict[str, list[Attribution]]:
-    """Explanations by method, all of them of the same texts in the same order. Raises AttributionError where they are not."""
+    """Group explanations by method, all of the same texts in the same order.
+
+    Raises AttributionError where they are not.
+    """
     by_method: dict[str, list[Attribution]] = {}
     for one in explanations:
         by_method.setdefault(one.method, []).append(one)
@@ -257,12 +277,15 @@ def aligned(explanations: Sequence[Attribution]) -> dict[str, list[Attribution]]
 
 
 def _scale(attributions: Sequence[Attribution]) -> float:
-    """The magnitude that gets the full colour: the largest score of any word."""
+    """Find the magnitude that gets the full colour: the largest score of any word."""
     return max((float(np.abs(one.word_scores).max(initial=0)) for one in attributions), default=0.0)
 
 
 def _shown(one: Attribution, scale: float) -> str:
-    """A text with its words in colour, and the same said in words; every part of the text is escaped."""
+    """Show a text with its words in colour, and the same said in words.
+
+    Every part of the text is escaped.
+    """
     pieces, done = [], 0
     number = "+.3f" if one.is_signed else ".3f"
     for word, score in zip(one.words, one.word_scores.tolist(), strict=True):
@@ -282,7 +305,7 @@ def _shown(one: Attribution, scale: float) -> str:
 
 
 def _legend(one: Attribution, scale: float) -> str:
-    """What the two ends of the scale mean; 0 is always white."""
+    """Say what the two ends of the scale mean; 0 is always white."""
     ends = [(-scale, f"{CLASS_NAMES[0]} {-scale:+.2f}"), (0.0, "0"), (scale, f"{CLASS_NAMES[1]} {scale:+.2f}")]
     if not one.is_signed:
         ends = [(0.0, "0"), (scale, f"{scale:.3f}")]
@@ -294,7 +317,7 @@ def _legend(one: Attribution, scale: float) -> str:
 
 
 def _colour(score: float, scale: float) -> str:
-    """White at 0, and the colour of the score's sign in proportion to its magnitude."""
+    """Mix white (at 0) with the colour of the score's sign, by its magnitude."""
     strength = STRONGEST * min(1.0, abs(score) / scale) if scale else 0.0
     mixed = (round(255 + strength * (channel - 255)) for channel in COLOURS[1 if score >= 0 else -1])
     return "#" + "".join(f"{channel:02x}" for channel in mixed)

@@ -1,7 +1,8 @@
-"""Is an explanation true of the model? Take the words away that it names, and see whether the decision moves.
+"""Is an explanation true of the model? Do the words it names move the decision?
 
-Comprehensiveness and sufficiency after DeYoung et al. (2020), beside a random and the reversed order. Makes no explanations
-(methods.py). That the weights matter is tested in randomisation.py, that a cue is found in spurious_cue.py.
+To find out, they are taken away. Comprehensiveness and sufficiency after DeYoung et al. (2020), beside a random and the
+reversed order. Makes no explanations (methods.py). That the weights matter is tested in randomisation.py, that a cue is
+found in spurious_cue.py.
 """
 
 import math
@@ -36,10 +37,10 @@ def comprehensiveness(
     fraction: float = 0.2,
     mask: str = "[MASK]",
 ) -> float:
-    """How far `predict` drops when the highest-scored tokens are masked (DeYoung et al. 2020, eq. 1).
+    """Measure how far `predict` drops when the highest-scored tokens are masked.
 
-    predict: maps a list of tokens to a number. Masked are ceil(fraction * n) of the n tokens. Raises ValueError when there
-    is not one score a token, or the fraction lies outside (0, 1].
+    After DeYoung et al. 2020, eq. 1. predict: maps a list of tokens to a number. Masked are ceil(fraction * n) of the n
+    tokens. Raises ValueError when there is not one score a token, or the fraction lies outside (0, 1].
 
     >>> comprehensiveness(lambda tokens: tokens.count("good") / 2, ["good", "old", "good", "fun", "and"], [3, 0, 2, 1, 0])
     0.5
@@ -53,7 +54,7 @@ def comprehensiveness(
 
 
 def _top_count(fraction: float, n: int) -> int:
-    """ceil(fraction * n), where the noise of floating point does not count: 0.1 * 30 is 3."""
+    """Compute ceil(fraction * n) without the noise of floating point: 0.1 * 30 is 3."""
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must lie in (0, 1]; found {fraction}")
     return math.ceil(fraction * n - 1e-9)
@@ -61,11 +62,11 @@ def _top_count(fraction: float, n: int) -> int:
 
 @dataclass(frozen=True)
 class FaithfulnessRow:
-    """One method, measure and replacement at one fraction of the words; fraction None is the mean over all fractions.
+    """One method, measure and replacement at one fraction of the words.
 
-    value, random, reversed: by how much the probability of the predicted class falls, in the mean over the texts, when the
-    words are taken in the method's order, in random order, and the least important first. drop_vs_random, drop_vs_reversed:
-    the paired difference to these, with its bootstrap interval.
+    fraction None is the mean over all fractions. value, random, reversed: by how much the probability of the predicted
+    class drops, in the mean over the texts, when the words are taken in the method's order, in random order, and the least
+    important first. drop_vs_random, drop_vs_reversed: the paired difference to these, with its bootstrap interval.
     """
 
     method: str
@@ -80,13 +81,13 @@ class FaithfulnessRow:
 
     @property
     def beats_random(self) -> bool:
-        """Whether the interval of the difference to the random order lies on the right side of 0 alone."""
+        """Whether the whole interval of drop_vs_random lies on the right side of 0."""
         return self.drop_vs_random.low > 0 if self.measure == "comprehensiveness" else self.drop_vs_random.high < 0
 
 
 @dataclass(frozen=True, repr=False)
 class Faithfulness:
-    """Comprehensiveness and sufficiency of one or more methods on the same n texts, beside the controls.
+    """Comprehensiveness and sufficiency of methods on n texts, beside the controls.
 
     Comprehensiveness takes the most important words away, so more is better; sufficiency leaves nothing but them, so a
     smaller drop is better. left_out: texts without a word.
@@ -103,7 +104,10 @@ class Faithfulness:
         replacement: str = "mask",
         fraction: float | None = None,
     ) -> FaithfulnessRow:
-        """The row of that name; fraction None is the mean over the fractions. Raises KeyError for none such."""
+        """Find the row of that name; KeyError where there is none.
+
+        fraction None is the mean over the fractions.
+        """
         for row in self.rows:
             if (row.method, row.measure, row.replacement, row.fraction) == (method, measure, replacement, fraction):
                 return row
@@ -149,11 +153,12 @@ def measure_faithfulness(
     replacements: Sequence[str] = REPLACEMENTS,
     seed: int = 0,
 ) -> Faithfulness:
-    """How far the decision moves when words are taken away in the order that the explanations give them (DeYoung et al. 2020).
+    """Measure how far the decision moves when words go in the order of their scores.
 
-    explanations: of the same texts by each method. fractions: of a text's words, rounded up. replacements: `mask` puts
-    `[MASK]` in a word's place, `delete` closes the gap; a method that wins with one alone may owe it to the hole that is
-    left. seed: of the random orders and of the bootstrap. Raises AttributionError without a text that has words.
+    After DeYoung et al. 2020. explanations: of the same texts by each method. fractions: of a text's words, rounded up.
+    replacements: `mask` puts `[MASK]` in a word's place, `delete` closes the gap; a method that wins with one alone may owe
+    it to the hole that is left. seed: of the random orders and of the bootstrap. Raises AttributionError without a text
+    that has words.
     """
     for name in replacements:
         if name not in REPLACEMENTS:
@@ -180,14 +185,17 @@ def measure_faithfulness(
 
 
 def _random_orders(texts: Sequence[Attribution], seed: int) -> list[list[IntArray]]:
-    """RANDOM_ORDERS times an order of the words of each text."""
+    """Draw RANDOM_ORDERS orders of the words of each text."""
     generator = np.random.default_rng(seed)
     return [[generator.permutation(len(one.words)) for one in texts] for _ in range(RANDOM_ORDERS)]
 
 
 @dataclass(frozen=True)
 class _Drops:
-    """Asks the model, once for every different row, how far the probability of its class drops without some words."""
+    """How far the probability of the predicted class drops without some words.
+
+    Asks the model once for every different row.
+    """
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
@@ -196,7 +204,10 @@ class _Drops:
     replacements: Sequence[str]
 
     def of(self, ways: Sequence[Sequence[IntArray]]) -> dict[tuple[str, str], FloatArray]:
-        """By measure and replacement the drops, (ways, texts, fractions); a way is an order of the words of each text."""
+        """Measure the drops by measure and replacement, each (ways, texts, fractions).
+
+        A way is an order of the words of each text.
+        """
         kinds = [(measure, replacement) for measure in MEASURES for replacement in self.replacements]
         rows = [row for kind in kinds for way in ways for row in self._rows(*kind, way)]
         found = margins(self.model, rows, int(self.tokenizer.pad_token_id))
@@ -206,7 +217,7 @@ class _Drops:
         return dict(zip(kinds, whole - 1 / (1 + np.exp(-signs * found.reshape(shape))), strict=True))
 
     def _rows(self, measure: str, replacement: str, way: Sequence[IntArray]) -> Iterator[np.ndarray]:
-        """The input ids of each text at each fraction, with what the measure takes away taken away."""
+        """Make the input ids of each text at each fraction, without the words that go."""
         for one, order in zip(self.texts, way, strict=True):
             for fraction in self.fractions:
                 count = _top_count(fraction, len(order))
@@ -218,7 +229,10 @@ class _Drops:
 def without_tokens(
     text: AlignedText, tokens: Sequence[int], replacement: str, tokenizer: "PreTrainedTokenizerBase"
 ) -> np.ndarray:
-    """The input ids with these places taken away: `delete` closes the gap, `mask` puts `[MASK]` there."""
+    """Take these places out of the input ids.
+
+    `delete` closes the gap, `mask` puts `[MASK]` there.
+    """
     if replacement == "delete":
         return np.delete(text.input_ids, list(tokens))
     if tokenizer.mask_token_id is None:
@@ -234,7 +248,10 @@ def _rows(
     ways: tuple[FloatArray, FloatArray, FloatArray],
     seed: int,
 ) -> Iterator[FaithfulnessRow]:
-    """From the drops (texts, fractions) in the method's, in random and in reversed order: a row a fraction, and their mean."""
+    """Make a row for each fraction and one for their mean, from the drops.
+
+    They are (texts, fractions) in the method's, in random and in reversed order.
+    """
     places: list[tuple[float | None, slice]] = [(None, slice(None))]
     places += [(fraction, slice(place, place + 1)) for place, fraction in enumerate(fractions)]
     for fraction, place in places:

@@ -1,6 +1,7 @@
-"""The model as a function from texts to one number, the margin: the logit of positive minus the logit of negative.
+"""The margin, the one number that every explanation explains.
 
-Every explanation explains this number. Does not explain it (methods.py).
+It makes the model a function from texts to a number: the logit of positive minus the logit of negative. Does not explain it
+(methods.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,9 +23,10 @@ TOKENS_AT_ONCE = 2048  # rows times width of one pass through the model
 
 
 def margins(model: "PreTrainedModel", rows: Sequence[np.ndarray], pad_token_id: int) -> FloatArray:
-    """The margin of each row of input ids, (rows,): the logit of positive minus that of negative, without dropout.
+    """Compute the margin of each row of input ids, (rows,), without dropout.
 
-    Rows of one length share a batch, and a row that comes twice is computed once.
+    It is the logit of positive minus that of negative. Rows of one length share a batch, and a row that comes twice is
+    computed once.
     """
     places = {row.tobytes(): place for place, row in enumerate(rows)}
     found = np.zeros(len(rows))
@@ -36,13 +38,16 @@ def margins(model: "PreTrainedModel", rows: Sequence[np.ndarray], pad_token_id: 
 
 
 def margin_of(output: Any) -> torch.Tensor:
-    """The margins (rows,) of a model's output, in float32 or better."""
+    """Compute the margins (rows,) of a model's output, in float32 or better."""
     logits = output.logits.to(torch.promote_types(output.logits.dtype, torch.float32))
     return logits[:, 1] - logits[:, 0]
 
 
 def batches(rows: Sequence[np.ndarray], places: Sequence[int] | None = None) -> Iterator[np.ndarray]:
-    """The places of rows of nearly one length, as many at once as TOKENS_AT_ONCE has room for; the longest first."""
+    """Yield the places of rows of nearly one length, the longest first.
+
+    As many at once as TOKENS_AT_ONCE has room for.
+    """
     left = np.array(range(len(rows)) if places is None else places, dtype=np.int64)
     lengths = np.array([len(rows[place]) for place in left], dtype=np.int64)
     left = left[np.argsort(-lengths, kind="stable")]
@@ -55,6 +60,9 @@ def batches(rows: Sequence[np.ndarray], places: Sequence[int] | None = None) -> 
 def padded(
     rows: Sequence[np.ndarray], pad_token_id: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Input ids and mask on the device; no mask where nothing is padded, which spares the attention work."""
+    """Pad input ids and make their mask, on the device.
+
+    There is no mask where nothing is padded, which spares the attention work.
+    """
     input_ids, mask = pad(rows, pad_token_id)
     return input_ids.to(device), None if bool(mask.all()) else mask.to(device)

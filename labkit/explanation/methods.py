@@ -1,4 +1,4 @@
-"""Attributions: how much each word of a review moves the model's decision, by the methods of registry.py.
+"""Attributions: how much each word of a review moves the model's decision.
 
 What is explained is the margin (margins.py). `explain` gives records (attribution.py) of all methods and many texts in one
 call; the small functions above it are what the course writes. Whether an explanation is true of the model is asked in
@@ -43,7 +43,7 @@ def integrated_gradients(
     steps: int = 64,
     batch_size: int = 64,
 ) -> torch.Tensor:
-    """Attribute the change of `forward` between a baseline and the inputs (Sundararajan et al. 2017).
+    """Attribute the change between baseline and inputs (Sundararajan et al. 2017).
 
     It is the gradient, averaged along the straight line between them, times the difference between input and baseline.
     forward: maps (points, ...) to (points,). inputs, baseline: one example, without the axis of points. Returns the shape
@@ -73,13 +73,16 @@ def integrated_gradients(
 
 @cache
 def _gauss_legendre(steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places in (0, 1) and weights that sum to 1, float64: exact for polynomials up to the degree 2 * steps - 1."""
+    """Compute places in (0, 1) and weights that sum to 1, float64.
+
+    They are exact for polynomials up to the degree 2 * steps - 1.
+    """
     places, weights = np.polynomial.legendre.leggauss(steps)
     return torch.from_numpy((places + 1) / 2), torch.from_numpy(weights / 2)
 
 
 def merge_wordpieces(tokens: Sequence[str], scores: ArrayLike, prefix: str = "##") -> list[tuple[str, float]]:
-    """Words and their scores from WordPiece's tokens and theirs: pieces are joined and their scores added up.
+    """Join WordPiece's tokens to words and add up their scores.
 
     `[CLS]`, `[SEP]` and `[PAD]` are left out. For any tokenizer, and with the words as they stand in the text, use
     `explain`. Raises ValueError when there is not one score a token.
@@ -104,7 +107,7 @@ def merge_wordpieces(tokens: Sequence[str], scores: ArrayLike, prefix: str = "##
 
 @dataclass(frozen=True)
 class AttributionInputs:
-    """What every method gets: the model, the texts with their margins, and the options of `explain`."""
+    """What every method gets: model, texts, margins and the options of `explain`."""
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
@@ -133,7 +136,7 @@ class AttributionInputs:
 
 @dataclass(frozen=True)
 class TokenScores:
-    """The scores of one text's tokens, (tokens,), and what belongs in the record beside them."""
+    """The scores of one text's tokens, (tokens,), and what the record adds to them."""
 
     scores: FloatArray
     more: dict[str, Any] = field(default_factory=dict)
@@ -152,7 +155,7 @@ def explain(
     steps: Sequence[int] = STEPS,
     seed: int = 0,
 ) -> Explanations:
-    """Explain the model's decision on every text by every method named, all texts together.
+    """Explain the model's decision on every text by every method, all together.
 
     methods: of METHODS. layer, head: which attention the method of that name reads, counted from 0, or the mean over all
     heads. steps: of integrated gradients, one after the other until a text's scores add up. seed: of the random control. The
@@ -176,7 +179,10 @@ def explain(
 
 
 def check_methods(methods: str | Sequence[str]) -> list[str]:
-    """The methods that are named, each once. Raises AttributionError for one that is none, with the nearest."""
+    """Return the methods that are named, each once.
+
+    Raises AttributionError for one that is none, with the nearest.
+    """
     chosen = list(dict.fromkeys([methods] if isinstance(methods, str) else methods))
     if not chosen:
         raise AttributionError(f"no method named; wanted one or more of {', '.join(METHODS)}")
@@ -196,7 +202,10 @@ def _check(model: "PreTrainedModel", texts: Sequence[AlignedText]) -> None:
 
 
 def integrated_gradients_scores(inputs: AttributionInputs) -> list[TokenScores]:
-    """One review at a time: its points on the path are of one length, so they fill a batch without padding."""
+    """Score by integrated gradients, one review at a time.
+
+    The points on a review's path are of one length, so they fill a batch without padding.
+    """
     ends = margins(inputs.model, [_baseline(one, inputs) for one in inputs.texts], inputs.pad_token_id)
     return [
         _until_complete(inputs, text, float(change))
@@ -205,15 +214,18 @@ def integrated_gradients_scores(inputs: AttributionInputs) -> list[TokenScores]:
 
 
 def _baseline(text: AlignedText, inputs: AttributionInputs) -> np.ndarray:
-    """The review with nothing in it: `[PAD]` for every token but `[CLS]` and `[SEP]`, all of them attended to."""
+    """Make the review with nothing in it: `[PAD]` in place of its tokens.
+
+    `[CLS]` and `[SEP]` stay, and all are attended to.
+    """
     return np.where(text.is_special, text.input_ids, inputs.pad_token_id).astype(text.input_ids.dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedReview:
-    """A review as its embeddings, the same with nothing in it, and the margin as a function of such embeddings.
+    """A review as embeddings, its baseline, and the margin as a function of such.
 
-    inputs, baseline: (tokens, features).
+    The baseline is the same review with nothing in it. inputs, baseline: (tokens, features).
     """
 
     model: "PreTrainedModel"
@@ -221,7 +233,10 @@ class EmbeddedReview:
     baseline: torch.Tensor
 
     def margins(self, points: torch.Tensor) -> torch.Tensor:
-        """(points, tokens, features) -> (points,), without dropout; a gradient flows to the points alone."""
+        """Compute the margins, (points, tokens, features) -> (points,), without dropout.
+
+        A gradient flows to the points alone.
+        """
         with evaluation_mode(self.model, input_gradients=True):
             return margin_of(self.model(inputs_embeds=points))
 
@@ -234,7 +249,10 @@ def embedded_review(
     max_length: int = 128,
     truncation: str = "head",
 ) -> EmbeddedReview:
-    """What `integrated_gradients` is asked with: a review, its baseline and the function. Raises as `explain` does."""
+    """Make what `integrated_gradients` needs: a review, its baseline, the function.
+
+    Raises as `explain` does.
+    """
     (aligned,) = texts = align(cleaned([text]), tokenizer, max_length, truncation)
     _check(model, texts)
     return _embedded(AttributionInputs(model, tokenizer, texts, np.zeros(1)), aligned)
@@ -246,7 +264,10 @@ def _embedded(inputs: AttributionInputs, text: AlignedText) -> EmbeddedReview:
 
 
 def _until_complete(inputs: AttributionInputs, text: AlignedText, change: float) -> TokenScores:
-    """Integrated gradients of one review, with more steps until the scores add up to the change within one percent."""
+    """Raise the steps until one review's scores add up to the change.
+
+    They may miss it by one percent.
+    """
     asked = _embedded(inputs, text)
     at_once = max(1, TOKENS_AT_ONCE // len(text))
     scores, steps, error = np.zeros(len(text)), 0, math.inf
@@ -260,10 +281,10 @@ def _until_complete(inputs: AttributionInputs, text: AlignedText, change: float)
 
 
 def gradient_x_input_scores(inputs: AttributionInputs) -> list[TokenScores]:
-    """The gradient at the review itself times the embedding: one step where integrated gradients take many.
+    """Score by the gradient at the review itself, times the embedding.
 
-    LayerNorm takes the length of an embedding away, and with it most of this product: where nothing is added to the
-    embedding before it, as in ModernBERT, only noise is left.
+    It is one step where integrated gradients take many. LayerNorm takes the length of an embedding away, and with it most
+    of this product: where nothing is added to the embedding before it, as in ModernBERT, only noise is left.
     """
     found: dict[int, TokenScores] = {}
     for places in batches(inputs.rows):
@@ -278,7 +299,10 @@ def gradient_x_input_scores(inputs: AttributionInputs) -> list[TokenScores]:
 
 
 def occlusion_scores(inputs: AttributionInputs) -> list[TokenScores]:
-    """How far the margin falls when `[MASK]` stands for a word; its tokens get equal shares."""
+    """Score by how far the margin drops when `[MASK]` stands for a word.
+
+    The tokens of a word get equal shares.
+    """
     if inputs.tokenizer.mask_token_id is None:
         raise AttributionError("occlusion needs a [MASK] token, and this tokenizer has none")
     rows = [
@@ -297,7 +321,10 @@ def occlusion_scores(inputs: AttributionInputs) -> list[TokenScores]:
 
 
 def random_scores(inputs: AttributionInputs) -> list[TokenScores]:
-    """A score for every word that knows nothing of the model, in equal shares on its tokens: what any method must beat."""
+    """Draw a score for every word, in equal shares on its tokens.
+
+    It knows nothing of the model: what any method must beat.
+    """
     found = []
     for place, text in enumerate(inputs.texts):
         generator, scores = np.random.default_rng([inputs.seed, place]), np.zeros(len(text))
@@ -308,7 +335,7 @@ def random_scores(inputs: AttributionInputs) -> list[TokenScores]:
 
 
 def attention_scores(inputs: AttributionInputs) -> list[TokenScores]:
-    """How much `[CLS]` looks at each token, in one layer."""
+    """Score by how much `[CLS]` looks at each token, in one layer."""
 
     def scored(text: AlignedText, weights: np.ndarray) -> TokenScores:
         attention = AttentionWeights(text, weights)
@@ -319,7 +346,7 @@ def attention_scores(inputs: AttributionInputs) -> list[TokenScores]:
 
 
 def rollout_scores(inputs: AttributionInputs) -> list[TokenScores]:
-    """How much of each token reaches `[CLS]` through all layers."""
+    """Score by how much of each token reaches `[CLS]` through all layers."""
 
     def scored(text: AlignedText, weights: np.ndarray) -> TokenScores:
         return TokenScores(attention_rollout(list(torch.from_numpy(weights))).double().numpy())

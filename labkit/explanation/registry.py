@@ -1,4 +1,4 @@
-"""The attribution methods: what the scores of each are, how figures show it, and which function computes them.
+"""The attribution methods: what each is, how it is drawn, what computes it.
 
 A new method is one entry here, and its function. Imports nothing heavy, so that the command line can name the methods. Computes
 nothing (methods.py), and holds no explanation (attribution.py).

@@ -1,6 +1,6 @@
-"""WordPiece at work: for each word the pieces that were tried, the longest first, and the one that was found.
+"""WordPiece at work: for each word the pieces tried, and the one that was found.
 
-Follows tokens.py's wordpiece step by step; the pieces come out the same.
+The longest is tried first. Follows tokens.py's wordpiece step by step; the pieces come out the same.
 """
 
 import html
@@ -23,7 +23,7 @@ SHOWN_TRIES = 3  # at each end of a long list of tries
 
 @dataclass(frozen=True)
 class Step:
-    """One search: from which letter, what was tried, and whether the last of it was found."""
+    """One search: from which letter, what was tried, whether the last was found."""
 
     start: int
     tried: Sequence[str]
@@ -41,7 +41,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Spelling:
-    """A word, the searches that spell it, and the pieces that come out; one unknown mark where a search found nothing."""
+    """A word, the searches that spell it, and the pieces that come out.
+
+    One unknown mark where a search found nothing.
+    """
 
     word: str
     steps: Sequence[Step]
@@ -63,7 +66,7 @@ class Spelling:
         return html_table(caption, rows, styles=[f"{LEFT};padding:2px 10px 2px 0"] * 4)
 
     def _letters(self, place: int) -> str:
-        """The word with what earlier steps have taken in grey, and what this one takes in a box."""
+        """Mark what a step takes of the word in a box, what earlier ones took in grey."""
         step = self.steps[place]
         ends = [later.start for later in self.steps[place + 1 :]] or [len(self.word)]
         end = ends[0] if step.found else step.start
@@ -74,7 +77,10 @@ class Spelling:
 
 
 def spelling(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str = "##") -> Spelling:
-    """The searches by which greedy longest-match-first spells a word from the pieces of a vocabulary."""
+    """Spell a word by greedy longest-match-first, keeping every search.
+
+    The pieces are those of a vocabulary.
+    """
     steps: list[Step] = []
     start, found = 0, True
     while start < len(word) and found:
@@ -90,7 +96,10 @@ def spelling(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str =
 
 
 def wordpiece_explorer(tokenizer: "PreTrainedTokenizerBase", text: str) -> Interactive:
-    """Type a word, or a few: each search of WordPiece, longest piece first, until the word is spelled."""
+    """Explore WordPiece: type words and see every search until they are spelled.
+
+    The longest piece is tried first.
+    """
     vocab = frozenset(tokenizer.get_vocab())
     box = labelled(ipywidgets.Text, "Words:", value=text, layout={"width": "95%"})
 
@@ -107,7 +116,10 @@ def wordpiece_explorer(tokenizer: "PreTrainedTokenizerBase", text: str) -> Inter
 
 
 def _tries(step: Step) -> str:
-    """The candidates that failed, struck through; of many the first and the last."""
+    """List the candidates that failed, struck through.
+
+    Of many the first and the last.
+    """
     missed = list(step.missed)
     if not missed:
         return "found at once"

@@ -1,4 +1,4 @@
-"""What a tokenizer gives, as a table: the tokens of each text, and under each its id, its mask and its type."""
+"""What a tokenizer gives, as a table: each token with its id, mask and type."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ _CELL, _PADDING = "text-align:center;padding:2px 5px", "background:#eeeeee;color
 
 @dataclass(frozen=True)
 class TokenTable:
-    """Texts by place. tokens: of each text; numbers: by name as in ROWS, of each text, one a token."""
+    """The tokens of texts with their numbers.
+
+    tokens: of each text; numbers: by name as in ROWS, of each text, one a token.
+    """
 
     tokens: Sequence[Sequence[str]]
     numbers: Mapping[str, Sequence[Sequence[int]]]
@@ -39,7 +42,7 @@ class TokenTable:
         return page
 
     def _strip(self, text: int, start: int) -> str:
-        """A part of a text that fits the width of a page."""
+        """Make the table of a part of a text that fits the width of a page."""
         part = slice(start, start + STRIP)
         tokens = self.tokens[text][part]
         mask = self.numbers.get("attention_mask")
@@ -51,7 +54,10 @@ class TokenTable:
 
 
 def token_table(encoded: Mapping[str, Any], tokenizer: "PreTrainedTokenizerBase") -> TokenTable:
-    """The table of what a tokenizer or `encode` gave, of one text or of many. Raises UsageError without input ids."""
+    """Make the table of what a tokenizer or `encode` gave, of one text or many.
+
+    Raises UsageError without input ids.
+    """
     if "input_ids" not in encoded:
         raise UsageError(f"wanted what a tokenizer gives, with input_ids; found {', '.join(encoded) or 'nothing'}")
     numbers = {}

@@ -1,4 +1,4 @@
-"""A threshold to play with: what moves from cell to cell of the confusion matrix, and along both curves, as it moves.
+"""The threshold explorer: what it moves in confusion matrix and curves.
 
 Counts with metrics.py and draws; has no metric of its own and chooses no threshold.
 """
@@ -22,7 +22,7 @@ CELLS = (("true negatives", "false positives"), ("false negatives", "true positi
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AtThreshold:
-    """A result whose examples are called positive where `probability of class 1 >= threshold`.
+    """A result with class 1 called where its probability reaches the threshold.
 
     counts: (2, 2), rows are true classes, columns what they are called. scores: precision, recall and F1 of class 1.
     """
@@ -34,7 +34,10 @@ class AtThreshold:
 
     @property
     def false_positive_rate(self) -> float:
-        """The share of the negative examples that are called positive; 0.0 where there are none."""
+        """The share of the negative examples that are called positive.
+
+        0.0 where there are none.
+        """
         return float(self.counts[0, 1] / max(self.counts[0].sum(), 1))
 
     @property
@@ -56,7 +59,9 @@ class AtThreshold:
 
 
 def at_threshold(result: EvalResult, threshold: float) -> AtThreshold:
-    """What the threshold makes of a result. Raises ValueError for more than two classes, and without examples.
+    """Apply a threshold to a result.
+
+    Raises ValueError for more than two classes, and without examples.
 
     >>> print(at_threshold(EvalResult([0, 1, 1], [[0.6, 0.4], [0.6, 0.4], [0.1, 0.9]], loss=0.5), threshold=0.4))
     Threshold 0.40: of 2 positive examples 2 are called positive, of 1 negative ones 1.
@@ -71,7 +76,10 @@ def at_threshold(result: EvalResult, threshold: float) -> AtThreshold:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Both curves of a result: its rates at each threshold that makes a difference, (m,), from the highest down."""
+    """Both curves of a result: its rates at each threshold that makes a difference.
+
+    (m,), from the highest threshold down.
+    """
 
     precision: FloatArray
     recall: FloatArray
@@ -80,7 +88,10 @@ class Curves:
 
 
 def curves_of(result: EvalResult) -> Curves:
-    """Precision, recall and false-positive rate at every score that occurs; a rate without its class is 0."""
+    """Compute precision, recall and false-positive rate at every score that occurs.
+
+    A rate without its class is 0.
+    """
     order = np.argsort(-result.probabilities[:, 1], kind="stable")
     scores = result.probabilities[order, 1]
     ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
@@ -96,9 +107,9 @@ def curves_of(result: EvalResult) -> Curves:
 
 
 def threshold_panels(now: AtThreshold, usual: AtThreshold, curves: Curves) -> Axes:
-    """The confusion matrix, the precision-recall curve and the ROC curve, on both a point where the threshold stands.
+    """Draw the confusion matrix and both curves, with a dot for the threshold.
 
-    usual: the same at 0.5, as a ring on each curve to start from.
+    The curves are precision-recall and ROC. usual: the same at 0.5, as a ring on each curve to start from.
     """
     whole = Figure(figsize=(10.4, 3.7), layout="constrained")
     grid = whole.add_gridspec(1, 3)
@@ -146,7 +157,10 @@ def _draw_matrix(ax: Axes, now: AtThreshold) -> None:
 
 
 def threshold_explorer(result: EvalResult, threshold: float = 0.5) -> Interactive:
-    """A slider for the threshold over confusion matrix, precision, recall, F1 and both curves of a result."""
+    """Explore thresholds: confusion matrix, precision, recall, F1 and both curves.
+
+    By a slider.
+    """
     usual, curves = at_threshold(result, 0.5), curves_of(result)
     box = labelled(ipywidgets.BoundedFloatText, "threshold:", value=threshold, min=0.0, max=1.0, step=0.01)
 
