@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class RandomisationRow:
     """How alike explanations are before and after weights are shuffled.
 
-    stage: down to where they are, from the head. similarity: rank correlation of the words' magnitudes, the mean over the texts with its
-    interval; 1 is the same order.
+    stage: down to where, from the head. similarity: rank correlation of the words' magnitudes, the mean over the texts with
+    its interval; 1 is the same order.
     """
 
     method: str
