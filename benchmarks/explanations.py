@@ -112,8 +112,8 @@ def faithful(arguments: argparse.Namespace) -> dict[str, Any]:
             "fall": row.value,
             "random": row.random,
             "reversed": row.reversed,
-            "over_random": row.over_random.as_json(),
-            "over_reversed": row.over_reversed.as_json(),
+            "over_random": row.drop_vs_random.as_json(),
+            "over_reversed": row.drop_vs_reversed.as_json(),
             "beats_random": row.beats_random,
         }
         for row in found.rows

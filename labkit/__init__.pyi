@@ -34,8 +34,10 @@ from .data.splits import (
     stratified_split as stratified_split,
 )
 from .evaluation.annotators import (
+    krippendorffs_alpha as krippendorffs_alpha,
     rater_agreement as rater_agreement,
     rater_spread as rater_spread,
+    ratings_of as ratings_of,
 )
 from .data.tokens import (
     Tokenized as Tokenized,
@@ -174,8 +176,6 @@ from .evaluation.human_ceiling import (
     HumanCeiling as HumanCeiling,
     human_ceiling as human_ceiling,
     human_ceiling_or_notice as human_ceiling_or_notice,
-    krippendorffs_alpha as krippendorffs_alpha,
-    ratings_of as ratings_of,
 )
 from .explanation.attribution import (
     Attribution as Attribution,

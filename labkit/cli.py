@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from labkit import __version__
 from labkit.errors import LabkitError, UsageError
+from labkit.explanation.registry import DEFAULT, METHODS
 from labkit.importing import quick_imports
 from labkit.lessons.profiles import profile_settings
 from labkit.training.config import SETTINGS, Config, parse_assignments, read_config_file
@@ -264,8 +265,7 @@ def explain(
         tuple[str, ...],
         Parameter(
             name="--method",
-            help="attention, rollout, gradient-x-input, integrated-gradients, occlusion or random; as often as you like "
-            "(default: integrated-gradients)",
+            help=f"{', '.join([*METHODS][:-1])} or {[*METHODS][-1]}; as often as you like (default: {DEFAULT})",
             negative="",
             show_default=False,
         ),
@@ -285,11 +285,11 @@ def explain(
         raise UsageError("--html and --json were both given; wanted one of them")
     lines = _texts(texts, file, "explain")
     with quick_imports():
-        from labkit.explanation.methods import NEEDS_EAGER, check_methods
+        from labkit.explanation.methods import check_methods
         from labkit.serving.classifier import Classifier
 
-    chosen = check_methods(methods or "integrated-gradients")
-    attention = "eager" if NEEDS_EAGER & set(chosen) else "sdpa"
+    chosen = check_methods(methods or DEFAULT)
+    attention = "eager" if any(METHODS[name].needs_eager for name in chosen) else "sdpa"
     explanations = Classifier.load(model, attention=attention).explain(lines, chosen, layer=layer, head=head)
     if as_json:
         print(json.dumps([one.as_dict() for one in explanations], indent=1, ensure_ascii=False))

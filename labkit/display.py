@@ -12,14 +12,20 @@ LEFT = "text-align:left"  # of the cell itself: a notebook's own style sheet set
 
 
 def say(text: str) -> None:
-    """Print a notice without breaking a progress bar; standard output stays for results."""
+    """Print a notice without breaking a progress bar, on standard error.
+
+    Standard output stays for results.
+    """
     from tqdm.auto import tqdm
 
     tqdm.write(text, file=sys.stderr)
 
 
 def banner(text: str) -> None:
-    """Show a notice that cannot be overlooked: a box in a notebook, plain lines on standard error elsewhere."""
+    """Show a notice that cannot be overlooked.
+
+    A box in a notebook, plain lines on standard error elsewhere.
+    """
     if not in_notebook():
         print(f"*** {text}", file=sys.stderr)
         return
@@ -30,13 +36,16 @@ def banner(text: str) -> None:
 
 
 def in_notebook() -> bool:
-    """Whether this runs in a Jupyter kernel."""
+    """Say whether this runs in a Jupyter kernel."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class Markup(str):
-    """HTML that goes into a table as it stands; what came from outside is escaped in it already."""
+    """HTML that goes into a table as it stands.
+
+    What came from outside is escaped in it already.
+    """
 
 
 def html_table(
@@ -47,10 +56,11 @@ def html_table(
     row_header: int = 0,
     styles: Sequence[str] = (),
 ) -> str:
-    """A table that a screen reader can follow: with a caption, and a name for every column and row.
+    """Make a table that a screen reader can follow.
 
-    caption and cells are escaped, unless they are Markup. head: whether the first row names the columns. row_header: the
-    column that names the rows. styles: the CSS of each column's cells, as far as they have one.
+    It has a caption, and a name for every column and row. caption and cells are escaped, unless they are Markup. head:
+    whether the first row names the columns. row_header: the column that names the rows. styles: the CSS of each column's
+    cells, as far as they have one.
     """
     heads, body = (rows[:1], rows[1:]) if head else ([], rows)
     titles = "".join(_row(row, dict.fromkeys(range(len(row)), "col"), styles) for row in heads)
@@ -73,7 +83,7 @@ def _escaped(text: str) -> str:
 
 
 def text_table(rows: Sequence[Sequence[str]], columns: Sequence[str] = (), gap: str = "  ") -> str:
-    """Rows of cells for a terminal, aligned by column.
+    """Align rows of cells by column, for a terminal.
 
     columns: the format of each column's cells, such as `<20` or `>8`; without them, each stands to the left and is as wide as
     its widest cell.

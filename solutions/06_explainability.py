@@ -416,7 +416,7 @@ outcome("06-faithful", found, f"With 95 % intervals above 0: {', '.join(beaten) 
 figure(faithfulness_curves(faithful, "sufficiency"))
 print("comprehensiveness over random words, with [MASK] and with the words deleted:")
 for name in methods:
-    ways = [str(faithful.row(name, replacement=way).over_random) for way in ("mask", "delete")]
+    ways = [str(faithful.row(name, replacement=way).drop_vs_random) for way in ("mask", "delete")]
     print(f"{name:<21} {ways[0]:<24} {ways[1]}")
 
 # %% [markdown]

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from labkit.data.reviews import Reviews, normalise
 from labkit.data.splits import Splits, assign_groups
-from labkit.display import Tell
+from labkit.display import Tell, html_table, text_table
 from labkit.evaluation.arrays import FloatArray, integers, same_length
 from labkit.evaluation.comparison import FoldTest, fold_test
 from labkit.evaluation.intervals import METRICS, point_metrics, score_table
@@ -107,12 +107,7 @@ class _Repeated:
             yield [each.label, *sizes, str(accuracy), f"{f1.value:.3f}", f"{nll.value:.3f}", str(each.best_epoch)]
 
     def __str__(self) -> str:
-        rows = [list(_HEADS), *self._rows()]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
-        lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-        ]
-        return "\n".join([self.caption, *lines, *self.summary])
+        return "\n".join([self.caption, text_table([_HEADS, *self._rows()]), *self.summary])
 
     def __repr__(self) -> str:
         scores = self.scores()
@@ -121,13 +116,8 @@ class _Repeated:
         )
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col'>{head}</th>" for head in _HEADS)
-        rows = "".join(
-            f"<tr><th scope='row'>{html.escape(label)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-            for label, *cells in self._rows()
-        )
         said = "".join(f"<p>{html.escape(line)}</p>" for line in self.summary)
-        return f"<table><caption>{html.escape(self.caption)}</caption><tr>{heads}</tr>{rows}</table>{said}"
+        return html_table(self.caption, [_HEADS, *self._rows()]) + said
 
 
 _HEADS = ("run", "train", "test", "accuracy [95%, of this run]", "f1", "nll", "best epoch")
@@ -215,7 +205,7 @@ class SeedSpread(_Repeated):
 
 
 def compare_folds(a: CrossValidation, b: CrossValidation, metric: str = "accuracy", level: float = 0.95) -> FoldTest:
-    """Two recipes over the same folds: the mean difference A less B with its corrected interval and p-value.
+    """Two recipes over the same folds: the mean difference A minus B with its corrected interval and p-value.
 
     Raises ValueError where the folds are not the same.
     """

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from labkit.data.reviews import CLASS_NAMES, Reviews, movie_reviews
-from labkit.display import Tell
+from labkit.display import Tell, text_table
 from labkit.evaluation.baselines import majority, tfidf
 from labkit.evaluation.comparison import McNemar, mcnemar
 from labkit.evaluation.intervals import Scores, score_table
@@ -88,10 +88,9 @@ def results_as_text(results: Mapping[str, Any]) -> str:
     rows: Sequence[Mapping[str, Any]] = results["rows"]
     first = rows[0]
     lines = [f"Test split, n = {first['n']:,}, seed {first['seed']}, {results['level']:.0%} bootstrap intervals", ""]
-    lines.append(f"{'':<10}" + "".join(f"{row['name'][:21]:<22}" for row in rows).rstrip())
-    for metric in first["metrics"]:
-        cells = [_score_text(row["metrics"][metric]) for row in rows]
-        lines.append(f"{metric:<10}" + "".join(f"{cell:<22}" for cell in cells).rstrip())
+    heads = ["", *(row["name"][:21] for row in rows)]
+    scores = [[metric, *(_score_text(row["metrics"][metric]) for row in rows)] for metric in first["metrics"]]
+    lines.append(text_table([heads, *scores], ["<10", *["<22"] * len(rows)], gap=""))
     lines += ["", results["comparison"]["text"], "", f"The {len(results['confidently_wrong'])} surest mistakes:"]
     for wrong in results["confidently_wrong"]:
         lines.append(

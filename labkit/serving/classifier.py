@@ -15,6 +15,7 @@ from labkit.errors import UsageError
 from labkit.evaluation.metrics import EvalResult
 from labkit.explanation.attribution import Explanations
 from labkit.explanation.methods import explain
+from labkit.explanation.registry import DEFAULT
 from labkit.models.encoders import load_classifier
 from labkit.training.config import Config
 from labkit.training.fit import evaluate
@@ -40,10 +41,12 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class WordEffects:
-    """What each word does for the model's verdict on a text: how far its probability falls when the word is left out.
+class LeaveOneOut:
+    """What each word does for a verdict: the drop in its probability when the word is left out.
 
-    label, probability: the verdict on the whole text. effects: (words,) in [-1, 1]; below 0 the word spoke against it.
+    Occlusion, a method of `explain`, puts `[MASK]` in a word's place and measures the margin in logits; here the word is gone,
+    the text is shorter, and the probability is measured. label, probability: the verdict on the whole text. effects: (words,)
+    in [-1, 1]; below 0 the word spoke against it.
     """
 
     label: str
@@ -53,7 +56,7 @@ class WordEffects:
 
     @property
     def strongest(self) -> str:
-        """The word that the verdict hangs on most: without it the probability falls furthest."""
+        """The word that the verdict hangs on most: without it the probability drops furthest."""
         return self.words[int(self.effects.argmax())]
 
     def __str__(self) -> str:
@@ -116,7 +119,7 @@ class Classifier:
             -1, 2
         )
 
-    def leave_words_out(self, text: str) -> WordEffects:
+    def leave_one_out(self, text: str) -> LeaveOneOut:
         """The text once more without each of its words in turn. Raises UsageError for fewer than two words.
 
         Words are what stands between spaces. Says which words the verdict needs, and nothing of how they work together.
@@ -127,14 +130,14 @@ class Classifier:
         shorter = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
         whole, *rest = self.predict([" ".join(words), *shorter])
         without = np.array([each.probabilities[whole.label] for each in rest])
-        return WordEffects(whole.label, whole.probability, words, whole.probability - without)
+        return LeaveOneOut(whole.label, whole.probability, words, whole.probability - without)
 
     def evaluate(self, reviews: Reviews) -> EvalResult:
         """The model's result on labelled reviews, in their order."""
         return self._evaluate(self._batcher(reviews.texts, reviews.labels))
 
     def explain(
-        self, texts: str | Sequence[str], methods: str | Sequence[str] = "integrated-gradients", **options: Any
+        self, texts: str | Sequence[str], methods: str | Sequence[str] = DEFAULT, **options: Any
     ) -> Explanations:
         """Why the model says what it says of each text; texts are cut as in `predict`. options: of `attribution.explain`."""
         model = self.model.to(choose_device(self.config.device))

@@ -3,7 +3,6 @@
 Measures the device at hand; estimates nothing (memory.py) and runs nothing out of memory (limited_memory.py).
 """
 
-import html
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from labkit.display import html_table
 from labkit.training.fit import accumulate_gradients
 from labkit.training.precision import PRECISIONS, Precision, make_precision
 
@@ -176,20 +176,14 @@ class StepCosts(Sequence[StepCost]):
                 f"{cost.seconds:.3f} s",
                 f"{cost.reviews_per_second:,.0f} reviews/s",
                 f"{cost.kept_bytes / MILLION:,.1f} MB kept",
-                f"{cost.difference:.2%} off" if cost is not self.costs[0] else "the yardstick",
+                f"{cost.difference:.2%} off" if cost is not self.costs[0] else "the reference",
             ]
             for cost in self.costs
         ]
 
     def _repr_html_(self) -> str:
         heads = ("precision", "time", "speed", "memory for the backward pass", "gradients")
-        head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-        rows = "".join(
-            f'<tr><th scope="row">{html.escape(name)}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in cells)}</tr>'
-            for name, *cells in self._rows()
-        )
-        caption = f"<caption>{html.escape(self.caption)}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return html_table(self.caption, [heads, *self._rows()])
 
 
 def step_costs(
@@ -209,17 +203,17 @@ def step_costs(
         if name not in PRECISIONS[1:]:
             raise ValueError(f"precision {name!r} is none of {', '.join(PRECISIONS[1:])}")
     costs: list[StepCost] = []
-    yardstick: Mapping[str, torch.Tensor] | None = None
+    reference: Mapping[str, torch.Tensor] | None = None
     for name in precisions:
         precision = make_precision(name, device)
         kept = _KeptForBackward(model)
         with _fixed_dropout(device), kept:
             accumulate_gradients(model, [batch], precision)  # the first pass, which also warms up
         gradients = _unscaled(model, precision)
-        yardstick = gradients if yardstick is None else yardstick
+        reference = gradients if reference is None else reference
         seconds = _median_seconds(partial(_step, model, batch, precision), repeats, patience)
         costs.append(
-            StepCost(name, len(batch["labels"]), seconds, kept.bytes, _relative_difference(yardstick, gradients))
+            StepCost(name, len(batch["labels"]), seconds, kept.bytes, _relative_difference(reference, gradients))
         )
     model.zero_grad(set_to_none=True)
     return StepCosts(tuple(costs), str(device), tuple(batch["input_ids"].shape))

@@ -209,7 +209,7 @@ def test_a_comparison_shows_both_models_escaped_and_says_what_it_asks():
     shown = found._repr_html_()
     assert "<i>" not in shown
     assert "&lt;i&gt;" in shown
-    for words in ("A less B", "two trained models", "ece (less is better)"):
+    for words in ("A minus B", "two trained models", "ece (less is better)"):
         assert words in shown
         assert words in str(found)
     assert found.as_json()["metrics"]["accuracy"]["difference"]["value"] == found.scores["accuracy"][2].value

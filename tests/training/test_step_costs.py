@@ -226,7 +226,7 @@ def test_the_table_says_what_was_measured_and_escapes_it():
     costs = StepCosts(rows, "cpu", (8, 40))
     assert str(costs).splitlines() == [
         "Forward and backward pass of 8 reviews, 40 tokens wide, on cpu",
-        "fp32, 0.500 s, 16 reviews/s, 2.5 MB kept, the yardstick",
+        "fp32, 0.500 s, 16 reviews/s, 2.5 MB kept, the reference",
         "<b>, 0.250 s, 32 reviews/s, 1.0 MB kept, 1.23% off",
     ]
     page = costs._repr_html_()
