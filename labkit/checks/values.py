@@ -1,8 +1,10 @@
 """Numbers that came back, whatever holds them: value properties compare them, those of manners ask for the form."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from labkit.checks.wire import Array, Plain, as_number, close
+from labkit.checks.wire import Array, Plain, as_number, close, is_number
 
 
 def numbers(value: Plain) -> np.ndarray:
@@ -14,6 +16,16 @@ def numbers(value: Plain) -> np.ndarray:
     return np.array(as_number(value), dtype=np.float64)
 
 
-def same_numbers(found: Plain, wanted: Plain) -> bool:
+def same_numbers(found: Plain, wanted: Plain, tolerance: float = 1e-5) -> bool:
     """Whether two values hold the same numbers in the same places, whatever holds them."""
-    return close(numbers(found).tolist(), numbers(wanted).tolist())
+    return close(numbers(found).tolist(), numbers(wanted).tolist(), tolerance)
+
+
+def is_tuple_of_numbers(count: int) -> Callable[[Plain], bool]:
+    """Whether a value is a tuple of so many ints or floats."""
+    return lambda value: isinstance(value, tuple) and len(value) == count and all(map(is_number, value))
+
+
+def is_array_of(kind: type[np.generic]) -> Callable[[Plain], bool]:
+    """Whether a value is an array or tensor of numbers of this kind."""
+    return lambda value: isinstance(value, Array) and np.issubdtype(value.values.dtype, kind)
