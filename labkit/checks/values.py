@@ -1,10 +1,11 @@
 """Numbers that came back, whatever holds them: value properties compare them, those of manners ask for the form."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from labkit.checks.wire import Array, Plain, as_number, close, is_number
+from labkit.checks.wire import Array, Plain, as_number, close
 
 
 def numbers(value: Plain) -> np.ndarray:
@@ -21,11 +22,6 @@ def same_numbers(found: Plain, wanted: Plain, tolerance: float = 1e-5) -> bool:
     return close(numbers(found).tolist(), numbers(wanted).tolist(), tolerance)
 
 
-def is_tuple_of_numbers(count: int) -> Callable[[Plain], bool]:
-    """Whether a value is a tuple of so many ints or floats."""
-    return lambda value: isinstance(value, tuple) and len(value) == count and all(map(is_number, value))
-
-
-def is_array_of(kind: type[np.generic]) -> Callable[[Plain], bool]:
-    """Whether a value is an array or tensor of numbers of this kind."""
+def array_of(kind: Any) -> Callable[[Plain], bool]:
+    """Whether a value is an array or tensor of numbers of this numpy class."""
     return lambda value: isinstance(value, Array) and np.issubdtype(value.values.dtype, kind)

@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 
 from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property
-from labkit.checks.properties import returns
-from labkit.checks.values import is_tuple_of_numbers, numbers, same_numbers
-from labkit.checks.wire import as_number, close
+from labkit.checks.properties import all_of, returns, tuple_of
+from labkit.checks.values import numbers, same_numbers
+from labkit.checks.wire import as_number, close, is_number
 from labkit.lessons.observers import metrics as observers
 
 STRICT = "Your threshold misses the example that sits on it: positive is what has a score of at least the threshold."
 NEAR = [0.5 + place / 2**14 for place in (3, 1, 2, 0, 5, 4)]
 
 
-def f1_at(labels: Sequence[int], scores: Sequence[float], threshold: float) -> float:
-    """F1 where everything with `score >= threshold` is called positive; 0 without a true positive."""
-    return _f1(labels, [score >= threshold for score in scores])
+def f1_at(labels: Sequence[int], scores: Sequence[float], threshold: float = 1) -> float:
+    """F1 of calling `score >= threshold` positive; 0 without a true positive.
 
-
-def _f1(labels: Sequence[int], predicted: Sequence[bool]) -> float:
+    Without a threshold the scores are predictions, 0 or 1.
+    """
+    predicted = [score >= threshold for score in scores]
     true_positives = sum(label for label, positive in zip(labels, predicted, strict=True) if positive)
     return 2 * true_positives / (sum(predicted) + sum(labels)) if true_positives else 0.0
 
@@ -64,20 +64,17 @@ def _reaches_the_best(case: Case, observation: Observation) -> Failure | None:
     return Failure(f"a threshold that reaches F1 {best:.4g}", got, STRICT if strict else "")
 
 
-def _both(case: Case, observation: Observation) -> Failure | None:
-    return _says_the_best(case, observation) or _reaches_the_best(case, observation)
-
-
 def _best_of(
     thresholds: Callable[[list[float]], Sequence[float]] = list,
-    rate: Callable[[Any, Any], float] = _f1,
+    rate: Callable[[Any, Any], float] = f1_at,
     say: Callable[[Any, Any], float] | None = None,
     predicted: Callable[[np.ndarray, float], np.ndarray] = np.greater_equal,
     give: Callable[[list[float], float, float], tuple[float, float]] = lambda scores, threshold, f1: (threshold, f1),
 ) -> Any:
-    """A wrong answer that takes the best of some thresholds by `rate`, and says what `say` makes of it, or the same.
+    """A wrong answer: the best of some thresholds by `rate`, and its F1 by the same.
 
-    thresholds: made of the different scores, by rising score. give: what comes back, of these scores and the two.
+    thresholds: made of the different scores, by rising score. say: what gives the F1 in place of `rate`. give: what comes back,
+    of these scores and the two.
     """
 
     def answer(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
@@ -133,19 +130,16 @@ EXERCISE = Exercise(
             "Two examples with the same score fall on the same side of every threshold. Can your cut stand between them?",
             on="ties",
             fixed=[([1, 0, 0, 1, 0], [*3 * [0.75], 0.5, 0.25]), ([1, 1, 0, 1, *4 * [0]], [0.875, *6 * [0.4375], 0.25])],
-            test=_both,
         ),
         Property(
             "all may be called positive",
             "Sometimes the best is to call every example positive. Is a threshold that low among those you try?",
-            on="low",
             fixed=[
                 ([1], [0.25]),
                 ([1, 1, 1], [0.5, 0.25, 0.75]),
                 ([1, 0, 1, 1], [0.5, 0.75, 0.125, 0.875]),
                 ([0, 1, 1], [0.5, 0.5, 0.5]),
             ],
-            test=_both,
         ),
         Property(
             "scores have any scale and may be crowded",
@@ -158,22 +152,17 @@ EXERCISE = Exercise(
                 ([1, 0, 0, 0, 1, 1], NEAR),
                 ([1, 0, 0, 0, 1, 1, 1, 0], [*NEAR, 500.0, -500.0]),
             ],
-            test=_both,
         ),
         Property(
             "without positives the F1 is 0",
             "What does your answer say where no label is positive, so that there is nothing to find?",
-            on="none",
             fixed=[([0], [0.5]), ([0, 0, 0], [0.25, 0.75, 0.5])],
             test=_says_the_best,
         ),
-        returns("a tuple of two floats", is_tuple_of_numbers(2)),
+        returns("a tuple of two floats", tuple_of(is_number, is_number)),
     ),
     wrong={
-        "above in place of at least": (
-            STRICT,
-            _best_of(lambda scores: [-math.inf, *scores], predicted=np.greater),
-        ),
+        "above in place of at least": (STRICT, _best_of(lambda scores: [-math.inf, *scores], predicted=np.greater)),
         "a fixed grid": (
             "You try the same thresholds whatever the scores. The best one may lie between two of them, or beyond them all.",
             _best_of(lambda scores: np.linspace(0, 1, 101).tolist()),
@@ -184,11 +173,11 @@ EXERCISE = Exercise(
         ),
         "F1 of the wrong class": (
             "Your F1 is that of class 0. The positive class is 1, and high scores speak for it.",
-            _best_of(lambda scores: [*scores, math.inf], lambda labels, predicted: _f1(1 - labels, ~predicted)),
+            _best_of(lambda scores: [*scores, math.inf], lambda labels, predicted: f1_at(1 - labels, ~predicted)),
         ),
         "accuracy made best": (
             "You choose the threshold with the best accuracy. Where positives are rare, that is not the one with the best F1.",
-            _best_of(lambda scores: [*scores, math.inf], lambda labels, predicted: np.mean(labels == predicted), _f1),
+            _best_of(lambda scores: [*scores, math.inf], lambda labels, predicted: np.mean(labels == predicted), f1_at),
         ),
         "accuracy made best and given": (
             "That is the best accuracy. The exercise asks for F1, which does not count the negatives that were left alone.",
@@ -196,11 +185,11 @@ EXERCISE = Exercise(
         ),
         "precision made best": (
             "You choose the threshold with the best precision. F1 asks for recall as well.",
-            _best_of(rate=lambda labels, predicted: labels[predicted].mean(), say=_f1),
+            _best_of(rate=lambda labels, predicted: labels[predicted].mean(), say=f1_at),
         ),
         "the ROC curve's corner": (
             "You choose by the true and false positive rates. F1 has a best threshold of its own.",
-            _best_of(rate=_informedness, say=_f1),
+            _best_of(rate=_informedness, say=f1_at),
         ),
         "cuts between equal scores": (
             "Your best cut stands between examples of equal score, where no threshold can stand.",
@@ -224,6 +213,7 @@ EXERCISE = Exercise(
         ),
     },
     drawn=_drawn,
+    test=all_of(_says_the_best, _reaches_the_best),
     same=same_numbers,
     keeps_arguments="labels and scores",
 )

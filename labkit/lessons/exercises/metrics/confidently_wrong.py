@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property, visible
-from labkit.checks.properties import returns
+from labkit.checks.properties import all_of, list_of, returns
 from labkit.checks.wire import Plain, as_list, is_integer, shown
 from labkit.lessons.exercises.metrics.softmax import softmax_reference
 from labkit.lessons.observers import metrics as observers
@@ -50,9 +50,7 @@ def _finds(case: Case, observation: Observation) -> Failure | None:
     return None if right else Failure(f"these, in their order: {shown(wanted)}")
 
 
-def _orders(case: Case, observation: Observation) -> Failure | None:
-    if missed := _finds(case, observation):
-        return missed
+def _in_order(case: Case, observation: Observation) -> Failure | None:
     sure = softmax_reference(case.inputs["logits"]).max(axis=1)
     falling = all(sure[first] >= sure[second] - APART / 2 for first, second in pairwise(as_list(observation.value)))
     return None if falling else Failure(shown(confidently_wrong_reference(**visible(case.inputs))))
@@ -102,21 +100,19 @@ EXERCISE = Exercise(
                 {"logits": THREE, "labels": [2, 0, 2, 1, 0, 0], "_as_tensor": True},
                 {"logits": TWO, "labels": [0, 1, 0, 1, 0, 1], "_as_tensor": True},
             ],
-            test=_finds,
             core=True,
         ),
         Property(
             "the most confident stands first",
             "Print the confidences of what you found in the order in which you give them.",
             on=("found", "threshold"),
-            test=_orders,
+            test=all_of(_finds, _in_order),
         ),
         Property(
             "where there are none, the list is empty",
             "What should come out where the model is right, or wrong without being sure of it?",
             on="nothing",
             fixed=[([[0.0, 3.0], [5.0, 0.0]], [1, 0]), ([[0.0, 0.5], [0.75, 0.0]], [0, 1])],
-            test=_finds,
         ),
         Property(
             "the threshold is the caller's",
@@ -128,19 +124,16 @@ EXERCISE = Exercise(
                 (TWO, [0, 1, 0, 0, 0, 0], 0.98),
                 (SECOND_SURER, [1, 1, 0, 1], 0.5),
             ],
-            test=_finds,
         ),
         Property(
             "a confidence that equals the threshold counts",
             "Is a confidence as high as the threshold enough? Read the comparison in the exercise once more.",
-            on="edge",
             fixed=[
                 ([[0.0, 60.0], [0.0, 3.0], [4.0, 0.0]], [0, 0, 1], 1.0),
                 ([[60.0, 0.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 60.0]], [1, 0, 2], 1.0, True),
             ],
-            test=_finds,
         ),
-        returns("a list of ints", lambda value: isinstance(value, list) and all(map(is_integer, value))),
+        returns("a list of ints", list_of(is_integer)),
     ),
     wrong={
         "logits read as probabilities": (
@@ -205,6 +198,7 @@ EXERCISE = Exercise(
         ),
     },
     drawn=_drawn,
+    test=_finds,
     same=lambda one, other: as_list(one) == as_list(other),
     keeps_arguments="logits and labels",
 )

@@ -93,7 +93,6 @@ EXERCISE = Exercise(
         Property(
             "a confidence on an edge belongs to the bin below, 0 to the first",
             "Where does your answer put a confidence that lies exactly on an edge, and where 0 and 1?",
-            on="edge",
             fixed=[
                 ([0.25, 0.2, 0.4], [0, 1, 0], 4),
                 ([0.5, 0.75, 0.7, 0.6, 0.3], [1, 0, 1, 1, 0], 4),
@@ -105,7 +104,6 @@ EXERCISE = Exercise(
         Property(
             "empty bins contribute nothing",
             "What is the mean of nothing? See what your answer makes of a bin without examples.",
-            on="empty",
             fixed=[([0.9, 0.8, 0.1], [0, 1, 1], 4), ([0.97], [0], 16), ([0.62, 0.7, 0.65, 0.95], [1, 0, 1, 0], 5)],
         ),
         Property(

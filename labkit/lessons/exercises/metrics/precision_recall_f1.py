@@ -8,29 +8,23 @@ from typing import Any
 import numpy as np
 
 from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property, Test
-from labkit.checks.properties import returns
-from labkit.checks.values import is_tuple_of_numbers, numbers, same_numbers
-from labkit.checks.wire import close
+from labkit.checks.properties import returns, tuple_of
+from labkit.checks.values import numbers, same_numbers
+from labkit.checks.wire import close, is_number
 from labkit.lessons.observers import metrics as observers
 
 NAMES = ("precision", "recall", "F1")
+Ratio = Callable[[float, float], float]
 
 
 def _over(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-Division = Callable[[float, float], float]
-
-
 def precision_recall_f1_reference(
-    labels: Sequence[int],
-    predictions: Sequence[int],
-    positive: int = 1,
-    over: Division = _over,
-    over_sum: Division = _over,
+    labels: Sequence[int], predictions: Sequence[int], positive: int = 1, over: Ratio = _over, over_sum: Ratio = _over
 ) -> tuple[float, float, float]:
-    """The contract by counting pairs. over, over_sum: how a wrong answer divides counts, and in the harmonic mean."""
+    """The contract by counting pairs. over, over_sum: how a wrong answer divides."""
     true_positives = list(zip(labels, predictions, strict=True)).count((positive, positive))
     predicted_positives, actual_positives = list(predictions).count(positive), list(labels).count(positive)
     precision, recall = over(true_positives, predicted_positives), over(true_positives, actual_positives)
@@ -116,16 +110,13 @@ EXERCISE = Exercise(
             "Which class is meant is an argument. Is it used in every count?",
             on="other",
             fixed=[([1, 1, 0], [1, 0, 0], 0), ([0, 0, 1, 1, 0, 1, 1], [0, 1, 0, 1, 0, 1, 1], 0)],
-            test=_equals(0, 1, 2),
         ),
         Property(
             "0 where a denominator is 0",
             "What does each of your three divisions do where nothing was called positive, and where nothing is?",
-            on="none",
             fixed=[([1, 0, 1], 3 * [0]), ([0, 0], [1, 0]), ([0, 0], [0, 0]), (3 * [1], 3 * [1], 0), ([1, 0], [0, 1])],
-            test=_equals(0, 1, 2),
         ),
-        returns("a tuple of three floats", is_tuple_of_numbers(3)),
+        returns("a tuple of three floats", tuple_of(is_number, is_number, is_number)),
     ),
     wrong={
         "precision and recall swapped": (
@@ -174,6 +165,7 @@ EXERCISE = Exercise(
         ),
     },
     drawn=_drawn,
+    test=_equals(0, 1, 2),
     same=same_numbers,
     keeps_arguments="labels and predictions",
 )

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property
 from labkit.checks.properties import returns
-from labkit.checks.values import is_array_of, same_numbers
+from labkit.checks.values import array_of, same_numbers
 from labkit.checks.wire import Plain, plain, shown
 from labkit.lessons.observers import metrics as observers
 
@@ -25,7 +25,7 @@ def _of(logits: Any, dtype: str = "float64") -> tuple[Plain, ...]:
     return np.array(logits, dtype=np.float64).tolist(), dtype
 
 
-def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, tuple[Plain, ...]]]:
+def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
     for label in 2 * ("rows", "axes", "large"):
         shape = generator.integers(2, 6, size=3 if label == "axes" else 2)
         logits = generator.normal(size=shape, scale=3.0)
@@ -40,7 +40,7 @@ def _nearly_the_reference(case: Case, observation: Observation) -> Failure | Non
 
 
 def _softmax(shift: Callable[..., Any] = np.max, axis: int | None = -1, keepdims: bool = True) -> Any:
-    """A wrong answer, right but for the number that each row loses, or the axis, or that the sum keeps it."""
+    """A wrong answer: a wrong shift of each row, axis, or shape of the sum."""
 
     def answer(logits: np.ndarray) -> np.ndarray:
         exponentials = np.exp(logits - shift(logits, axis=axis, keepdims=True))
@@ -59,7 +59,6 @@ EXERCISE = Exercise(
         Property(
             "a row of logits becomes its probabilities",
             "Take two logits by hand: what is each turned into, and what is that divided by?",
-            on="row",
             fixed=[_of([1, 0]), _of([0, 0]), _of([5]), _of([-3, -1]), _of([2, -1, 0.5, 0], "float32")],
             core=True,
         ),
@@ -94,7 +93,7 @@ EXERCISE = Exercise(
             ],
             test=_nearly_the_reference,
         ),
-        returns("an array of floats", is_array_of(np.floating)),
+        returns("an array of floats", array_of(np.floating)),
     ),
     wrong={
         "no maximum subtracted": (

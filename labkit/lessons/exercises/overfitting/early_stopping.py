@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property
+from labkit.checks.properties import all_of, list_of, part_is
 from labkit.checks.wire import Plain, close, shown
 from labkit.lessons.observers import overfitting as observers
 
@@ -38,9 +39,13 @@ def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
         yield "long", (losses, int(generator.integers(1, 5)), min_delta)
 
 
+def _said(value: Plain) -> list[Plain]:
+    return [said for said, _, _ in value["after"]]
+
+
 def _says(case: Case, observation: Observation) -> Failure | None:
     wanted = [stop for stop, _, _ in early_stopping_reference(**case.inputs)]
-    found = [said for said, _, _ in observation.value["after"]]
+    found = _said(observation.value)
     return None if found == wanted else Failure(f"step says {shown(wanted)}", f"step says {shown(found)}")
 
 
@@ -56,25 +61,16 @@ def _shown_best(loss: Plain, epoch: Plain) -> str:
     return f"best_loss {shown(loss)}, best_epoch {shown(epoch)}"
 
 
-def _both(case: Case, observation: Observation) -> Failure | None:
-    return _says(case, observation) or _knows_the_best(case, observation)
-
-
 def _starts_empty(case: Case, observation: Observation) -> Failure | None:
     before = observation.value["before"]
     return None if before == [inf, None] else Failure(_shown_best(inf, None), _shown_best(*before))
 
 
-def _says_bools(case: Case, observation: Observation) -> Failure | None:
-    found = [said for said, _, _ in observation.value["after"]]
-    return None if all(isinstance(said, bool) for said in found) else Failure("True or False", shown(found))
-
-
-class _Stopping:
-    """The right rule in small parts, each of which a wrong answer replaces. only: the patience that it always has."""
+class Stopping:
+    """The right rule in small parts, each of which a wrong answer replaces."""
 
     best_loss, best_epoch, previous, epoch = inf, None, inf, -1
-    failures = only = 0
+    failures = only = 0  # only: the patience that it always has
 
     def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
         self.patience, self.min_delta = self.only or patience, min_delta
@@ -100,8 +96,9 @@ class _Stopping:
         return self.says()
 
 
-def _wrong(**parts: Any) -> type:
-    return type("EarlyStopping", (_Stopping,), parts)
+def stopping(**parts: Any) -> type[Stopping]:
+    """The right rule but for these parts."""
+    return type("EarlyStopping", (Stopping,), parts)
 
 
 EXERCISE = Exercise(
@@ -144,14 +141,11 @@ EXERCISE = Exercise(
         Property(
             "it stays True while the failures go on, and no longer",
             "Whoever calls step may go on after the stop. What should it say at the next failure, and what at an improvement?",
-            on="on",
             fixed=[([1.0, 1.5, 1.75, 2.0, 1.25, 3.0],), ([1.0, 1.5, 1.75, 0.5, 0.75, 1.0, 1.25],)],
-            test=_both,
         ),
         Property(
             "patience is the caller's",
             "Is the argument patience used, and does the count reach it at the right call?",
-            on="patience",
             fixed=[
                 ([1.0, 1.5, 0.5, 0.75], 1),
                 ([1.0, 1.5, 1.25, 1.75, 2.0], 3),
@@ -162,125 +156,116 @@ EXERCISE = Exercise(
         Property(
             "an equal loss is no improvement",
             "Has a loss improved that is the same as the best one?",
-            on="equal",
             fixed=[([1.0, 1.0, 1.0],), ([1.0, 0.5, 0.5, 0.25, 0.25, 0.25],)],
-            test=_both,
         ),
         Property(
             "only an improvement by more than min_delta counts",
             "How far below the best loss must a loss lie to count, and what happens to the best loss if it does not?",
-            on="delta",
             fixed=[
                 {"losses": [1.0, 0.875, 0.75, 0.625], "min_delta": 0.25},
                 {"losses": [1.0, 0.75, 0.5, 0.25], "min_delta": 0.25},
                 {"losses": [2.0, 1.5, 1.375, 0.75, 0.875, 0.625], "min_delta": 0.5},
                 {"losses": [1.0, 1.0625, 0.5, 0.5625, 0.53125], "min_delta": 0.125},
             ],
-            test=_both,
         ),
         Property(
             "NaN is no improvement",
             "Every comparison with NaN is false. What does yours make of that, also at the very first call?",
-            on="nan",
             fixed=[([1.0, nan, nan, 0.5],), ([nan, 1.0, nan, 0.5, nan, nan],), ([nan, nan, 1.0],)],
-            test=_both,
         ),
         Property(
             "all of it together over long runs",
             "Follow the example to the first call that differs: what are the best loss and the count of failures there?",
             on="long",
             fixed=[(LONG,), (LONG, 3, 0.25), (LONG[::-1], 2, 0.125)],
-            test=_both,
         ),
         Property(
             "step says True or False",
             "What comes out of step where it is not yet time to stop? It should be a truth value in every case.",
-            test=_says_bools,
+            test=part_is("True or False", list_of(lambda said: isinstance(said, bool)), _said),
         ),
     ),
     wrong={
         "failures counted in total": (
             "You count all failures since the beginning. After an improvement patience should be whole again.",
-            _wrong(count=lambda self, improved: self.failures + (not improved)),
+            stopping(count=lambda self, improved: self.failures + (not improved)),
         ),
         "compared with the loss before": (
             "You compare with the loss of the epoch before. A loss that falls a little after a jump is still no new best.",
-            _wrong(improves=lambda self, loss: loss < self.previous - self.min_delta),
+            stopping(improves=lambda self, loss: loss < self.previous - self.min_delta),
         ),
         "min_delta with the wrong sign": (
             "With min_delta yours takes a loss for better that lies above the best one. On which side should the margin be?",
-            _wrong(improves=lambda self, loss: loss < self.best_loss + self.min_delta),
+            stopping(improves=lambda self, loss: loss < self.best_loss + self.min_delta),
         ),
         "min_delta ignored": (
             "Any loss below the best one counts as an improvement in yours. How far below does min_delta ask it to be?",
-            _wrong(improves=lambda self, loss: loss < self.best_loss),
+            stopping(improves=lambda self, loss: loss < self.best_loss),
         ),
         "the best loss follows tiny improvements": (
             "Your best loss changes with improvements too small to count. Many of them may add up to one that counts.",
-            _wrong(best=lambda self, loss, improved: _Stopping.best(self, loss, loss < self.best_loss)),
+            stopping(best=lambda self, loss, improved: Stopping.best(self, loss, loss < self.best_loss)),
         ),
         "NaN as an improvement": (
             "You ask whether the loss is no better, and with NaN that is false. So a broken loss becomes your best one.",
-            _wrong(improves=lambda self, loss: not loss >= self.best_loss - self.min_delta),
+            stopping(improves=lambda self, loss: not loss >= self.best_loss - self.min_delta),
         ),
         "an equal loss as an improvement": (
             "A loss that only equals the best one starts your count anew. Training that stands still would never end.",
-            _wrong(improves=lambda self, loss: loss <= self.best_loss - self.min_delta),
+            stopping(improves=lambda self, loss: loss <= self.best_loss - self.min_delta),
         ),
-        "epochs counted from 1": (
-            "Your first epoch has number 1. Epochs count from 0 here.",
-            _wrong(epoch=0),
-        ),
+        "epochs counted from 1": ("Your first epoch has number 1. Epochs count from 0 here.", stopping(epoch=0)),
         "one call too late": (
             "Yours stops one call too late: it waits until there are more failures than patience.",
-            _wrong(says=lambda self: self.failures > self.patience),
+            stopping(says=lambda self: self.failures > self.patience),
         ),
         "one call too early": (
             "Yours stops one call too early. How many failures may there be before patience has run out?",
-            _wrong(says=lambda self: self.failures >= max(1, self.patience - 1)),
+            stopping(says=lambda self: self.failures >= max(1, self.patience - 1)),
         ),
         "higher is better": (
             "Yours waits for the loss to rise. Of a loss the lowest is the best.",
-            _wrong(best_loss=-inf, improves=lambda self, loss: loss > self.best_loss + self.min_delta),
+            stopping(best_loss=-inf, improves=lambda self, loss: loss > self.best_loss + self.min_delta),
         ),
         "true for one call only": (
             "Yours says True once and then counts from 0 again, although nothing has improved.",
-            _wrong(says=lambda self: self.failures > 0 and self.failures % self.patience == 0),
+            stopping(says=lambda self: self.failures > 0 and self.failures % self.patience == 0),
         ),
         "true for ever": (
             "Once yours has said True it says so for ever. An improvement ends the failures in a row.",
-            _wrong(count=lambda self, improved: 0 if improved and not self.says() else self.failures + 1),
+            stopping(count=lambda self, improved: 0 if improved and not self.says() else self.failures + 1),
         ),
         "true only at the call itself": (
             "Yours is True only at the call at which patience runs out. The failures go on after it.",
-            _wrong(says=lambda self: self.failures == self.patience),
+            stopping(says=lambda self: self.failures == self.patience),
         ),
         "the best loss is always the last": (
             "Your best loss is always the last one. It should change on an improvement only.",
-            _wrong(best=lambda self, loss, improved: (loss, self.epoch)),
+            stopping(best=lambda self, loss, improved: (loss, self.epoch)),
         ),
         "the best epoch is forgotten": (
             "Your best loss follows, but best_epoch stays where it was.",
-            _wrong(best=lambda self, loss, improved: (loss if improved else self.best_loss, None)),
+            stopping(best=lambda self, loss, improved: (loss if improved else self.best_loss, None)),
         ),
         "says whether it improved": (
             "Your step says whether the loss has improved. It should say whether it is time to stop.",
-            _wrong(says=lambda self: self.failures == 0),
+            stopping(says=lambda self: self.failures == 0),
         ),
         "nothing instead of False": (
             "Where it is not time to stop, nothing comes out of your step. False is an answer too.",
-            _wrong(says=lambda self: True if self.failures >= self.patience else None),
+            stopping(says=lambda self: True if self.failures >= self.patience else None),
         ),
         "patience of 2 whatever is asked": (
             "Patience is an argument: yours always waits for two failures.",
-            _wrong(only=2),
+            stopping(only=2),
         ),
         "best_epoch 0 from the start": (
             "Your best_epoch is 0 before any epoch was run. Until there is one, it should be None.",
-            _wrong(best_epoch=0),
+            stopping(best_epoch=0),
         ),
     },
     drawn=_drawn,
+    test=all_of(_says, _knows_the_best),
     same=close,
     keeps_arguments=None,
 )

@@ -4,22 +4,23 @@ The model of a case counts how often it was trained; the state in which it is le
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from math import inf, nan
+from math import nan
 from typing import Any
 
 import numpy as np
 
 from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property, visible
+from labkit.checks.properties import all_of, list_of, part_is
 from labkit.checks.values import numbers, same_numbers
 from labkit.checks.wire import Plain, close, is_number, shown
-from labkit.lessons.exercises.overfitting.early_stopping import early_stopping_reference
+from labkit.lessons.exercises.overfitting.early_stopping import Stopping, early_stopping_reference, stopping
 from labkit.lessons.observers import overfitting as observers
 
 LONG = [3.0, nan, 2.5, 2.75, 2.5, 2.0, 2.25, 1.5, 1.75, 1.0, 1.25, 1.125, 0.5, 0.75]
 
 
 def fit_reference(losses: Sequence[float], max_epochs: int, patience: int = 2) -> tuple[list[float], list[int]]:
-    """The losses that a right answer gives, and the epochs after which it saves; the last of them is restored."""
+    """The losses of the run, and the epochs after which it saves, the best one last."""
     steps = early_stopping_reference(losses[:max_epochs], patience)
     count = next((epochs for epochs, (stop, _, _) in enumerate(steps, 1) if stop), len(steps))
     return list(losses[:count]), [epoch for epoch, (_, _, best) in enumerate(steps[:count]) if best == epoch]
@@ -53,11 +54,6 @@ def _saves_each_best(case: Case, observation: Observation) -> Failure | None:
     return None if found == wanted else Failure(f"save after the epochs {wanted}", f"save after the epochs {found}")
 
 
-def _all(case: Case, observation: Observation) -> Failure | None:
-    tests = (_gives_the_losses, _ends_at_the_best, _saves_each_best)
-    return next(filter(None, (test(case, observation) for test in tests)), None)
-
-
 def _takes_turns(case: Case, observation: Observation) -> Failure | None:
     found = [name for name in observation.value["calls"] if name in ("train", "evaluate")]
     wanted = ["train", "evaluate"] * len(fit_reference(**visible(case.inputs))[0])
@@ -67,46 +63,32 @@ def _takes_turns(case: Case, observation: Observation) -> Failure | None:
 
 def _restores_once(case: Case, observation: Observation) -> Failure | None:
     calls, times = observation.value["calls"], observation.value["calls"].count("restore")
-    if times == 1 and calls[-1] == "restore":
-        return None
-    return Failure(
-        "restore once, as the last call", f"restore {f'{times} times' if times != 1 else f'before {calls[-1]}'}"
+    got = f"{times} times" if times != 1 else f"before {calls[-1]}"
+    return (
+        None if times == 1 and calls[-1] == "restore" else Failure("restore once, as the last call", f"restore {got}")
     )
 
 
-def _returns_floats(case: Case, observation: Observation) -> Failure | None:
-    value = observation.value["returned"]
-    right = isinstance(value, list) and all(map(is_number, value))
-    return None if right else Failure("a list of floats", shown(value))
-
-
 def _loop(
+    rule: Callable[..., Stopping] = Stopping,
     before: bool = False,
-    better: Callable[[float, float, float], bool] = lambda loss, best, previous: loss < best,
     save_each: bool = False,
-    enough: Callable[[int, int], bool] = lambda failures, patience: failures >= patience,
-    reset: bool = True,
     restore: str = "end",
     give: Callable[[list[float]], Any] = lambda losses: losses,
-    only: int | None = None,
 ) -> Any:
-    """A wrong answer, right but for what is asked for. restore: "end", "stop" (only there), "failure" (after each) or ""."""
+    """A wrong answer. restore: "end", "stop" (only there), "failure" (each) or ""."""
 
     def answer(train: Any, evaluate: Any, save: Any, back: Any, max_epochs: int, patience: int = 2) -> Any:
-        best, previous, failures, losses, stopped = inf, inf, 0, [], False
-        for _ in range(max_epochs):
-            loss = [evaluate(), train()][0] if before else [train(), evaluate()][1]
-            losses.append(loss)
-            improved = better(loss, best, previous)
-            best, previous = (loss if improved else best), loss
-            failures = 0 if improved and reset else failures + (not improved)
-            if improved or save_each:
+        state, stop = rule(patience), False
+        losses: list[float] = []
+        while len(losses) < max_epochs and not stop:
+            losses.append([evaluate(), train()][0] if before else [train(), evaluate()][1])
+            stop = state.step(losses[-1])
+            if save_each or state.best_epoch == state.epoch:
                 save()
             elif restore == "failure":
                 back()
-            if stopped := enough(failures, only or patience):
-                break
-        if restore == "end" or (restore == "stop" and stopped):
+        if restore == "end" or (restore == "stop" and stop):
             back()
         return give(losses)
 
@@ -156,32 +138,27 @@ EXERCISE = Exercise(
         Property(
             "patience is the caller's",
             "Is the argument patience used, and does the count of failures reach it at the right epoch?",
-            on="patience",
             fixed=[
                 _of([1.0, 1.5, 0.5], patience=1),
                 _of([1.0, 1.5, 1.25, 1.75, 0.5], patience=3),
                 _of([2.0, 1.0, 1.5, 1.25, 1.75, 1.125, 1.0625, 0.5], patience=5),
             ],
-            test=_all,
         ),
         Property(
             "an equal loss and NaN are no new best",
             "Is a loss that equals the best one better, and how does your comparison come out with NaN?",
-            on="no better",
             fixed=[
                 _of([1.0, 1.0, 1.0, 0.5]),
                 _of([1.0, nan, nan, 0.5]),
                 _of([nan, 1.0, nan, 0.5, nan, nan, 0.25]),
                 _of([1.0, 0.5, nan, 0.75], 3),
             ],
-            test=_all,
         ),
         Property(
             "all of it together over long runs",
             "Follow the example epoch by epoch to the first that differs: which loss is the best so far, and what was saved?",
             on="long",
             fixed=[_of(LONG), _of(LONG, patience=3), _of([*LONG, 1.0, 2.0], patience=3)],
-            test=_all,
         ),
         Property(
             "each epoch trains once and then evaluates once",
@@ -204,7 +181,7 @@ EXERCISE = Exercise(
         Property(
             "returns a list of floats",
             "The run may be right, but the exercise asks for the losses of its epochs, in a list.",
-            test=_returns_floats,
+            test=part_is("a list of floats", list_of(is_number), lambda value: value["returned"]),
         ),
     ),
     wrong={
@@ -230,31 +207,31 @@ EXERCISE = Exercise(
         ),
         "one epoch too late": (
             "Yours stops one epoch too late: it waits until there are more failures than patience.",
-            _loop(enough=lambda failures, patience: failures > patience),
+            _loop(stopping(says=lambda self: self.failures > self.patience)),
         ),
         "one epoch too early": (
             "Yours stops one epoch too early. How many failures may there be before patience has run out?",
-            _loop(enough=lambda failures, patience: failures >= max(1, patience - 1)),
+            _loop(stopping(says=lambda self: self.failures >= max(1, self.patience - 1))),
         ),
         "failures counted in total": (
             "You count all failures of the run. After a new best patience should be whole again.",
-            _loop(reset=False),
+            _loop(stopping(count=lambda self, improved: self.failures + (not improved))),
         ),
         "compared with the loss before": (
             "You compare with the loss of the epoch before, and save what is better than that. It may be worse than the best.",
-            _loop(better=lambda loss, best, previous: loss < previous),
+            _loop(stopping(improves=lambda self, loss: loss < self.previous)),
         ),
         "an equal loss as a new best": (
             "A loss that only equals the best one counts as better in yours, so it saves again and patience never ends.",
-            _loop(better=lambda loss, best, previous: loss <= best),
+            _loop(stopping(improves=lambda self, loss: loss <= self.best_loss)),
         ),
         "NaN as a new best": (
             "You ask whether the loss is no better, and with NaN that is false. So you save a broken model as the best.",
-            _loop(better=lambda loss, best, previous: not loss >= best),
+            _loop(stopping(improves=lambda self, loss: not loss >= self.best_loss)),
         ),
         "never stops": (
             "Yours always runs to the last epoch. The best weights come back, but the time is lost.",
-            _loop(enough=lambda failures, patience: False),
+            _loop(stopping(says=lambda self: False)),
         ),
         "the best loss alone": (
             "You give the best loss. The exercise asks for the losses of all epochs that were run.",
@@ -266,10 +243,11 @@ EXERCISE = Exercise(
         ),
         "patience of 2 whatever is asked": (
             "Patience is an argument: yours always waits for two failures.",
-            _loop(only=2),
+            _loop(stopping(only=2)),
         ),
     },
     drawn=_drawn,
+    test=all_of(_gives_the_losses, _ends_at_the_best, _saves_each_best),
     same=lambda one, other: close({**one, "returned": numbers(one["returned"]).tolist()}, other),
     keeps_arguments=None,
 )
