@@ -12,6 +12,31 @@ from labkit.checks.exercise import Case, Failure, Observation, Property, Test
 from labkit.checks.wire import Array, Plain, as_array, close, plain, shown
 
 
+def all_of(*tests: Test) -> Test:
+    """The test that all of these hold; the first that does not says why."""
+    return lambda case, observation: next(filter(None, (test(case, observation) for test in tests)), None)
+
+
+def part_is(what: str, holds: Callable[[Plain], bool], part: Callable[[Plain], Plain]) -> Test:
+    """The test that a part of the value is what it should be: `what`, in words."""
+
+    def test(case: Case, observation: Observation) -> Failure | None:
+        found = part(observation.value)
+        return None if holds(found) else Failure(what, shown(found))
+
+    return test
+
+
+def tuple_of(*kinds: Callable[[Plain], bool]) -> Callable[[Plain], bool]:
+    """Whether a value is a tuple of as many items, each of its kind."""
+
+    def holds(value: Plain) -> bool:
+        right_size = isinstance(value, tuple) and len(value) == len(kinds)
+        return right_size and all(kind(item) for kind, item in zip(kinds, value, strict=True))
+
+    return holds
+
+
 def returns(what: str, holds: Callable[[Plain], bool], hint: str = "") -> Property:
     """The result is made of the right things: `what`, in words, and the test of it."""
 
