@@ -154,7 +154,9 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
 
     from labkit.models.encoders import freeze, load_encoder
     from labkit.models.unpadded import Unpadded
-    from labkit.training.fit import StepRecord, fastest_gradients, make_optimizer, train_epoch
+    from labkit.training.fit import fastest_gradients
+    from labkit.training.loop import StepRecord, train_epoch
+    from labkit.training.optimizer import make_optimizer
     from labkit.training.precision import choose_device, choose_precision
 
     way, setting = next(way for way in WAYS if way.row.name == task["way"]), Setting(**task["setting"])
@@ -208,7 +210,7 @@ def _optimizer(way: Way, model: "PreTrainedModel", setting: Setting) -> "torch.o
     import torch
 
     from labkit.models.encoders import parameter_groups
-    from labkit.training.fit import make_optimizer
+    from labkit.training.optimizer import make_optimizer
 
     if way.factored:  # tensor by tensor, so that what it works with stays small
         groups = parameter_groups(model, setting.weight_decay)

@@ -163,7 +163,7 @@ def _epoch_row(record: dict[str, Any], before: "EvalResult", temperature: "Tempe
 
 def _stops_after(losses: list[float]) -> int | None:
     """The epoch after which early stopping would end the run; None where it would let it go to the end."""
-    from labkit.training.fit import EarlyStopping
+    from labkit.training.early_stopping import EarlyStopping
 
     stopping = EarlyStopping(PATIENCE)
     return next((epoch for epoch, loss in enumerate(losses) if stopping.step(loss)), None)
@@ -212,7 +212,7 @@ def draw(report: dict[str, Any], work: Path) -> "Axes":
 
     from labkit import figures
     from labkit.evaluation.calibration import fit_temperature
-    from labkit.training.fit import EpochRecord
+    from labkit.training.loop import EpochRecord
 
     found = json.loads((work / HISTORY).read_text("utf-8"))
     history, examples = [EpochRecord(**row) for row in report["history"]], report["examples"]

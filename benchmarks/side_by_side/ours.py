@@ -40,7 +40,9 @@ def train_with_labkit(
 
     A step may put work off, so the end of the last one would be too early.
     """
-    from labkit.training.fit import StepRecord, fit, make_optimizer
+    from labkit.training.fit import fit
+    from labkit.training.loop import StepRecord
+    from labkit.training.optimizer import make_optimizer
 
     config = config_of(row, setting, seed, half)
     precision = choose_precision(config.precision, choose_device())

@@ -38,7 +38,8 @@ from labkit.files import whole_folder, write_atomically
 from labkit.models.encoders import freeze, load_encoder, quiet_transformers, registry_entry
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import Config, ConfigError
-from labkit.training.fit import EpochRecord, TrainingStopped, evaluate, fit
+from labkit.training.fit import TrainingStopped, evaluate, fit
+from labkit.training.loop import EpochRecord
 from labkit.training.memory import free_memory, micro_batch_that_fits
 from labkit.training.precision import choose_device, choose_precision, suitable_multiple
 

@@ -304,7 +304,8 @@ class _Room:
         """Reviews computed at once in the end, and what was said. Whatever the step took is given back."""
         import torch
 
-        from labkit.training.fit import accumulate_gradients, make_optimizer
+        from labkit.training.loop import accumulate_gradients
+        from labkit.training.optimizer import make_optimizer
         from labkit.training.precision import choose_precision
 
         chosen = choose_precision(precision, self.device)

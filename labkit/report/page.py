@@ -24,7 +24,7 @@ from labkit.evaluation.intervals import METRICS, Score, score_table
 from labkit.evaluation.metrics import EvalResult
 from labkit.experiments.run_folder import RUN_FILE, TEST_FILE
 from labkit.files import write_atomically
-from labkit.training.fit import EpochRecord
+from labkit.training.loop import EpochRecord
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -1,7 +1,7 @@
 """What a batch costs in memory, what is free, and what to do when a batch does not fit.
 
 The remedy is the one that the course teaches: halve the micro-batch, accumulate twice as many. Does not compute gradients
-itself (fit.py); it is handed the function that does.
+itself (loop.py); it is handed the function that does.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 A batch of reviews uses a few hundred of the 30,522 rows of BERT's word embedding, and AdamW sweeps them all: a row without a
 gradient still decays, and still moves by what is left of its moments. Both are known beforehand, so they can wait until the
-row is read. Nothing else about AdamW is changed (fit.py has the loop).
+row is read. Nothing else about AdamW is changed (loop.py has the loop).
 """
 
 import math

@@ -38,7 +38,7 @@ from labkit.training import fit as training
 from labkit.training import memory, precision
 from labkit.training.checkpoints import CheckpointError
 from labkit.training.config import Config, ConfigError, read_config_file
-from labkit.training.fit import TrainingError
+from labkit.training.early_stopping import TrainingError
 from labkit.training.memory import OutOfMemory
 
 STEPS = 6  # of the run below: two epochs of three

@@ -27,7 +27,7 @@ from labkit.report.page import (
     summary,
     write_report,
 )
-from labkit.training.fit import EpochRecord
+from labkit.training.loop import EpochRecord
 
 FIGURES_OF_THE_ISSUE = ("learning_curves", "confusion_matrix", "reliability", "roc", "lengths")
 NASTY = """<script>alert(1)</script></title></style>" onload="alert(2)' & {{ 7 * 7 }} <b>"""

@@ -17,9 +17,10 @@ from labkit.serving.classifier import Classifier
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import Config
 from labkit.training.cuda_graphs import GraphedGradients
-from labkit.training.fit import EpochRecord, TrainingStopped, accumulate_gradients, fit
+from labkit.training.fit import TrainingStopped, fit
+from labkit.training.gradients import gradient_difference, gradients_of
+from labkit.training.loop import EpochRecord, accumulate_gradients
 from labkit.training.precision import make_precision
-from labkit.training.step_costs import gradient_difference, gradients_of
 
 if TYPE_CHECKING:
     from conftest import TinyWorld

@@ -24,7 +24,8 @@ from labkit.models.unpadded import Unpadded
 from labkit.training import fit as training
 from labkit.training import memory
 from labkit.training.config import Config
-from labkit.training.fit import accumulate_gradients, fit
+from labkit.training.fit import fit
+from labkit.training.loop import accumulate_gradients
 from labkit.training.memory import (
     AutomaticMicroBatch,
     OutOfMemory,

@@ -199,3 +199,13 @@ def test_clipping_does_what_torch_does_to_dense_gradients(limit, ids, sparse):
 
 def test_clipping_a_model_without_gradients_gives_norm_zero():
     assert float(clip_gradients(nn.Linear(2, 2).parameters(), 1.0)) == 0.0
+
+
+def test_the_optimizer_is_adamw_with_decay_on_matrices_alone(tiny_world):
+    model = tiny_world.model()
+    optimizer = make_optimizer(model, 3e-4, 0.25)
+    decay_of = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert {group["lr"] for group in optimizer.param_groups} == {3e-4}
+    for name, parameter in model.named_parameters():
+        assert decay_of[id(parameter)] == (0.0 if "bias" in name or "LayerNorm" in name else 0.25), name

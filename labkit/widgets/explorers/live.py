@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from labkit.data.batching import Batcher
     from labkit.experiments.fine_tuning import StopRequest
     from labkit.training.config import Config
-    from labkit.training.fit import EpochRecord, StepRecord
+    from labkit.training.loop import EpochRecord, StepRecord
 
 SMOOTHED = 10  # steps whose mean is drawn and said
 SHARE_OF_TIME = 0.1  # drawing takes at most this part of the time

@@ -15,7 +15,9 @@ from labkit.data.batching import Batcher
 from labkit.data.tokens import tokenize
 from labkit.figures import alt_text, to_html
 from labkit.training.config import Config
-from labkit.training.fit import EpochRecord, StepRecord, TrainingError, evaluate, fit
+from labkit.training.early_stopping import TrainingError
+from labkit.training.fit import evaluate, fit
+from labkit.training.loop import EpochRecord, StepRecord
 from labkit.widgets.explorers import live
 from labkit.widgets.explorers.live import TrainingSoFar, Watch, live_training, smoothed, training_figure
 from labkit.widgets.interactive import WIDGET_MIME
