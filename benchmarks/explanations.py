@@ -126,7 +126,7 @@ def cue(arguments: argparse.Namespace) -> dict[str, Any]:
     from labkit.data.reviews import Splits, movie_reviews, split_reviews
     from labkit.experiments.fine_tuning import make_batchers
     from labkit.explanation.spurious_cue import CUE, cue_found, plant_cue
-    from labkit.models.encoders import load_encoder, registry_entry
+    from labkit.models.encoders import load_encoder
     from labkit.serving.classifier import Classifier
     from labkit.training.config import Config
     from labkit.training.fit import fit
@@ -136,8 +136,7 @@ def cue(arguments: argparse.Namespace) -> dict[str, Any]:
     config = Config(model="tiny", epochs=2, seed=arguments.seed)
     model, tokenizer = load_encoder("tiny", arguments.seed)
     batchers = make_batchers(Splits(**{name: each.reviews for name, each in planted.items()}), tokenizer, config)
-    learning_rate = registry_entry("tiny").learning_rate
-    for epoch in fit(model, batchers["train"], batchers["validation"], config, learning_rate, progress=False):
+    for epoch in fit(model, batchers["train"], batchers["validation"], config, progress=False):
         print(epoch, flush=True)
     classifier = Classifier(model, tokenizer, config, "tiny, cue planted")
     carriers = planted["test"].carriers

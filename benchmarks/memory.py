@@ -157,7 +157,6 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
     from labkit.training.fit import fastest_gradients
     from labkit.training.loop import StepRecord, train_epoch
     from labkit.training.optimizer import make_optimizer
-    from labkit.training.precision import choose_device, choose_precision
 
     way, setting = next(way for way in WAYS if way.row.name == task["way"]), Setting(**task["setting"])
     load_encoder("tiny")
@@ -165,7 +164,7 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
     watch = Watch(torch.cuda.is_available())
     imports = 0.0 if watch.cuda else peak_memory_mib(False)
     config = config_of(way.row, setting, 0, task["half"])
-    precision = choose_precision(config.precision, choose_device())
+    precision = config.chosen_precision()
     model, _ = load_model(setting.model, 0)
     model.to(precision.device)
     freeze(model, way.freeze)

@@ -46,24 +46,22 @@ def train(setting: Setting, work: Path) -> None:
     """Train through all epochs, leaving `epoch-N.npz` for each and at the end `history.json` in the work folder."""
     from labkit.data.reviews import movie_reviews, split_reviews
     from labkit.experiments.fine_tuning import environment, make_batchers
-    from labkit.models.encoders import load_encoder, registry_entry
+    from labkit.models.encoders import load_encoder
     from labkit.training.checkpoints import CheckpointFolder
     from labkit.training.config import Config
     from labkit.training.fit import evaluate, fit
-    from labkit.training.precision import choose_device, choose_precision
 
     if (work / HISTORY).is_file():
         print(f"{work} holds this training, finished")
         return
-    config = Config(**dataclasses.asdict(setting), patience=setting.epochs)
+    config = Config(**dataclasses.asdict(setting), patience=setting.epochs).resolved()
     reviews = movie_reviews(config.neutral_band)
     splits = split_reviews(
         reviews, config.seed, config.validation_fraction, config.train_examples, config.validation_examples
     )
     model, tokenizer = load_encoder(config.model, config.seed)
-    precision = choose_precision(config.precision, choose_device(config.device))
-    batchers = make_batchers(splits, tokenizer, config, multiple=1 if precision.name == "fp32" else 8)
-    learning_rate = registry_entry(config.model).learning_rate
+    precision = config.chosen_precision()
+    batchers = make_batchers(splits, tokenizer, config)
 
     def logits() -> dict[str, np.ndarray]:
         asked = {name: evaluate(model, batchers[name], config, precision) for name in SPLITS}
@@ -73,7 +71,7 @@ def train(setting: Setting, work: Path) -> None:
     checkpoints = CheckpointFolder(work / "checkpoints", print)
     history = []
     for record in fit(
-        model, batchers["train"], batchers["validation"], config, learning_rate, checkpoints=checkpoints, progress=False
+        model, batchers["train"], batchers["validation"], config, checkpoints=checkpoints, progress=False
     ):
         print(record, flush=True)
         history.append(dataclasses.asdict(record))
@@ -84,7 +82,7 @@ def train(setting: Setting, work: Path) -> None:
     found = {
         "history": history,
         "labels": labels,
-        "learning_rate": learning_rate,
+        "learning_rate": config.learning_rate,
         "examples": {name: len(part) for name, part in vars(splits).items()},
         "data_hash": reviews.hash,
         "environment": environment(precision.name),

@@ -45,8 +45,7 @@ lesson
 # %%
 model = lesson.model(seed=0)
 train, validation = lesson.batchers["train"], lesson.batchers["validation"]
-rate, quietly = lesson.learning_rate, {"progress": False}
-for epoch in labkit.fit(model, train, validation, lesson.config, rate, **quietly):
+for epoch in labkit.fit(model, train, validation, lesson.config, progress=False):
     print(f"epoch {epoch.epoch}: accuracy {epoch.validation_accuracy:.3f}")
 classifier = labkit.Classifier(model, lesson.tokenizer, lesson.config, lesson.encoder)
 
@@ -477,7 +476,7 @@ source = labkit.Splits(**{name: part.reviews for name, part in planted.items()})
 batchers = make_batchers(source, lesson.tokenizer, lesson.config)
 other = lesson.model(seed=0)
 in_turn = batchers["train"], batchers["validation"]
-for epoch in labkit.fit(other, *in_turn, lesson.config, rate, **quietly):
+for epoch in labkit.fit(other, *in_turn, lesson.config, progress=False):
     print(f"epoch {epoch.epoch}: accuracy {epoch.validation_accuracy:.3f}")
 cheat = labkit.Classifier(other, lesson.tokenizer, lesson.config, "cheat")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from labkit.training.config import Config
-from labkit.training.precision import choose_device, choose_precision, suitable_multiple
+from labkit.training.precision import choose_device, choose_precision
 from side_by_side.examples import Examples
 from side_by_side.rows import Row, Setting
 from side_by_side.watch import Watch, peak_memory_mib
@@ -44,9 +44,8 @@ def train_with_labkit(
     from labkit.training.loop import StepRecord
     from labkit.training.optimizer import make_optimizer
 
-    config = config_of(row, setting, seed, half)
-    precision = choose_precision(config.precision, choose_device())
-    batcher = examples.batcher(config.batching, multiple=suitable_multiple(precision))
+    config = config_of(row, setting, seed, half).resolved()
+    batcher = examples.batcher(config.batching, multiple=config.pad_to_multiple_of or 1)
     validation = examples.first(2).batcher(config.batching)  # fit validates after an epoch; a peer is not asked to
     steps, notices, records = setting.steps(len(examples)), list[str](), list[StepRecord]()
     weights: Mapping[str, torch.Tensor] = {}
@@ -57,7 +56,6 @@ def train_with_labkit(
         batcher,
         validation,
         config,
-        setting.learning_rate,
         progress=False,
         tell=notices.append,
         after_step=records.append,
@@ -67,14 +65,14 @@ def train_with_labkit(
             peak = peak_memory_mib(watch.cuda)
             weights = weights_of(model)
     print(*notices, sep="\n", file=sys.stderr)
-    return Trained([float(record.loss) for record in records], weights, precision.name, peak, notices)
+    return Trained([float(record.loss) for record in records], weights, config.precision, peak, notices)
 
 
 def config_of(row: Row, setting: Setting, seed: int, half: str | None) -> Config:
     """The row's settings as labkit takes them; early stopping never stops."""
     settings: dict[str, Any] = {
         name: getattr(setting, name)
-        for name in ("epochs", "batch_size", "weight_decay", "warmup_ratio", "max_grad_norm")
+        for name in ("epochs", "batch_size", "learning_rate", "weight_decay", "warmup_ratio", "max_grad_norm")
     }
     precision = half if row.precision == "half" else row.precision
     settings |= {"precision": precision, "batching": row.batching, "seed": seed, "patience": setting.epochs}

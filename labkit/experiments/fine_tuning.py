@@ -35,13 +35,13 @@ from labkit.experiments.run_folder import (
     read_record,
 )
 from labkit.files import whole_folder, write_atomically
-from labkit.models.encoders import freeze, load_encoder, quiet_transformers, registry_entry
+from labkit.models.encoders import freeze, load_encoder, quiet_transformers
 from labkit.training.checkpoints import CheckpointFolder
-from labkit.training.config import Config, ConfigError
+from labkit.training.config import NEVER_CHANGE_THE_RESULT, Config, ConfigError
 from labkit.training.fit import TrainingStopped, evaluate, fit
 from labkit.training.loop import EpochRecord
 from labkit.training.memory import free_memory, micro_batch_that_fits
-from labkit.training.precision import choose_device, choose_precision, suitable_multiple
+from labkit.training.precision import choose_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -119,29 +119,29 @@ def fine_tune(
     """
     splits = splits or _splits_of(reviews, config)
     there = check_folder(folder, config, reviews, overwrite)
-    precision = choose_precision(
-        there["resolved"]["precision"] if there else config.precision, choose_device(config.device)
-    )
+    resolved = config.replaced(_decided(there) if there else {}).resolved()
     model, tokenizer = load_encoder(config.model, config.seed, pretrained=config.pretrained, dropout=config.dropout)
     check_max_length(model, config)
     freeze(model, config.freeze)
 
-    multiple = config.pad_to_multiple_of or suitable_multiple(precision)
-    batchers = make_batchers(splits, tokenizer, config, multiple)
-    micro_batch_size = 0 if there else _micro_batch(model, config, batchers["train"], tell)
+    batchers = make_batchers(splits, tokenizer, resolved)
+    if not there:
+        resolved = _with_micro_batch_that_fits(resolved, model, batchers["train"], tell)
     with locked(folder), StopRequest() as stop:
         if check_folder(folder, config, reviews, overwrite) != there:
             raise RunError(f"{folder}: another process was at work there meanwhile; run the same command again")
         if there:
             tell(f"going on with the run in {folder}")
             run = RunFolder(folder, there, tell)
+            run.write(resolved=dataclasses.asdict(resolved))
         else:
-            run = _begin(folder, config, reviews, splits, batchers, model, precision.name, micro_batch_size, tell)
+            run = _begin(folder, config, resolved, reviews, splits, batchers, model, tell)
         write_atomically(folder / CONFIG_FILE, config.to_toml())
-        for notice in (*reviews.notes, *_truncation_notes(batchers), *([precision.notice] if precision.notice else [])):
+        slow = resolved.chosen_precision().notice
+        for notice in (*reviews.notes, *_truncation_notes(batchers), *([slow] if slow else [])):
             run.note(notice)
-        _train(run, model, batchers, config, stop, progress)
-        result = _finish(run, model, tokenizer, batchers["test"], splits.test, config)
+        _train(run, model, batchers, resolved, stop, progress)
+        result = _finish(run, model, tokenizer, batchers["test"], splits.test, resolved)
     return FineTuned(folder, run.record, result, splits)
 
 
@@ -160,10 +160,9 @@ def finished_run(folder: Path, config: Config, reviews: Reviews, splits: Splits 
     return FineTuned(folder, record, test, splits or _splits_of(reviews, config))
 
 
-def make_batchers(
-    splits: Splits, tokenizer: "PreTrainedTokenizerBase", config: Config, multiple: int = 1
-) -> dict[str, Batcher]:
+def make_batchers(splits: Splits, tokenizer: "PreTrainedTokenizerBase", config: Config) -> dict[str, Batcher]:
     """The tokenized reviews of each split, ready to be put into batches as the settings say."""
+    multiple = config.pad_to_multiple_of or 1
     texts = {name: part.texts for name, part in vars(splits).items()}
     tokenized = tokenize_parts(texts, tokenizer, config.max_length, config.truncation)
     return {
@@ -179,15 +178,21 @@ def check_max_length(model: "PreTrainedModel", config: Config) -> None:
         raise ConfigError(f"max_length = {config.max_length} is more than the {positions} positions of {config.model}")
 
 
+def _decided(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What an unfinished run goes on with; its device is chosen again, for this may be another machine."""
+    return {
+        name: value for name, value in record["resolved"].items() if name not in ("device", *NEVER_CHANGE_THE_RESULT)
+    }
+
+
 def _begin(
     folder: Path,
     config: Config,
+    resolved: Config,
     reviews: Reviews,
     splits: Splits,
     batchers: Mapping[str, Batcher],
     model: "PreTrainedModel",
-    precision: str,
-    micro_batch_size: int,
     tell: Tell,
 ) -> RunFolder:
     """The record of a new run, in place of whatever run was there."""
@@ -197,11 +202,7 @@ def _begin(
     run = RunFolder(folder, {"format": 1, "status": "running", "history": [], "notices": []}, tell)
     run.write(
         settings=dataclasses.asdict(config),
-        resolved={
-            "learning_rate": config.learning_rate or registry_entry(config.model).learning_rate,
-            "precision": precision,
-            "micro_batch_size": micro_batch_size,
-        },
+        resolved=dataclasses.asdict(resolved),
         data={
             "name": reviews.name,
             "hash": reviews.hash,
@@ -210,15 +211,15 @@ def _begin(
             "lengths": {name: batcher.tokenized.lengths.tolist() for name, batcher in batchers.items()},
         },
         model={"name": config.model, "parameters": sum(parameter.numel() for parameter in model.parameters())},
-        environment=environment(precision),
+        environment=environment(resolved.precision, resolved.device),
     )
     return run
 
 
-def _micro_batch(model: "PreTrainedModel", config: Config, train: Batcher, tell: Tell) -> int:
+def _with_micro_batch_that_fits(config: Config, model: "PreTrainedModel", train: Batcher, tell: Tell) -> Config:
     """On the CPU an allocation that is too large may get the process killed, so the memory is estimated beforehand."""
     if choose_device(config.device).type != "cpu":
-        return config.largest_micro_batch
+        return config
     length = config.max_length if config.batching == "fixed" else int(train.tokenized.lengths.max())
     free = free_memory()
     size = micro_batch_that_fits(model, config.largest_micro_batch, length, free)
@@ -227,7 +228,7 @@ def _micro_batch(model: "PreTrainedModel", config: Config, train: Batcher, tell:
             f"{free / 2**20:,.0f} MiB are free: {size} reviews at once in place of {config.largest_micro_batch}, "
             f"accumulated to {config.batch_size}"
         )
-    return size
+    return config.replaced({"micro_batch_size": size})
 
 
 def _train(
@@ -238,14 +239,12 @@ def _train(
     stop: StopRequest,
     progress: bool,
 ) -> None:
-    resolved = run.record["resolved"]
     try:
         for record in fit(
             model,
             batchers["train"],
             batchers["validation"],
-            dataclasses.replace(config, micro_batch_size=resolved["micro_batch_size"], precision=resolved["precision"]),
-            resolved["learning_rate"],
+            config,
             checkpoints=CheckpointFolder(run.folder / "checkpoints", run.note),
             progress=progress,
             tell=run.note,
@@ -272,8 +271,7 @@ def _finish(
     config: Config,
 ) -> EvalResult:
     """Test the best weights, save them as a plain model with its card, and close the run."""
-    precision = choose_precision(run.record["resolved"]["precision"], choose_device(config.device))
-    evaluation = evaluate(model, test, config, precision)
+    evaluation = evaluate(model, test, config, config.chosen_precision())
     result = EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=config.model_name)
     card = model_card(run.record, result)
     save_model(run.folder / "model", model, tokenizer, config, card)
@@ -318,16 +316,16 @@ def model_card(record: Mapping[str, Any], result: EvalResult) -> str:
     return template.render(record=record, result=result, classes=CLASS_NAMES, accuracy=float(result.correct.mean()))
 
 
-def environment(precision: str) -> dict[str, Any]:
+def environment(precision: str, device_name: str = "auto") -> dict[str, Any]:
     """Versions, device and processor: what a number needs beside it to be had again."""
     import torch
 
-    device = choose_device()
+    device = choose_device(device_name)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processor": _processor(),
         "threads": torch.get_num_threads(),
         "precision": precision,

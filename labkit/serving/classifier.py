@@ -18,7 +18,7 @@ from labkit.explanation.methods import explain
 from labkit.models.encoders import load_classifier
 from labkit.training.config import Config
 from labkit.training.fit import evaluate
-from labkit.training.precision import choose_device, choose_precision
+from labkit.training.precision import choose_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -146,6 +146,6 @@ class Classifier:
         return Batcher(tokenize(texts, self.tokenizer, config.max_length, config.truncation), labels)
 
     def _evaluate(self, batcher: Batcher) -> EvalResult:
-        precision = choose_precision(self.config.precision, choose_device(self.config.device))
+        precision = self.config.chosen_precision()
         evaluation = evaluate(self.model.to(precision.device), batcher, self.config, precision)
         return EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=self.name)

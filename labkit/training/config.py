@@ -1,4 +1,7 @@
-"""Every hyper-parameter of a run in one frozen dataclass, checked; the command line and the config file are made from it."""
+"""Every hyper-parameter of a run in one frozen dataclass, checked; the command line and the config file are made from it.
+
+`Config.resolved` is the one place that chooses what a user left open. Knows neither the reviews nor the model's weights.
+"""
 
 import dataclasses
 import json
@@ -15,8 +18,8 @@ from labkit.data.batching import BATCHINGS
 from labkit.data.readers import decode_utf8
 from labkit.data.tokens import TRUNCATIONS
 from labkit.errors import UsageError, did_you_mean
-from labkit.models.encoders import FREEZABLE
-from labkit.training.precision import PRECISIONS
+from labkit.models.encoders import FREEZABLE, registry_entry
+from labkit.training.precision import PRECISIONS, Precision, choose_device, choose_precision, suitable_multiple
 
 FAST_PATHS = ("full", "exact", "off")
 
@@ -88,6 +91,27 @@ class Config:
     def model_name(self) -> str:
         """The model's name as tables show it: of a folder or a hub name its last part."""
         return Path(self.model).name
+
+    def chosen_precision(self) -> Precision:
+        """Precision and device, chosen where they are `auto`. Raises UsageError for one that this machine does not have."""
+        return choose_precision(self.precision, choose_device(self.device))
+
+    def resolved(self) -> "Config":
+        """The same with every choice made that these settings leave to this machine and to the model's registry entry.
+
+        Chosen are device, precision, learning rate, micro-batch and the multiple of widths. What was given stays, so resolving
+        twice changes nothing. The None of dropout (the model's own) and of the numbers of examples (all) leave nothing to
+        choose. Raises UsageError for a device, a precision or a model that is not here.
+        """
+        precision = self.chosen_precision()
+        return dataclasses.replace(
+            self,
+            device=str(precision.device),
+            precision=precision.name,
+            learning_rate=self.learning_rate or registry_entry(self.model).learning_rate,
+            micro_batch_size=self.largest_micro_batch,
+            pad_to_multiple_of=self.pad_to_multiple_of or suitable_multiple(precision),
+        )
 
     def replaced(self, settings: Mapping[str, Any]) -> "Config":
         """The same with some settings changed. Raises ConfigError for a name that is none, with the nearest."""

@@ -33,7 +33,7 @@ from labkit.training.loop import (
 )
 from labkit.training.memory import AutomaticMicroBatch, is_out_of_memory
 from labkit.training.optimizer import make_optimizer
-from labkit.training.precision import Precision, choose_device, choose_precision
+from labkit.training.precision import Precision
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -69,7 +69,6 @@ def fit(
     train: Batcher,
     validation: Batcher,
     config: Config,
-    learning_rate: float,
     *,
     checkpoints: CheckpointFolder | None = None,
     progress: bool = True,
@@ -84,7 +83,8 @@ def fit(
     ends with the same bits. should_stop: asked after each step; on True a checkpoint is written and TrainingStopped raised.
     Raises TrainingError when a loss is NaN or infinite.
     """
-    run = _FineTuning(model, train, validation, config, learning_rate, checkpoints, tell)
+    config = config.resolved()
+    run = _FineTuning(model, train, validation, config, checkpoints, tell)
     run.resume()
     stopping = EarlyStopping(config.patience)
     try:
@@ -112,11 +112,11 @@ class _FineTuning:
         train: Batcher,
         validation: Batcher,
         config: Config,
-        learning_rate: float,
         checkpoints: CheckpointFolder | None,
         tell: Tell,
     ) -> None:
-        self.precision = choose_precision(config.precision, choose_device(config.device))
+        assert config.learning_rate is not None, "fit resolves its settings first"
+        self.precision = config.chosen_precision()
         self.model, self.train, self.validation, self.config = (
             model.to(self.precision.device),
             train,
@@ -128,7 +128,7 @@ class _FineTuning:
         self.accumulate = AutomaticMicroBatch(
             fastest_gradients(self.network, config, self.precision.device, tell), config.largest_micro_batch, tell
         )
-        self.optimizer = make_optimizer(model, learning_rate, config.weight_decay)
+        self.optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)
         self.steps_per_epoch = -(-len(train) // config.batch_size)
         self.scheduler = linear_schedule(self.optimizer, config.warmup_ratio, self.steps_per_epoch * config.epochs)
         self.history: list[EpochRecord] = []

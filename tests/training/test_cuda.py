@@ -38,11 +38,12 @@ def batcher_of(tiny_world: "TinyWorld") -> Callable[[str], Batcher]:
 
 
 def run(model: Any, reviews: Batcher, config: Config, **named: Any) -> Iterator[EpochRecord]:
-    return fit(model, reviews, reviews, config, learning_rate=RATE, progress=False, **named)
+    return fit(model, reviews, reviews, config, progress=False, **named)
 
 
 def config_of(**changed: Any) -> Config:
-    return Config(**({"epochs": 2, "batch_size": 16, "device": "cuda", "precision": "bf16", "patience": 2} | changed))
+    settings = {"epochs": 2, "batch_size": 16, "learning_rate": RATE, "device": "cuda", "precision": "bf16"}
+    return Config(**(settings | {"patience": 2} | changed))
 
 
 def flat_gradients(network: torch.nn.Module, batch: Any, precision: str, dtype: torch.dtype = torch.float32) -> Any:

@@ -84,8 +84,16 @@ def test_an_evaluation_that_fails_otherwise_or_with_one_review_at_once_raises(er
 
 # --- fit ----------------------------------------------------------------------------------------------------------
 
-SMALL = Config(epochs=3, batch_size=16, micro_batch_size=6, precision="fp32", device="cpu", eval_batch_size=20)
 RATE = 3e-3
+SMALL = Config(
+    epochs=3,
+    batch_size=16,
+    micro_batch_size=6,
+    learning_rate=RATE,
+    precision="fp32",
+    device="cpu",
+    eval_batch_size=20,
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +119,7 @@ def run(tiny_world: "TinyWorld", parts: tuple[Batcher, Batcher]) -> Callable[...
         train, validation = (dataclasses.replace(part, batching=config.batching) for part in parts)
         model = model or tiny_world.model(dropout=0.2)
         named = {"progress": False, "tell": lambda notice: None} | named
-        return fit(model, train, validation, config, RATE, **named)
+        return fit(model, train, validation, config, **named)
 
     return start
 

@@ -332,12 +332,13 @@ def test_the_tensors_of_the_failed_step_are_let_go_before_the_next_try(tiny_worl
 @pytest.mark.parametrize("batching", ["buckets", "packed"])
 def test_a_run_out_of_memory_says_so_goes_on_smaller_and_learns_the_same(batching, tiny_world, batcher, monkeypatch):
     reviews = Batcher(batcher.tokenized, batcher.labels, batching)
-    config = Config(epochs=2, batch_size=16, precision="fp32", device="cpu", batching=batching)
+    settings = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu"}
+    config = Config(**settings, batching=batching)
     histories: list[list[Any]] = []
     notices: list[str] = []
     for room in (16, 5):
         monkeypatch.setattr(training, "accumulate_gradients", with_room_for(room))
-        run = fit(tiny_world.model(), reviews, reviews, config, 1e-3, progress=False, tell=notices.append)
+        run = fit(tiny_world.model(), reviews, reviews, config, progress=False, tell=notices.append)
         histories.append(list(run))
     assert [[record.micro_batch_size for record in history] for history in histories] == [[16, 16], [4, 4]]
     assert [notice.partition(":")[0] for notice in notices] == [

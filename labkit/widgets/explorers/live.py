@@ -155,7 +155,6 @@ def live_training(
     train: Batcher,
     validation: Batcher,
     config: Config,
-    learning_rate: float,
     *,
     name: str = "",
 ) -> TrainingSoFar:
@@ -172,7 +171,7 @@ def live_training(
     with StopRequest() as request:
         watch.request = request
         try:
-            _train(watch, model, train, validation, config, learning_rate)
+            _train(watch, model, train, validation, config)
             watch.end(
                 f"All {config.epochs} epochs are done." if len(watch.epochs) == config.epochs else "It stopped early."
             )
@@ -189,7 +188,7 @@ def live_training(
     return watch.so_far()
 
 
-def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any, learning_rate: float) -> None:
+def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any) -> None:
     from labkit.training.fit import TrainingStopped, fit
 
     epochs = fit(
@@ -197,7 +196,6 @@ def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any, l
         train,
         validation,
         config,
-        learning_rate,
         progress=False,
         tell=watch.note,
         after_step=watch.step,
