@@ -26,6 +26,7 @@ from labkit.evaluation.intervals import METRICS, point_metrics, score_table
 from labkit.evaluation.metrics import EvalResult
 from labkit.experiments.fine_tuning import FineTuned, fine_tune, finished_run
 from labkit.training.config import Config
+from labkit.training.loop import best_epoch
 
 SHOWN = ("accuracy", "f1", "nll")
 WATCH_SECONDS = 1.0  # between two looks at whether the process that asked is still there
@@ -343,9 +344,8 @@ def _run(
 
 
 def _repetition(label: str, run: FineTuned) -> Repetition:
-    best = [epoch.epoch for epoch in run.history if epoch.is_best]
-    seconds = sum(epoch.seconds for epoch in run.history)
-    return Repetition(label, run.test, len(run.splits.train), best[-1] if best else -1, seconds)
+    best, seconds = best_epoch(run.history), sum(epoch.seconds for epoch in run.history)
+    return Repetition(label, run.test, len(run.splits.train), -1 if best is None else best, seconds)
 
 
 def _in_a_process_of_its_own(run: Callable[..., Repetition], *plan: Any, threads: int, parent: int) -> Repetition:

@@ -24,7 +24,7 @@ from labkit.evaluation.intervals import METRICS, Score, score_table
 from labkit.evaluation.metrics import EvalResult
 from labkit.experiments.run_folder import RUN_FILE, TEST_FILE
 from labkit.files import write_atomically
-from labkit.training.loop import EpochRecord
+from labkit.training.loop import EpochRecord, best_epoch
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -206,7 +206,7 @@ class Run:
     @property
     def best_epoch(self) -> int | None:
         """The epoch whose weights were kept; None where no validation loss was a number."""
-        return next((record.epoch for record in reversed(self.history) if record.is_best), None)
+        return best_epoch(self.history)
 
     @property
     def seconds(self) -> float:

@@ -27,6 +27,7 @@ from labkit.training.loop import (
     Evaluation,
     StepRecord,
     accumulate_gradients,
+    best_epoch,
     eval_epoch,
     linear_schedule,
     train_epoch,
@@ -90,12 +91,14 @@ def fit(
     try:
         with run.lazy_rows():
             for epoch in range(config.epochs):
-                if epoch == len(run.history):
+                if epoch < len(run.history):  # finished before the checkpoint that this run goes on from
+                    done = stopping.step(run.history[epoch].validation_loss)
+                else:
                     run.train_one_epoch(progress, after_step, should_stop)
-                    run.evaluate_and_save(stopping.best_loss)
-                record = run.history[epoch]
-                done = stopping.step(record.validation_loss)
-                yield record
+                    validated = run.validate()
+                    done = stopping.step(validated.loss)
+                    run.close_epoch(validated, is_best=stopping.best_epoch == epoch)
+                yield run.history[epoch]
                 if done:
                     tell(f"validation loss has not fallen for {config.patience} epochs: stopped after epoch {epoch}")
                     break
@@ -190,17 +193,21 @@ class _FineTuning:
         self.loss_sum += record.loss * record.examples
         self.examples += record.examples
 
-    def evaluate_and_save(self, best_loss: float) -> None:
-        """Close the epoch: validate, keep the weights where they are the best so far, and write a checkpoint."""
+    def validate(self) -> Evaluation:
+        """The model as it is now on the validation reviews."""
         self.optimizer.catch_up()
-        loss, logits, labels = evaluate(self.model, self.validation, self.config, self.precision)
+        return evaluate(self.model, self.validation, self.config, self.precision)
+
+    def close_epoch(self, validated: Evaluation, is_best: bool) -> None:
+        """Note the epoch down, keep its weights where they are the best so far, and write a checkpoint."""
+        loss, logits, labels = validated
         record = EpochRecord(
             epoch=self.epoch,
             train_loss=self.loss_sum / self.examples,
             validation_loss=loss,
             validation_accuracy=float((logits.argmax(dim=1) == labels).double().mean()),
             learning_rate=float(self.scheduler.get_last_lr()[0]),
-            is_best=loss < best_loss,
+            is_best=is_best,
             micro_batch_size=self.accumulate.micro_batch_size,
             seconds=self.seconds,
             reviews_per_second=self.examples / max(self.seconds, 1e-9),
@@ -229,10 +236,9 @@ class _FineTuning:
         tensors["random.cpu"] = torch.get_rng_state()
         if self.precision.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.precision.device)
-        best = [record.epoch for record in self.history if record.is_best]
         facts = {
             "history": [dataclasses.asdict(record) for record in self.history],
-            "best_epoch": best[-1] if best else None,
+            "best_epoch": best_epoch(self.history),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.precision.scaler.state_dict(),
             "micro_batch_size": self.accumulate.micro_batch_size,

@@ -6,7 +6,7 @@ an uneven last batch and one big batch all give the same gradient. Does not choo
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -53,6 +53,11 @@ class EpochRecord:
             f"accuracy {self.validation_accuracy:.4f}, {self.reviews_per_second:.0f} reviews/s"
             + (" (best so far)" if self.is_best else "")
         )
+
+
+def best_epoch(history: Sequence[EpochRecord]) -> int | None:
+    """The epoch whose weights are kept, the last that was the best so far; None where none was."""
+    return next((record.epoch for record in reversed(history) if record.is_best), None)
 
 
 class Evaluation(NamedTuple):

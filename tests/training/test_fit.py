@@ -17,13 +17,14 @@ from labkit.data.tokens import tokenize
 from labkit.training import fit as training
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import Config
-from labkit.training.early_stopping import TrainingError
+from labkit.training.early_stopping import EarlyStopping, TrainingError
 from labkit.training.fit import TrainingStopped, evaluate, fit
 from labkit.training.loop import (
     EpochRecord,
     Evaluation,
     StepRecord,
     accumulate_gradients,
+    best_epoch,
     eval_epoch,
     warmup_linear,
 )
@@ -362,6 +363,34 @@ def test_finished_epochs_come_again_when_a_run_goes_on(run, tiny_world, tmp_path
     again = list(run(checkpoints=CheckpointFolder(tmp_path), after_step=steps.append))
     assert again[:2] == records
     assert len(steps) == 3  # of the third epoch alone
+
+
+@pytest.mark.parametrize("done_before", [0, 2, 4])
+def test_early_stopping_alone_says_which_epoch_is_the_best_also_when_the_run_goes_on(
+    done_before, run, tiny_world, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "EarlyStopping", lambda patience: EarlyStopping(patience, min_delta=0.1))
+    config, checkpoints = dataclasses.replace(SMALL, epochs=5, patience=5), CheckpointFolder(tmp_path)
+    for _ in zip(range(done_before), run(config=config, checkpoints=checkpoints), strict=False):
+        pass
+    model, states = tiny_world.model(dropout=0.2), list[Any]()
+    history = []
+    for record in run(model, config, checkpoints=checkpoints):
+        history.append(record)
+        states.append(weights_of(model))
+    losses = [record.validation_loss for record in history]
+    oracle, best = EarlyStopping(5, min_delta=0.1), list[bool]()
+    for epoch, loss in enumerate(losses):
+        oracle.step(loss)
+        best.append(oracle.best_epoch == epoch)
+    assert [record.is_best for record in history] == best
+    assert best != [
+        loss < min([math.inf, *losses[:epoch]]) for epoch, loss in enumerate(losses)
+    ]  # or this proves nothing
+    whole_model = tiny_world.model(dropout=0.2)
+    assert list(run(whole_model, config)) == history
+    assert same(weights_of(model), weights_of(whole_model))
+    assert same(weights_of(model), states[best_epoch(history)]) or best_epoch(history) < done_before
 
 
 def test_a_micro_batch_that_was_halved_stays_halved_when_the_run_goes_on(run, tmp_path, monkeypatch):
