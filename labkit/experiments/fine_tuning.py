@@ -25,6 +25,7 @@ from labkit.evaluation.metrics import EvalResult
 from labkit.experiments.run_folder import (
     CARD_FILE,
     CONFIG_FILE,
+    FORMAT,
     OURS,
     TEST_FILE,
     RunError,
@@ -33,6 +34,7 @@ from labkit.experiments.run_folder import (
     differences,
     locked,
     read_record,
+    read_test,
 )
 from labkit.files import whole_folder, write_atomically
 from labkit.models.encoders import freeze, load_encoder, quiet_transformers
@@ -152,11 +154,10 @@ def _splits_of(reviews: Reviews, config: Config) -> Splits:
 
 def finished_run(folder: Path, config: Config, reviews: Reviews, splits: Splits | None = None) -> FineTuned | None:
     """The run in a folder if it is finished and was begun with these settings and reviews; None otherwise."""
-    record = read_record(folder) if folder.is_dir() else None
+    record = read_record(folder)
     if record is None or record["status"] != "finished" or differences(record, config, reviews):
         return None
-    rows = json.loads((folder / TEST_FILE).read_text("utf-8"))
-    test = EvalResult(rows["labels"], rows["probabilities"], record["test"]["loss"], name=config.model_name)
+    _, test = read_test(folder, record, config.model_name)
     return FineTuned(folder, record, test, splits or _splits_of(reviews, config))
 
 
@@ -199,7 +200,7 @@ def _begin(
     for name in OURS:
         old = folder / name
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
-    run = RunFolder(folder, {"format": 1, "status": "running", "history": [], "notices": []}, tell)
+    run = RunFolder(folder, {"format": FORMAT, "status": "running", "history": [], "notices": []}, tell)
     run.write(
         settings=dataclasses.asdict(config),
         resolved=dataclasses.asdict(resolved),

@@ -19,12 +19,13 @@ from labkit.evaluation.comparison import McNemar, mcnemar
 from labkit.evaluation.intervals import Scores, score_table
 from labkit.evaluation.metrics import EvalResult, confidently_wrong
 from labkit.experiments.fine_tuning import FineTuned, fine_tune, finished_run
+from labkit.experiments.run_folder import FORMAT, RESULTS_FILE
 from labkit.files import write_atomically
 from labkit.training.config import Config
 
-RESULTS_FILE = "results.json"
 BASELINE = "TF-IDF"
-WRONG_SHOWN = 10
+WRONG_SHOWN = 10  # the surest mistakes, here and on the page
+LUCK = 0.05  # a p-value from here on is called luck
 
 
 def main_job(
@@ -57,7 +58,7 @@ def compare_with_baselines(run: FineTuned, seed: int) -> dict[str, Any]:
     scores = [score_table(result, seed=seed) for result in results]
     test = mcnemar(run.test.labels, run.test.predictions, baseline.predictions)
     return {
-        "format": 1,
+        "format": FORMAT,
         "rows": [_row(score, seed, spent) for score, spent in zip(scores, seconds, strict=True)],
         "comparison": _comparison(test, run.test.name, BASELINE),
         "confidently_wrong": most_confidently_wrong(run.test, run.splits.test),
@@ -120,7 +121,7 @@ def _score_text(score: Mapping[str, Any]) -> str:
 
 
 def _comparison(test: McNemar, first: str, second: str) -> dict[str, Any]:
-    real = "real" if test.p_value < 0.05 else "no more than chance may give"
+    real = "real" if test.p_value < LUCK else "no more than chance may give"
     better, worse = (first, second) if test.difference >= 0 else (second, first)
     p = f"{test.p_value:.2g}"
     text = (
