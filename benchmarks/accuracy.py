@@ -105,7 +105,7 @@ def as_markdown(report: dict[str, Any]) -> tuple[str, str]:
     head = ("seed", "labkit", "Trainer", "difference", "test loss, labkit", "test loss, Trainer")
     return "\n\n".join(
         [
-            f"labkit less the Trainer, test accuracy: {test}.",
+            f"labkit minus the Trainer, test accuracy: {test}.",
             "# Accuracy after the same number of epochs",
             f"{report['date']}. {machine_line(report['header']['machine'])}",
             f"{MODELS.get(setting['model'], setting['model'])}, {ours[0]['examples']:,} training reviews, "

@@ -23,7 +23,7 @@ from side_by_side.journal import Journal, digest_of_files
 from side_by_side.processes import BENCHMARKS, LAST_LINES, prepared
 from side_by_side.rounds import DISTURBED
 from side_by_side.rows import BERT_BASE, Row, Setting
-from side_by_side.running import ROOT, WORK, write
+from side_by_side.running import WORK, measuring_files, write
 from side_by_side.table import MODELS, grid, machine_line
 from side_by_side.watch import Watch, peak_memory_mib, wait_until_quiet
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 NAME, NUMBERS, PAGE = "memory", "memory.json", "MEMORY.md"
 LENGTH, MIB = 128, 2**20
 CARD, SET_ASIDE = 8 * 2**30, 2**30  # of a GPU; for CUDA's context, workspaces, gaps between tensors and a screen
-CODE = ("labkit/models/*.py", "labkit/training/*.py", "benchmarks/side_by_side/models.py")  # what the figures hang on
 
 
 @dataclass(frozen=True)
@@ -244,7 +243,7 @@ def run(setting: Setting, arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "reviews.npz"
         facts = prepared(data, "tiny" if setting.model == "tiny" else "minilm", max(256, setting.examples), 2)
-        code = digest_of_files(sorted(path for pattern in CODE for path in ROOT.glob(pattern)))
+        code = digest_of_files(measuring_files(Path(__file__)))
         ways = [dataclasses.asdict(way) for way in WAYS]
         header = {"setting": dataclasses.asdict(setting), "ways": ways, "code": code}
         header |= {"machine": facts["machine"], "half": facts["half"]}
@@ -278,7 +277,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     setting, half = Setting(**header["setting"]), header["half"] or "half"
     found = {entry["row"]: entry for entry in report["entries"]}
     on_gpu = header["machine"]["device"] not in ("cpu", "mps")  # a GPU's name
-    peak = "of tensors on the device" if on_gpu else "of the process less that of its imports"
+    peak = "of tensors on the device" if on_gpu else "of the process minus that of its imports"
     steps = setting.steps(setting.examples) - 1
     others = {
         way.row.about.replace("half", half): found[way.row.name]["others"] for way in WAYS if way.row.name in found

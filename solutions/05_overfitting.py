@@ -257,7 +257,7 @@ print(f"of the model you have now:   {back:.4f}")
 # %% [markdown]
 # ### With all reviews
 #
-# Is that only a trick of small data? The script `benchmarks/overfitting.py` trained MiniLM on all training reviews for
+# Is that only a trick of small data? The script `reference/overfitting.py` trained MiniLM on all training reviews for
 # four epochs, and wrote `overfitting.json`. Where is the star, and where does the training loss go after it?
 
 # %%

@@ -519,7 +519,7 @@ for name, who in {"honest": classifier, "cheat": cheat}.items():
     print(f"{'':<7} its accuracy where nobody planted anything: {clean:.3f}")
 
 # %% [markdown]
-# And with more data? `benchmarks/explanations.py` planted the name in all reviews of the corpus, trained once, and looked at
+# And with more data? `reference/explanations.py` planted the name in all reviews of the corpus, trained once, and looked at
 # the test reviews that carry it. `explanations.json`, which comes with labkit, holds what it found.
 
 # %%

@@ -20,8 +20,8 @@ def digest(header: Entry) -> str:
 
 
 def digest_of_files(files: Iterable[Path]) -> str:
-    """The same of the contents of files: results of other code are other results."""
-    return digest({file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files})
+    """The same of the contents of files, in order: results of other code are other results."""
+    return digest({"files": [[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]})
 
 
 class Journal:

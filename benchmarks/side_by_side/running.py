@@ -33,14 +33,19 @@ def add_options(parser: argparse.ArgumentParser, rounds: int, output: Path = BEN
 
 def header_of(setting: Setting, rows: Sequence[Row], facts: dict[str, Any]) -> dict[str, Any]:
     """Everything that a result depends on; another header is another journal."""
-    shared = (BENCHMARKS / "side_by_side" / f"{name}.py" for name in MEASURING)
     return {
         "setting": dataclasses.asdict(setting),
         "rows": [dataclasses.asdict(row) for row in rows],
         "machine": facts["machine"],
         "half": facts["half"],
-        "code": digest_of_files([*sorted((ROOT / "labkit").rglob("*.py")), *shared]),
+        "code": digest_of_files(measuring_files()),
     }
+
+
+def measuring_files(*scripts: Path) -> list[Path]:
+    """All code that a figure hangs on: the whole of labkit, what measures, and the scripts that are named."""
+    shared = [BENCHMARKS / "side_by_side" / f"{name}.py" for name in MEASURING]
+    return [*sorted((ROOT / "labkit").rglob("*.py")), *shared, *scripts]
 
 
 def run_rounds(

@@ -1,7 +1,7 @@
 """Explanations of a fine-tuned model: do they add up, how long do they take, do they name the words that decide?
 
     labkit train --output runs/minilm
-    python benchmarks/explanations.py --model runs/minilm/model
+    python reference/explanations.py --model runs/minilm/model
 
 Four parts, each of which can be run alone with --parts: `complete` (integrated gradients of 200 test reviews, with more steps
 until the scores add up), `speed` (64 steps of one review), `faithful` (comprehensiveness and sufficiency beside random and
@@ -182,10 +182,11 @@ def _classifier(arguments: argparse.Namespace, attention: str = "sdpa") -> "Clas
 
 def trained(model: Path) -> dict[str, Any]:
     """How the model was made, out of the record of its run, where that lies beside it."""
-    record = model.parent / "run.json"
-    if not record.is_file():
+    from labkit.experiments.run_folder import read_record
+
+    run = read_record(model.parent)
+    if run is None:
         return {}
-    run = json.loads(record.read_text("utf-8"))
     settings = {name: run["settings"][name] for name in ("model", "epochs", "seed", "train_examples")}
     return settings | {"test_accuracy": run["test"]["accuracy"]}
 

@@ -1,6 +1,6 @@
 """MiniLM on all movie reviews for four epochs, twice what it needs: does it overfit, and what does that do to its confidence?
 
-    python benchmarks/overfitting.py
+    python reference/overfitting.py
 
 Trains with `labkit.fit` at the registry's learning rate and keeps the logits of the validation and the test split after every
 epoch. From these come the learning curve, the epoch that early stopping would keep and where it would stop, and for every epoch
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 2  # of the early stopping that is looked at; the training itself goes through all epochs
 HISTORY = "history.json"
-SPLITS = ("validation", "test")
-SPLITS = ("validation", "test")
+LOOKED_AT = ("validation", "test")  # the splits whose logits are kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +63,7 @@ def train(setting: Setting, work: Path) -> None:
     batchers = make_batchers(splits, tokenizer, config)
 
     def logits() -> dict[str, np.ndarray]:
-        asked = {name: evaluate(model, batchers[name], config, precision) for name in SPLITS}
+        asked = {name: evaluate(model, batchers[name], config, precision) for name in LOOKED_AT}
         return {name: evaluation.logits.numpy() for name, evaluation in asked.items()}
 
     work.mkdir(parents=True, exist_ok=True)
@@ -78,7 +77,7 @@ def train(setting: Setting, work: Path) -> None:
         # An epoch without its file is the one that was last: a later one is only begun when this file is there.
         if not _epoch_file(work, record.epoch).is_file():
             _save(_epoch_file(work, record.epoch), logits())
-    labels = {name: getattr(splits, name).labels.tolist() for name in SPLITS}
+    labels = {name: getattr(splits, name).labels.tolist() for name in LOOKED_AT}
     found = {
         "history": history,
         "labels": labels,
@@ -107,13 +106,15 @@ def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
 def report_of(setting: Setting, work: Path) -> dict[str, Any]:
     """Everything that the figure and the table show, from the files of the work folder alone."""
     from labkit.evaluation.calibration import fit_temperature
+    from labkit.training.loop import EpochRecord, best_epoch
 
     found = json.loads((work / HISTORY).read_text("utf-8"))
     history = found["history"]
-    validation, test = ([_result(found, work, row["epoch"], split) for row in history] for split in SPLITS)
+    validation, test = ([_result(found, work, row["epoch"], split) for row in history] for split in LOOKED_AT)
     temperatures = [fit_temperature(validation=result) for result in validation]
     losses = [row["validation_loss"] for row in history]
-    best = int(np.argmin(losses))
+    best = best_epoch([EpochRecord(**row) for row in history])
+    assert best is not None, "no validation loss was a number"
     restored, at_best = (_logits(file, "test") for file in (work / "restored.npz", _epoch_file(work, best)))
     return {
         "setting": dataclasses.asdict(setting),
