@@ -223,7 +223,7 @@ predict("00-word", f"“{short_review}” On which word does the model's verdict
 from labkit.figures import word_effects
 from labkit.widgets import figure
 
-effects = classifier.leave_words_out(short_review)
+effects = classifier.leave_one_out(short_review)
 figure(word_effects(effects))
 
 # %%

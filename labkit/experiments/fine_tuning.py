@@ -1,8 +1,9 @@
-"""Fine-tune an encoder into a run's folder, or go on with the run that was begun there.
+"""Fine-tuning into a run's folder: beginning a run there, or going on with it.
 
 What the folder holds is run_folder.py's. Does not compare models (comparison.py).
 """
 
+import contextlib
 import dataclasses
 import json
 import platform
@@ -78,7 +79,7 @@ class FineTuned:
 
 
 class StopRequest:
-    """Ctrl-C and SIGTERM as a request that training honours between two steps, while the block runs.
+    """Within the block, Ctrl-C and SIGTERM ask training to stop between two steps.
 
     A second Ctrl-C ends the program at once. In another thread than the main one signals stay with whoever has them.
     """
@@ -113,15 +114,18 @@ def fine_tune(
     progress: bool = True,
     tell: Tell = print,
 ) -> FineTuned:
-    """Fine-tune an encoder on labelled reviews in a run's folder, or go on with the run that was begun there.
+    """Fine-tune an encoder on labelled reviews in a run's folder.
 
-    splits: in place of those that `split_reviews` makes; `reviews` are then all of theirs, in an order that tells these splits
-    from others. Raises, before anything is written: UsageError and its kin for settings, reviews or a folder that cannot be
-    used. Raises Interrupted after Ctrl-C or SIGTERM, LabkitError where training fails; the last checkpoint then stands.
+    The same call goes on with a run that was begun there. splits: in place of those that `split_reviews` makes; `reviews`
+    are then all of theirs, in an order that tells these splits from others. Raises, before anything is written:
+    UsageError and its kin for settings, reviews or a folder that cannot be used. Raises Interrupted after Ctrl-C or
+    SIGTERM, LabkitError where training fails; the last checkpoint then stands.
     """
     splits = splits or _splits_of(reviews, config)
     there = check_folder(folder, config, reviews, overwrite)
-    resolved = config.replaced(_decided(there) if there else {}).resolved()
+    # What it chose once a run keeps, but for the device: it may go on on another machine.
+    chosen = {name: value for name, value in there["resolved"].items() if name != "device"} if there else {}
+    resolved = config.replaced(chosen | {name: getattr(config, name) for name in NEVER_CHANGE_THE_RESULT}).resolved()
     model, tokenizer = load_encoder(config.model, config.seed, pretrained=config.pretrained, dropout=config.dropout)
     check_max_length(model, config)
     freeze(model, config.freeze)
@@ -153,7 +157,7 @@ def _splits_of(reviews: Reviews, config: Config) -> Splits:
 
 
 def finished_run(folder: Path, config: Config, reviews: Reviews, splits: Splits | None = None) -> FineTuned | None:
-    """The run in a folder if it is finished and was begun with these settings and reviews; None otherwise."""
+    """Return a folder's run if it is finished and has these settings and reviews."""
     record = read_record(folder)
     if record is None or record["status"] != "finished" or differences(record, config, reviews):
         return None
@@ -162,7 +166,7 @@ def finished_run(folder: Path, config: Config, reviews: Reviews, splits: Splits 
 
 
 def make_batchers(splits: Splits, tokenizer: "PreTrainedTokenizerBase", config: Config) -> dict[str, Batcher]:
-    """The tokenized reviews of each split, ready to be put into batches as the settings say."""
+    """Tokenize the reviews of each split, to be put into batches as the settings say."""
     multiple = config.pad_to_multiple_of or 1
     texts = {name: part.texts for name, part in vars(splits).items()}
     tokenized = tokenize_parts(texts, tokenizer, config.max_length, config.truncation)
@@ -173,17 +177,10 @@ def make_batchers(splits: Splits, tokenizer: "PreTrainedTokenizerBase", config: 
 
 
 def check_max_length(model: "PreTrainedModel", config: Config) -> None:
-    """Raises ConfigError where `max_length` asks for more positions than the model has."""
+    """Raise ConfigError where `max_length` is more than the model has positions."""
     positions = getattr(model.config, "max_position_embeddings", config.max_length)
     if config.max_length > positions:
         raise ConfigError(f"max_length = {config.max_length} is more than the {positions} positions of {config.model}")
-
-
-def _decided(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What an unfinished run goes on with; its device is chosen again, for this may be another machine."""
-    return {
-        name: value for name, value in record["resolved"].items() if name not in ("device", *NEVER_CHANGE_THE_RESULT)
-    }
 
 
 def _begin(
@@ -218,7 +215,10 @@ def _begin(
 
 
 def _with_micro_batch_that_fits(config: Config, model: "PreTrainedModel", train: Batcher, tell: Tell) -> Config:
-    """On the CPU an allocation that is too large may get the process killed, so the memory is estimated beforehand."""
+    """Lower the micro-batch to what is estimated to fit into the memory of a CPU.
+
+    There an allocation that is too large may get the process killed; a GPU's can be tried.
+    """
     if choose_device(config.device).type != "cpu":
         return config
     length = config.max_length if config.batching == "fixed" else int(train.tokenized.lengths.max())
@@ -271,7 +271,7 @@ def _finish(
     reviews: Reviews,
     config: Config,
 ) -> EvalResult:
-    """Test the best weights, save them as a plain model with its card, and close the run."""
+    """Test the best weights, save them with their card, and close the run."""
     evaluation = evaluate(model, test, config, config.chosen_precision())
     result = EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=config.model_name)
     card = model_card(run.record, result)
@@ -289,9 +289,10 @@ def _finish(
 def save_model(
     folder: Path, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", config: Config, card: str
 ) -> None:
-    """Save a classifier so that plain transformers loads it; `labkit.json` beside it keeps how texts were cut.
+    """Save a classifier so that plain transformers loads it.
 
-    The card goes with it, since a model's folder is what people pass on.
+    `labkit.json` beside it keeps how texts were cut. The card goes with it, since a model's folder is what people pass
+    on.
     """
     from safetensors import SafetensorError
 
@@ -307,7 +308,7 @@ def save_model(
 
 
 def model_card(record: Mapping[str, Any], result: EvalResult) -> str:
-    """The model's card: what it is, on what it was trained, what it scores and what it must not be trusted with."""
+    """Write the model's card: what it is, what it scores, what not to trust it with."""
     import jinja2
 
     loader = jinja2.PackageLoader("labkit", "templates")
@@ -322,33 +323,22 @@ def environment(precision: str, device_name: str = "auto") -> dict[str, Any]:
     import torch
 
     device = choose_device(device_name)
+    packages = dict.fromkeys(PACKAGES, "not installed as a package")
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    processors = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": packages,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "processor": _processor(),
+        "processor": processors[0] if processors else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "precision": precision,
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed as a package"
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [
-            line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-        ]
-        if names:
-            return names[0]
-    return platform.processor() or platform.machine()
 
 
 def _truncation_notes(batchers: Mapping[str, Batcher]) -> list[str]:

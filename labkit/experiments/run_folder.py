@@ -1,4 +1,4 @@
-"""A run's folder: what was trained, with which settings, on which data and machine, and the model that came of it.
+"""A run's folder: its record, its finished model, and how both are read again.
 
     FOLDER/run.json        settings, data, environment, history, notices; `status` is running or finished
     FOLDER/config.toml     the settings, as a file that gives them again
@@ -7,8 +7,8 @@
     FOLDER/model_card.md   its card
     FOLDER/test.json       labels and probabilities of the test split, with the texts' ids
 
-The same command in the same folder goes on with an unfinished run. Does not train
-(fine_tuning.py) or compare models (comparison.py).
+In run.json `settings` are those that were given, `resolved` the same with every choice made. The same command in the same
+folder goes on with an unfinished run. Does not train (fine_tuning.py) or compare models (comparison.py).
 """
 
 import dataclasses
@@ -38,7 +38,10 @@ OURS = ("checkpoints", "model", CONFIG_FILE, TEST_FILE, CARD_FILE, RESULTS_FILE,
 
 
 class RunError(UsageError):
-    """A run's folder that cannot be used as asked: finished, begun with other settings, in use, or not writable."""
+    """A run's folder that cannot be used as asked.
+
+    It is finished, begun with other settings, in use, not writable, or a file in it is broken.
+    """
 
 
 class RunFolder:
@@ -63,7 +66,10 @@ class RunFolder:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What `run.json` of a folder says; None where there is none. Raises RunError where it is no run's record."""
+    """Read a folder's `run.json`; None where there is none.
+
+    Raises RunError where it is no run's record.
+    """
     file = folder / RUN_FILE
     if not file.is_file():
         return None
@@ -75,7 +81,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def finished_record(folder: Path) -> dict[str, Any]:
-    """The record of a finished run. Raises RunError where the folder holds none, with what is missing and the way out."""
+    """Read the record of a finished run.
+
+    Raises RunError where the folder holds none, with what is missing and the way out.
+    """
     wanted = "wanted the folder that labkit train --output was given"
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder; {wanted}")
@@ -95,7 +104,10 @@ def finished_record(folder: Path) -> dict[str, Any]:
 
 
 def read_test(folder: Path, record: Mapping[str, Any], name: str) -> tuple[list[str], EvalResult]:
-    """The ids of a finished run's test reviews and its result on them, under a name. Raises RunError as the others do."""
+    """Read the ids of a finished run's test reviews and its result on them.
+
+    name: the result's. Raises RunError as the others do.
+    """
     with making_sense_of(folder / RUN_FILE):
         loss = float(record["test"]["loss"])
     rows = read_json(folder / TEST_FILE)
@@ -107,7 +119,10 @@ def read_test(folder: Path, record: Mapping[str, Any], name: str) -> tuple[list[
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON file of a run's folder. Raises RunError where it is missing, broken or of another format."""
+    """Read a JSON file of a run's folder.
+
+    Raises RunError where it is missing, broken or of another format.
+    """
     try:
         content = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
@@ -123,7 +138,10 @@ def read_json(file: Path) -> dict[str, Any]:
 
 @contextmanager
 def making_sense_of(file: Path) -> Iterator[None]:
-    """Within the block, what is missing or out of place in the content of `file` becomes a RunError with the way out."""
+    """Within the block, what is wrong in the content of `file` becomes a RunError.
+
+    The error names the file, what is missing or out of place, and the way out.
+    """
     try:
         yield
     except KeyError as why:
@@ -144,7 +162,7 @@ def _way_out(file: Path) -> str:
 
 
 def check_folder(folder: Path, config: Config, reviews: Reviews, overwrite: bool) -> dict[str, Any] | None:
-    """The record of the unfinished run that goes on in `folder`; None where a new one begins.
+    """Return the record of the unfinished run in `folder`; None for a new run.
 
     Raises RunError, without a trace left, where this run may not be written to or continued there.
     """
@@ -195,7 +213,10 @@ def differences(record: Mapping[str, Any], config: Config, reviews: Reviews) -> 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One process at a time in a run's folder. Raises RunError where another is at work."""
+    """Keep other processes out of a run's folder while the block runs.
+
+    Raises RunError where another is at work.
+    """
     import filelock
 
     try:
@@ -221,7 +242,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def compare_runs(folder_a: Path, folder_b: Path, metrics: Sequence[str] = METRICS, seed: int = 0) -> Comparison:
-    """Two finished runs, compared on their test reviews. Raises UsageError where those are not the same."""
+    """Compare two finished runs on their test reviews.
+
+    Raises UsageError where those are not the same.
+    """
     (ids_a, a), (ids_b, b) = (
         read_test(folder, finished_record(folder), str(folder)) for folder in (folder_a, folder_b)
     )

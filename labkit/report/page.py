@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that holds everything in itself and opens from disk without a network.
+"""The report of a run: one HTML page that opens from disk without a network.
 
 Says in words and pictures what the run's folder holds, which run_record.py reads. Does not train or test (fine_tuning.py)
 and does not draw (figures.py). The same folder gives the same bytes.
@@ -85,7 +85,10 @@ def _template() -> "Template":
 
 
 def summary(run: Run) -> list[str]:
-    """The result in sentences: the accuracy with its interval, the baseline's, and whether luck explains the gap."""
+    """Say the result in sentences.
+
+    They give the accuracy with its interval, the baseline's, and whether luck explains the gap.
+    """
     own = next((model for model in run.table.models if model.name == run.model), run.table.models[-1])
     accuracy = own.scores["accuracy"]
     result = (
@@ -153,7 +156,10 @@ def _in_words(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure for the page: title, caption with n and interval, how to read it, its content in words, its bytes."""
+    """A figure for the page.
+
+    caption: with n and interval. reading: how to read it. words: its content. source: its bytes as a data address.
+    """
 
     title: str
     caption: str
@@ -200,7 +206,7 @@ def _axes() -> Axes:
 
 
 def _picture(title: str, reading: str, ax: Axes) -> Picture:
-    """The figure with its title taken out of the drawing, so that the page can set it as text."""
+    """Make a picture of a figure, whose title becomes text of the page."""
     caption = ax.get_title(loc="left").replace("\n", " ").replace(r"\$", "$")
     ax.set_title("", loc="left")
     drawing = base64.b64encode(figures.to_svg(ax).encode()).decode()

@@ -1,4 +1,4 @@
-"""What the page tells of a finished run, read from its folder and checked: run.json, test.json, results.json.
+"""A finished run as the page tells of it, out of the files of its folder.
 
 The files are read by run_folder.py. Has no words and no pictures (page.py).
 """
@@ -56,7 +56,10 @@ class ScoredModel:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same reviews, by those that only one of them has right (McNemar's exact test)."""
+    """Two models on the same reviews, by McNemar's exact test.
+
+    The counts are of the reviews that only one of them has right.
+    """
 
     first: str
     second: str
@@ -77,7 +80,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A review that the model was sure about and got wrong; text: None where the folder does not hold it."""
+    """A review that the model was sure about and got wrong.
+
+    text: None where the folder does not hold it.
+    """
 
     id: str
     label: str
@@ -101,7 +107,10 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Table:
-    """The tested models side by side; comparison: None where nothing stands beside the model."""
+    """The tested models side by side.
+
+    comparison: None where nothing stands beside the model.
+    """
 
     models: Sequence[ScoredModel]
     comparison: Comparison | None
@@ -123,7 +132,10 @@ class Table:
 
     @classmethod
     def of_one(cls, test: EvalResult, ids: Sequence[str], seed: int, seconds: float) -> "Table":
-        """What a run alone gives without the main job: its own scores, and its mistakes by their ids."""
+        """Make the table of a run without the main job.
+
+        It has the run's own scores, and its mistakes by their ids.
+        """
         scores = score_table(test)
         wrong = [int(index) for index in (-test.confidences).argsort(kind="stable") if not test.correct[index]]
         mistakes = []
@@ -174,7 +186,10 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """A finished run's folder, checked. Raises RunError naming the file, what is wrong there and the way out."""
+    """Read and check a finished run's folder.
+
+    Raises RunError, with the file, what is wrong there and the way out.
+    """
     record = finished_record(folder)
     with making_sense_of(folder / RUN_FILE):
         model, data, environment = record["model"], record["data"], dict(record["environment"])

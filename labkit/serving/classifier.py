@@ -1,4 +1,4 @@
-"""A saved model, loaded and asked: probabilities for texts, why, which words it needs, and its result on labelled reviews."""
+"""A saved model, loaded to be asked: what it says of texts, why, and how well."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one text. probability: of the class it names; truncated: whether the end was not read."""
+    """What the model says of one text.
+
+    probability: of the class it names. truncated: whether the end was not read.
+    """
 
     text: str
     label: str
@@ -40,10 +43,12 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class WordEffects:
-    """What each word does for the model's verdict on a text: how far its probability falls when the word is left out.
+class LeaveOneOut:
+    """How far a verdict's probability drops when one word is left out, for each word.
 
     label, probability: the verdict on the whole text. effects: (words,) in [-1, 1]; below 0 the word spoke against it.
+    Words are what stands between spaces, and a word is really gone: the text is tokenized again without it. Occlusion
+    (methods.py) puts [MASK] in its place and scores the drop of the margin.
     """
 
     label: str
@@ -53,14 +58,12 @@ class WordEffects:
 
     @property
     def strongest(self) -> str:
-        """The word that the verdict hangs on most: without it the probability falls furthest."""
+        """The word without which the probability drops furthest."""
         return self.words[int(self.effects.argmax())]
 
     def __str__(self) -> str:
         pairs = ", ".join(f"{word} {effect:+.2f}" for word, effect in zip(self.words, self.effects, strict=True))
-        return (
-            f"{self.label} with probability {self.probability:.2f}; by the word left out, how far that falls: {pairs}"
-        )
+        return f"{self.label} with probability {self.probability:.2f}; its drop by the word left out: {pairs}"
 
     __repr__ = __str__
 
@@ -76,9 +79,9 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, precision: str = "auto", device: str = "auto", attention: str = "sdpa") -> "Classifier":
-        """A classifier as `labkit train` saved it, or any two-class Hugging Face folder. Raises ModelError, TokenizerError.
+        """Load what `labkit train` saved, or any two-class Hugging Face folder.
 
-        attention: `eager` where attention weights are wanted.
+        attention: `eager` where attention weights are wanted. Raises ModelError, TokenizerError.
         """
         model, tokenizer = load_classifier(folder, attention)
         if model.config.num_labels != len(CLASS_NAMES):
@@ -90,7 +93,10 @@ class Classifier:
         )
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """One prediction a text, in order; texts are cleaned as for training. Raises UsageError for an empty one."""
+        """Return one prediction for each text, in order.
+
+        Texts are cleaned as for training. Raises UsageError for an empty one.
+        """
         cleaned = [clean(text) for text in texts]
         for number, text in enumerate(cleaned, start=1):
             if not text:
@@ -111,15 +117,16 @@ class Classifier:
         ]
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, 2) the probabilities of negative and positive, in order: what behavioural tests ask for."""
+        """Return (n, 2) probabilities of negative and positive, for behavioural tests."""
         return np.array([[each.probabilities[name] for name in CLASS_NAMES] for each in self.predict(texts)]).reshape(
             -1, 2
         )
 
-    def leave_words_out(self, text: str) -> WordEffects:
-        """The text once more without each of its words in turn. Raises UsageError for fewer than two words.
+    def leave_one_out(self, text: str) -> LeaveOneOut:
+        """Predict the text once more without each of its words in turn.
 
-        Words are what stands between spaces. Says which words the verdict needs, and nothing of how they work together.
+        Says which words the verdict needs, and nothing of how they work together. Raises UsageError for fewer than two
+        words.
         """
         words = clean(text).split()
         if len(words) < 2:
@@ -127,7 +134,7 @@ class Classifier:
         shorter = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
         whole, *rest = self.predict([" ".join(words), *shorter])
         without = np.array([each.probabilities[whole.label] for each in rest])
-        return WordEffects(whole.label, whole.probability, words, whole.probability - without)
+        return LeaveOneOut(whole.label, whole.probability, words, whole.probability - without)
 
     def evaluate(self, reviews: Reviews) -> EvalResult:
         """The model's result on labelled reviews, in their order."""
@@ -136,7 +143,10 @@ class Classifier:
     def explain(
         self, texts: str | Sequence[str], methods: str | Sequence[str] = "integrated-gradients", **options: Any
     ) -> Explanations:
-        """Why the model says what it says of each text; texts are cut as in `predict`. options: of `attribution.explain`."""
+        """Say why the model says what it says of each text.
+
+        Texts are cut as in `predict`. options: of `methods.explain`.
+        """
         model = self.model.to(choose_device(self.config.device))
         settings: dict[str, Any] = {"max_length": self.config.max_length, "truncation": self.config.truncation}
         return explain(model, self.tokenizer, texts, methods, **(settings | options))

@@ -1,4 +1,4 @@
-"""When to stop: at the epoch after which validation loss no longer falls, and with the weights of the best.
+"""Early stopping: when to stop, and which epoch's weights to keep.
 
 `EarlyStopping` alone says which epoch is the best; fit.py asks it. Does not train or evaluate: both are handed in.
 """
@@ -14,10 +14,10 @@ class TrainingError(LabkitError):
 
 
 class EarlyStopping:
-    """Says when the loss has failed to improve by more than `min_delta` on `patience` calls in a row.
+    """Says when to stop: after `patience` losses in a row that do not improve.
 
-    best_loss, best_epoch: of the best call so far, epochs counted from 0; inf and None before the first. NaN is no
-    improvement.
+    A loss improves when it is below the best by more than `min_delta`; NaN never does. best_loss, best_epoch: of the best
+    call so far, epochs counted from 0; inf and None before the first.
     """
 
     def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
@@ -48,10 +48,11 @@ def fit_with_early_stopping(
     max_epochs: int,
     patience: int = 2,
 ) -> list[float]:
-    """The bare bones of `fit`: train and evaluate each epoch, save at each new best, stop in time, restore the best once.
+    """Train and evaluate until it is time to stop, then restore the best weights.
 
-    Returns the losses of the epochs that ran. Raises ValueError for max_epochs < 1, and TrainingError where no loss was a
-    number, so that there is no best to restore.
+    The bare bones of `fit`: it saves at each new best, and restores once. Returns the losses of the epochs that ran.
+    Raises ValueError for max_epochs < 1, and TrainingError where no loss was a number, so that there is no best to
+    restore.
     """
     if max_epochs < 1:
         raise ValueError(f"max_epochs is {max_epochs}; wanted at least 1")

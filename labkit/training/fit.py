@@ -1,7 +1,8 @@
-"""`fit`: train and evaluate each epoch (loop.py) until it is time to stop, and go on from a checkpoint to the same bits.
+"""`fit`: epochs of training and evaluation (loop.py) until it is time to stop.
 
-Holds what a run carries from step to step: the fast path where there is one, micro-batches that fit, the best weights so
-far. Does not choose which reviews share a batch (batching.py) or when to stop (early_stopping.py).
+Holds what a run carries from step to step (the fast path, micro-batches that fit, the best weights so far) and goes on
+from a checkpoint to the same bits. Does not choose which reviews share a batch (batching.py) or when to stop
+(early_stopping.py).
 """
 
 import dataclasses
@@ -41,15 +42,18 @@ if TYPE_CHECKING:
 
 
 class TrainingStopped(Exception):
-    """Training was asked to stop and did, after a whole step and, where there is a folder for it, a checkpoint."""
+    """Training was asked to stop and did, after a whole step.
+
+    Where there is a folder for checkpoints, one was written.
+    """
 
 
 def evaluate(
     model: "PreTrainedModel", reviews: Batcher, config: Config, precision: Precision | None = None
 ) -> Evaluation:
-    """`eval_epoch` over all reviews, computed in order of length, for speed, and returned in their own order.
+    """Evaluate on all reviews; logits and labels come in the order of the reviews.
 
-    Where memory runs out, it begins again with half as many reviews at once.
+    They are computed in order of length, for speed. Where memory runs out, it begins again with half as many at once.
     """
     network, size = _network(model, config), config.eval_batch_size
     while True:
@@ -77,12 +81,13 @@ def fit(
     after_step: Callable[[StepRecord], None] = lambda record: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[EpochRecord]:
-    """Fine-tune, giving one record an epoch, until the epochs are done or validation loss stops falling for `patience`.
+    """Fine-tune, and give one record for each epoch.
 
-    At the end, and also when its user breaks out of the loop, the model has the weights of its best epoch. With
-    `checkpoints`, a run that was killed goes on where its last checkpoint was (the records of finished epochs come again) and
-    ends with the same bits. should_stop: asked after each step; on True a checkpoint is written and TrainingStopped raised.
-    Raises TrainingError when a loss is NaN or infinite.
+    It ends after all epochs, or when validation loss has not fallen for `patience` epochs. At the end, and also when its
+    user breaks out of the loop, the model has the weights of its best epoch. What `config` leaves open is chosen by
+    `config.resolved`. With `checkpoints`, a killed run goes on where its last checkpoint was (the records of finished
+    epochs come again) and ends with the same bits. should_stop: asked after each step; on True a checkpoint is written
+    and TrainingStopped raised. Raises TrainingError when a loss is NaN or infinite.
     """
     config = config.resolved()
     run = _FineTuning(model, train, validation, config, checkpoints, tell)
@@ -107,7 +112,7 @@ def fit(
 
 
 class _FineTuning:
-    """What `fit` carries from step to step, and how it goes into a checkpoint and comes back."""
+    """What `fit` carries from step to step, and its way into a checkpoint and back."""
 
     def __init__(
         self,
@@ -120,12 +125,8 @@ class _FineTuning:
     ) -> None:
         assert config.learning_rate is not None, "fit resolves its settings first"
         self.precision = config.chosen_precision()
-        self.model, self.train, self.validation, self.config = (
-            model.to(self.precision.device),
-            train,
-            validation,
-            config,
-        )
+        self.model = model.to(self.precision.device)
+        self.train, self.validation, self.config = train, validation, config
         self.network = _network(model, config, tell)
         self.checkpoints = checkpoints
         self.accumulate = AutomaticMicroBatch(
@@ -143,14 +144,14 @@ class _FineTuning:
         return len(self.history)
 
     def lazy_rows(self) -> AbstractContextManager[None]:
-        """While the block runs, rows of the embedding that no batch reads wait, if that is worth it."""
+        """While the block runs, embedding rows that no batch reads wait, where worth it."""
         embedding = _embedding_that_can_wait(self.model, self.config, self.precision.device)
         return nullcontext() if embedding is None else self.optimizer.lazy(embedding)
 
     def train_one_epoch(
         self, progress: bool, after_step: Callable[[StepRecord], None], should_stop: Callable[[], bool]
     ) -> None:
-        """Train the epoch that is running, from its first step or from where a checkpoint left it."""
+        """Train the running epoch, from where a checkpoint left it if there is one."""
         config = self.config
         micro_batch_size = config.largest_micro_batch
         # Of each epoch its own, so that nothing done between epochs can change the order or the dropout of the next.
@@ -164,12 +165,12 @@ class _FineTuning:
                 self._count(record)
                 bar.show(record)
                 after_step(record)
-                if should_stop():
-                    self.save()
-                    raise TrainingStopped
-                if bar.seconds_since_save() >= config.checkpoint_seconds:
+                stop = should_stop()
+                if stop or bar.seconds_since_save() >= config.checkpoint_seconds:
                     self.save()
                     bar.saved()
+                if stop:
+                    raise TrainingStopped
 
             train_epoch(
                 self.network,
@@ -199,7 +200,7 @@ class _FineTuning:
         return evaluate(self.model, self.validation, self.config, self.precision)
 
     def close_epoch(self, validated: Evaluation, is_best: bool) -> None:
-        """Note the epoch down, keep its weights where they are the best so far, and write a checkpoint."""
+        """Record the epoch, keep its weights if they are the best, write a checkpoint."""
         loss, logits, labels = validated
         record = EpochRecord(
             epoch=self.epoch,
@@ -277,7 +278,10 @@ class _FineTuning:
 
 
 class _Progress:
-    """The bar of one epoch (loss, learning rate, reviews per second, time left) and the clock of its checkpoints."""
+    """The progress bar of one epoch, and the clock of its checkpoints.
+
+    The bar has the loss, the learning rate, reviews per second and the time left.
+    """
 
     def __init__(self, run: _FineTuning, shown: bool) -> None:
         from tqdm.auto import tqdm
@@ -314,7 +318,7 @@ class _Progress:
 
 
 def _network(model: "PreTrainedModel", config: Config, tell: Tell = lambda notice: None) -> nn.Module:
-    """What runs the model over its batches: the fast path where the settings and the model allow it.
+    """Choose what runs the batches: the fast path where settings and model allow it.
 
     Fixed and dynamic padding are there to be compared, so padding is computed as anybody else would.
     """
@@ -343,7 +347,10 @@ def fastest_gradients(
 
 
 def _embedding_that_can_wait(model: "PreTrainedModel", config: Config, device: torch.device) -> nn.Embedding | None:
-    """The word embedding, where sweeping all of its rows at each step is worth sparing: on a CPU, read by nothing else."""
+    """Return the word embedding if its rows may wait until they are read.
+
+    It is worth it on a CPU, where each step sweeps all rows, and right where nothing else reads them.
+    """
     embedding = model.get_input_embeddings()
     if config.fast_path != "full" or device.type != "cpu" or not isinstance(embedding, nn.Embedding):
         return None

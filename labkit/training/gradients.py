@@ -1,4 +1,4 @@
-"""A model's gradients: copies of them, how far two sets of them differ, and how large their numbers are.
+"""A model's gradients: copies, how far two sets differ, how large they are.
 
 Computes them with loop.py. Does not measure what a step costs (step_costs.py).
 """
@@ -29,10 +29,10 @@ def gradients_of(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def gradient_difference(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
-    """How far two sets of gradients lie apart: the largest difference, relative to the largest number of its tensor.
+    """Return the largest difference, relative to the largest number of its tensor.
 
-    A tensor whose numbers are all below 1e-6 of the norm of all gradients is measured by that norm: some gradients are truly
-    zero, and of those only rounding is left. Raises ValueError where the two are not of the same parameters.
+    A tensor whose numbers are all below 1e-6 of the norm of all gradients is measured by that norm: some gradients are
+    truly zero, and of those only rounding is left. Raises ValueError where the two are not of the same parameters.
 
     >>> gradient_difference({"weight": torch.tensor([1.0, 4.0])}, {"weight": torch.tensor([1.0, 3.0])})
     0.25
@@ -60,12 +60,17 @@ def _exact(gradient: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class GradientSizes:
-    """How large the numbers are that flow back through a model. sizes: (n,) float64, magnitudes, those of 0 left out."""
+    """How large the numbers are that flow back through a model.
+
+    sizes: (n,) float64, magnitudes without the zeros.
+    """
 
     sizes: NDArray[np.float64]
 
     def lost_in_fp16(self, scale: float = 1.0) -> float:
-        """The share that fp16 rounds to 0 when they are multiplied by `scale` first; 0.0 where there are none.
+        """Return the share that fp16 rounds to 0 after multiplication by `scale`.
+
+        It is 0.0 where there are no numbers.
 
         >>> GradientSizes(np.array([1e-9, 1e-3])).lost_in_fp16(), GradientSizes(np.array([1e-9, 1e-3])).lost_in_fp16(1024)
         (0.5, 0.0)
@@ -84,9 +89,10 @@ class GradientSizes:
 
 
 def gradient_sizes(model: nn.Module, batch: "Batch") -> GradientSizes:
-    """The magnitudes of the loss's gradients with respect to what each linear layer gives, in fp32.
+    """Return the magnitudes of the loss's gradients at the linear layers' outputs.
 
-    These are what flows back through the layers, and what half precision has to hold. The model's own gradients are dropped.
+    They are computed in fp32. These are what flows back through the layers, and what half precision has to hold. The
+    model's own gradients are dropped.
     """
     seen: list[torch.Tensor] = []
 
@@ -106,7 +112,10 @@ def gradient_sizes(model: nn.Module, batch: "Batch") -> GradientSizes:
 
 @contextmanager
 def fixed_dropout(device: torch.device) -> Iterator[None]:
-    """Dropout falls the same way each time, and whoever comes after draws as if nothing had been drawn."""
+    """Within the block dropout draws the same masks each time.
+
+    Afterwards the random state is what it was before.
+    """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(0)

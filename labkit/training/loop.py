@@ -1,4 +1,4 @@
-"""The loop that the course teaches: records, schedule, train_epoch and eval_epoch, to be read from top to bottom.
+"""The loop that the course teaches, to be read from top to bottom.
 
 The loss of an optimizer step is the mean over its examples, however they are divided into micro-batches, so accumulation,
 an uneven last batch and one big batch all give the same gradient. Does not choose which reviews share a batch
@@ -22,7 +22,10 @@ from labkit.training.precision import Precision, make_precision
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One optimizer step: its mean loss, the examples in it, the gradient's norm before clipping, the learning rate it used."""
+    """One optimizer step.
+
+    loss: the mean over its examples. gradient_norm: before clipping. learning_rate: the one that the step used.
+    """
 
     loss: float
     examples: int
@@ -32,9 +35,10 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch, counted from 0. Losses are means per example; two records are equal when they learned the same.
+    """One epoch, counted from 0; two records are equal when they learned the same.
 
-    learning_rate: of the last step. seconds: of training alone. micro_batch_size: reviews computed at once at the end.
+    Losses are means per example. learning_rate: of the last step. seconds: of training alone. micro_batch_size: reviews
+    computed at once at the end.
     """
 
     epoch: int
@@ -56,12 +60,15 @@ class EpochRecord:
 
 
 def best_epoch(history: Sequence[EpochRecord]) -> int | None:
-    """The epoch whose weights are kept, the last that was the best so far; None where none was."""
+    """Return the epoch whose weights are kept: the last best so far, or None."""
     return next((record.epoch for record in reversed(history) if record.is_best), None)
 
 
 class Evaluation(NamedTuple):
-    """Mean loss per example, logits (n, classes) and labels (n,), both on the CPU in the order of the batches."""
+    """Mean loss per example, logits (n, classes) and labels (n,).
+
+    Logits and labels are on the CPU, in the order of the batches.
+    """
 
     loss: float
     logits: torch.Tensor
@@ -69,7 +76,9 @@ class Evaluation(NamedTuple):
 
 
 def warmup_linear(step: int, warmup_steps: int, total_steps: int) -> float:
-    """The learning rate's multiplier: up from 0 to 1 in `warmup_steps`, then in a line down to 0 at `total_steps`.
+    """Return the multiplier of the learning rate at this step.
+
+    It rises from 0 to 1 in `warmup_steps`, then falls in a line to 0 at `total_steps`.
 
     >>> [warmup_linear(step, 2, 6) for step in (0, 1, 2, 4, 6, 9)]
     [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
@@ -90,10 +99,10 @@ def linear_schedule(
 def accumulate_gradients(
     model: nn.Module, micro_batches: Iterable[Mapping[str, torch.Tensor]], precision: Precision | None = None
 ) -> float:
-    """Give every parameter the gradient of the mean loss over all examples of all micro-batches; return that mean.
+    """Compute the gradient of the mean loss over all micro-batches; return that mean.
 
-    Micro-batches may differ in size and width: each counts by its examples. Gradients that stood before are discarded, and
-    no step is taken.
+    Micro-batches may differ in size and width: each counts by its examples. Gradients that stood before are discarded,
+    and no step is taken.
     """
     precision = precision or _plain_precision(model)
     batches = list(micro_batches)
@@ -122,9 +131,10 @@ def train_epoch(
     accumulate: Callable[..., float | torch.Tensor] = accumulate_gradients,
     after_step: Callable[[StepRecord], None] = lambda record: None,
 ) -> float:
-    """Train on every batch once, one optimizer step per `accumulation_steps` batches; return the mean loss per example.
+    """Train on every batch once; return the mean loss per example.
 
-    The last group may be shorter. after_step: sees each step once it is done (a progress bar, a checkpoint, a live picture).
+    One optimizer step follows each `accumulation_steps` batches; the last group may be shorter. after_step: sees each
+    step once it is done (a progress bar, a checkpoint, a live picture).
     """
     precision = precision or _plain_precision(model)
     scaler = precision.scaler
@@ -151,7 +161,7 @@ def train_epoch(
 def eval_epoch(
     model: nn.Module, batches: Iterable[Mapping[str, torch.Tensor]], precision: Precision | None = None
 ) -> Evaluation:
-    """Loss, logits and labels of every batch, in order, without dropout and gradients.
+    """Compute loss, logits and labels of every batch, without dropout or gradients.
 
     Each module's training mode is put back as it was, also where modules differed.
     """
@@ -175,7 +185,10 @@ def eval_epoch(
 
 
 def _on_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """A copy to a GPU goes on while the host prepares the next; that takes memory which the system cannot move (pinned)."""
+    """Copy a batch to the device, if that is a GPU while the host prepares the next.
+
+    That takes memory which the system cannot move (pinned).
+    """
     pin = device.type == "cuda"
     return {name: (value.pin_memory() if pin else value).to(device, non_blocking=True) for name, value in batch.items()}
 

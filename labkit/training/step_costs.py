@@ -1,4 +1,4 @@
-"""What a training step costs in time and memory, and how far its gradients lie from those of another precision.
+"""What a training step costs in each precision: time, memory, exactness.
 
 Measures the device at hand; estimates nothing (memory.py) and runs nothing out of memory (limited_memory.py).
 """
@@ -105,10 +105,11 @@ def step_costs(
     repeats: int = 3,
     patience: float = 5.0,
 ) -> StepCosts:
-    """Time and memory of the batch's forward and backward pass in each precision, where the model is, as it is.
+    """Measure a batch's forward and backward pass in each precision.
 
-    The gradients are dropped afterwards and nothing is trained; the dropout of each pass is the same. patience: seconds
-    after which a precision is not repeated again. Raises ValueError for a name that is no precision.
+    It runs where the model is. The gradients are dropped afterwards and nothing is trained; the dropout of each pass is
+    the same. patience: seconds after which a precision is not repeated again. Raises ValueError for a name that is no
+    precision.
     """
     device = next(model.parameters()).device
     for name in precisions:
@@ -121,7 +122,8 @@ def step_costs(
         kept = _KeptForBackward(model)
         with fixed_dropout(device), kept:
             accumulate_gradients(model, [batch], precision)  # the first pass, which also warms up
-        gradients = _unscaled(model, precision)
+        scale = precision.scaler.get_scale() if precision.scaler.is_enabled() else 1.0
+        gradients = {name: gradient / scale for name, gradient in gradients_of(model).items()}  # in their true size
         reference = gradients if reference is None else reference
         seconds = _median_seconds(partial(_step, model, batch, precision), repeats, patience)
         costs.append(
@@ -132,7 +134,7 @@ def step_costs(
 
 
 def _relative_difference(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
-    """The length of the difference of two sets of gradients, each taken as one long vector, over the length of the first."""
+    """Return the norm of the difference of two sets over the norm of the first."""
     apart = torch.stack([(gradient - other[name]).double().norm() for name, gradient in one.items()]).norm()
     length = torch.stack([gradient.double().norm() for gradient in one.values()]).norm()
     return float(apart / length)
@@ -156,14 +158,11 @@ def _median_seconds(run: Callable[[], None], repeats: int, patience: float) -> f
     return median(seconds)
 
 
-def _unscaled(model: nn.Module, precision: Precision) -> dict[str, torch.Tensor]:
-    """Copies of the gradients in their true size."""
-    scale = precision.scaler.get_scale() if precision.scaler.is_enabled() else 1.0
-    return {name: gradient / scale for name, gradient in gradients_of(model).items()}
-
-
 class _KeptForBackward(torch.autograd.graph.saved_tensors_hooks):
-    """Counts the bytes that a forward pass keeps for its backward pass: each piece of memory once, weights left out."""
+    """Counts the bytes that a forward pass keeps for its backward pass.
+
+    Each piece of memory counts once, and weights do not.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self.bytes = 0

@@ -720,7 +720,7 @@ def test_a_signal_to_the_program_is_a_checkpoint_one_line_and_its_exit_code(numb
 
 @pytest.mark.slow
 def test_kill_9_at_random_moments_ends_with_the_weights_of_an_uninterrupted_run(tmp_path):
-    moments = kill_and_resume.try_moments(tmp_path, kills=3, dice=random.Random(0))
+    moments = kill_and_resume.try_moments(tmp_path, kills=3, generator=random.Random(0))
     assert [moment.same for moment in moments] == [True] * 3
 
 

@@ -18,7 +18,7 @@ def classifier(tiny_world: Any) -> Classifier:
 
 
 def test_a_word_s_effect_is_what_the_verdict_loses_without_it(classifier: Classifier) -> None:
-    effects = classifier.leave_words_out("a  good film , slow and\tdull")
+    effects = classifier.leave_one_out("a  good film , slow and\tdull")
     whole, without = classifier.predict(["a good film , slow and dull", "a film , slow and dull"])
     assert list(effects.words) == ["a", "good", "film", ",", "slow", "and", "dull"]
     assert (effects.label, effects.probability) == (whole.label, pytest.approx(whole.probability, abs=1e-6))
@@ -28,7 +28,7 @@ def test_a_word_s_effect_is_what_the_verdict_loses_without_it(classifier: Classi
 
 
 def test_the_words_of_the_effects_name_each_word_with_its_sign(classifier: Classifier) -> None:
-    said = str(classifier.leave_words_out("good film"))
+    said = str(classifier.leave_one_out("good film"))
     assert said.startswith(("negative with probability 0.", "positive with probability 0."))
     assert re.search(r": good [+-]0\.\d\d, film [+-]0\.\d\d$", said)
 
@@ -36,4 +36,4 @@ def test_the_words_of_the_effects_name_each_word_with_its_sign(classifier: Class
 @pytest.mark.parametrize("text", ["film", " ", ""])
 def test_a_text_without_two_words_has_none_to_leave_out(classifier: Classifier, text: str) -> None:
     with pytest.raises(UsageError, match="wanted two"):
-        classifier.leave_words_out(text)
+        classifier.leave_one_out(text)

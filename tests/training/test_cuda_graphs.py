@@ -130,12 +130,12 @@ def test_after_a_failure_the_step_is_computed_again_without_graphs_and_so_are_al
     graphs.failure = error
     torch.manual_seed(5)
     loss = gradients(model, [batch_of(SHORT)], PRECISION)
-    dice = torch.rand(1)
+    drawn = torch.rand(1)
     found = gradients_of(model)
     torch.manual_seed(5)
     assert loss == accumulate_gradients(model, [batch_of(SHORT)], PRECISION)
     assert gradient_difference(found, gradients_of(model)) == 0
-    assert torch.equal(dice, torch.rand(1))
+    assert torch.equal(drawn, torch.rand(1))
     gradients(model, [batch_of(SHORT)], PRECISION)
     assert graphs.steps == 1
     (said,) = told

@@ -139,7 +139,7 @@ def test_another_seed_gives_another_history(run):
     assert histories[0] != histories[1]
 
 
-def test_dice_that_the_user_throws_before_and_between_epochs_change_nothing(run):
+def test_random_numbers_that_the_user_draws_before_and_between_epochs_change_nothing(run):
     torch.manual_seed(17)
     history = []
     for record in run():

@@ -337,7 +337,7 @@ def test_evaluation_leaves_modes_gradients_and_grad_mode_as_they_were(tiny_world
     modes = {name: module.training for name, module in model.named_modules()}
     wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     torch.manual_seed(0)
-    dice = torch.get_rng_state()
+    random_state = torch.get_rng_state()
     results = [eval_epoch(model, divided(batch_of, [5, 3])) for _ in range(2)]
     assert torch.equal(results[0].logits, results[1].logits)  # dropout was off
     assert not results[0].logits.requires_grad
@@ -347,7 +347,7 @@ def test_evaluation_leaves_modes_gradients_and_grad_mode_as_they_were(tiny_world
     assert {name: parameter.requires_grad for name, parameter in model.named_parameters()} == wanted
     assert same(gradients_of(model), gradients)
     assert same(weights_of(model), weights)
-    assert torch.equal(torch.get_rng_state(), dice)
+    assert torch.equal(torch.get_rng_state(), random_state)
 
 
 def test_grad_mode_that_was_off_stays_off(tiny_world, batch_of):

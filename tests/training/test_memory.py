@@ -263,7 +263,7 @@ def test_a_step_out_of_memory_ends_with_the_gradients_of_one_that_was_not(tiny_w
     assert notices == [f"out of memory with {largest} reviews at once: going on with {half}, accumulated as before"]
 
 
-def test_the_dice_are_put_back_so_dropout_falls_as_if_the_batch_had_always_been_small(tiny_world, batcher):
+def test_the_random_state_is_put_back_so_dropout_falls_as_if_the_batch_had_always_been_small(tiny_world, batcher):
     runs = []
     for fails in (True, False):
         model = tiny_world.model(dropout=0.5)

@@ -23,7 +23,7 @@ def word_explorer(classifier: "Classifier", text: str) -> Interactive:
     """Type a review and press Enter: the verdict, and each word with what its absence does to it."""
 
     def show(text: str) -> Picture:
-        ax = word_effects(classifier.leave_words_out(text))
+        ax = word_effects(classifier.leave_one_out(text))
         return Picture(to_html(ax), alt_text(ax))
 
     return explorer({"text": review_box(text)}, show)

@@ -108,7 +108,7 @@ def test_what_has_no_input_ids_is_refused(tiny_world: Any) -> None:
 
 def test_the_word_explorer_shows_the_effects_that_the_classifier_measures(classifier: Classifier) -> None:
     asked = word_explorer(classifier, "a good film")
-    effects = classifier.leave_words_out("a good film")
+    effects = classifier.leave_one_out("a good film")
     assert f"good {effects.effects[1]:+.2f}" in asked.picture.words
     asked.controls["text"].value = "film"
     assert "wanted two" in asked.picture.words
