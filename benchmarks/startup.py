@@ -1,12 +1,13 @@
-"""How long a start takes: `labkit train` to its first step, a notebook to the end of its first cell, the command line.
+"""How long a start takes: of a training, of a notebook, of the command line.
 
     python benchmarks/startup.py --rounds 5
 
-Each figure comes from a process of its own, and all rows take their turn in every round. Rounds are kept one by one in
---output; the next call adds to them, and --again begins anew. STARTUP.md is written from them.
+A training counts to its first step, a notebook to the end of its first cell. Each figure comes from a process of its own,
+and all rows take their turn in every round. Rounds are kept one by one in --output; the next call adds to them, and
+--again begins anew. STARTUP.md is written from them.
 
-All run in a cache folder of their own in which reviews and MiniLM are at hand. `first` is the first training in that folder,
-`train` a later one, which finds what the first has kept. Needs jupyter_client and ipykernel (the extra `lab`).
+All run in a cache folder of their own in which reviews and MiniLM are at hand. `first` is the first training in that
+folder, `train` a later one, which finds what the first has kept. Needs jupyter_client and ipykernel (the extra `lab`).
 """
 
 import argparse
@@ -46,7 +47,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def cache_folder() -> Iterator[Path]:
-    """A cache folder with links to the archives in the user's, and nothing else in it."""
+    """Make a cache folder with links to the user's archives and nothing else."""
     from labkit.data import assets
 
     archives = [assets.fetch(name) for name in assets.ARCHIVES]
@@ -57,7 +58,7 @@ def cache_folder() -> Iterator[Path]:
 
 
 def measure(row: str, home: Path) -> dict[str, float]:
-    """The seconds of one row, each part under its name, from one process or one kernel."""
+    """Measure the seconds of one row's parts, in one process or one kernel."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LABKIT_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory() as folder:
         if row in LESSONS:
@@ -77,7 +78,10 @@ def measure(row: str, home: Path) -> dict[str, float]:
 
 
 def run(command: list[str], folder: str, environment: dict[str, str]) -> str:
-    """The last line that a Python process printed; what it says on standard error is shown where it fails."""
+    """Return the last line that a Python process printed.
+
+    What it says on standard error is shown where it fails.
+    """
     done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
@@ -105,7 +109,10 @@ print(json.dumps(seconds))
 
 
 def first_cell(lesson: str, folder: str, environment: dict[str, str]) -> dict[str, float]:
-    """The seconds until the kernel is ready and until the lesson's first cell is done, as a student opens it."""
+    """Measure the seconds to a ready kernel and to the end of its first cell.
+
+    The lesson is opened as a student opens it.
+    """
     from jupyter_client.manager import start_new_kernel
 
     (path,) = (ROOT / "notebooks").glob(f"{lesson}_*.ipynb")
@@ -135,7 +142,7 @@ def machine() -> dict[str, Any]:
 
 
 def as_page(report: dict[str, Any]) -> str:
-    """The report as Markdown: one table of starts, one of the stages of a training, one of tokenization."""
+    """Write the report as Markdown: starts, stages of a training, tokenization."""
     rounds, found = report["rounds"], report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     parts = [
@@ -217,7 +224,7 @@ def _tokenization(rounds: list[Any]) -> str:
 
 
 def _spread(rounds: list[Any], row: str, part: str) -> str:
-    """Median, least and most of a part over the rounds; a dash where it was not measured."""
+    """Median, least and most of a part over the rounds; a dash if not measured."""
     values = [each[row][part] for each in rounds if part in each.get(row, {})]
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else "–"
 

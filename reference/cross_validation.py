@@ -1,10 +1,10 @@
-"""Five folds of MiniLM on 2,000 movie reviews, beside TF-IDF on the same folds: one call, one table, resumable after a kill.
+"""Five folds of MiniLM on 2,000 movie reviews, beside TF-IDF on the same folds.
 
     python reference/cross_validation.py --jobs 2
 
 The reviews are a fixed part of the training split, so the test split stays untouched. Writes `cross_validation.json` and
-`cross_validation.svg` beside itself. The folds lie in the work folder: the same command goes on after a kill, and reads what is
-finished.
+`cross_validation.svg` beside itself. The folds lie in the work folder: the same command goes on after a kill, and reads
+what is finished.
 """
 
 import argparse

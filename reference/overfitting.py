@@ -1,12 +1,13 @@
-"""MiniLM on all movie reviews for four epochs, twice what it needs: does it overfit, and what does that do to its confidence?
+"""MiniLM on all movie reviews for four epochs: does it overfit?
 
     python reference/overfitting.py
 
-Trains with `labkit.fit` at the registry's learning rate and keeps the logits of the validation and the test split after every
-epoch. From these come the learning curve, the epoch that early stopping would keep and where it would stop, and for every epoch
-what temperature scaling, fitted on validation, does to the negative log-likelihood on test. Writes `overfitting.json` where
-lesson 05 reads it, and `overfitting.svg` beside itself. What was trained lies in the work folder: the same command goes on
-after a kill, and a finished training is only read again.
+Four epochs are twice what it needs. Trains with `labkit.fit` at the registry's learning rate and keeps the logits of the
+validation and the test split after every epoch. From these come the learning curve, the epoch that early stopping would
+keep and where it would stop, and for every epoch what temperature scaling, fitted on validation, does to the negative
+log-likelihood on test: so what overfitting does to confidence. Writes `overfitting.json` where lesson 05 reads it, and
+`overfitting.svg` beside itself. What was trained lies in the work folder: the same command goes on after a kill, and a
+finished training is only read again.
 """
 
 import argparse
@@ -42,7 +43,10 @@ class Setting:
 
 
 def train(setting: Setting, work: Path) -> None:
-    """Train through all epochs, leaving `epoch-N.npz` for each and at the end `history.json` in the work folder."""
+    """Train through all epochs.
+
+    Leaves `epoch-N.npz` for each, and at the end `history.json`, in the work folder.
+    """
     from labkit.data.reviews import movie_reviews, split_reviews
     from labkit.experiments.fine_tuning import environment, make_batchers
     from labkit.models.encoders import load_encoder
@@ -55,9 +59,8 @@ def train(setting: Setting, work: Path) -> None:
         return
     config = Config(**dataclasses.asdict(setting), patience=setting.epochs).resolved()
     reviews = movie_reviews(config.neutral_band)
-    splits = split_reviews(
-        reviews, config.seed, config.validation_fraction, config.train_examples, config.validation_examples
-    )
+    sizes = config.validation_fraction, config.train_examples, config.validation_examples
+    splits = split_reviews(reviews, config.seed, *sizes)
     model, tokenizer = load_encoder(config.model, config.seed)
     precision = config.chosen_precision()
     batchers = make_batchers(splits, tokenizer, config)
@@ -69,24 +72,22 @@ def train(setting: Setting, work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     checkpoints = CheckpointFolder(work / "checkpoints", print)
     history = []
-    for record in fit(
-        model, batchers["train"], batchers["validation"], config, checkpoints=checkpoints, progress=False
-    ):
+    in_turn = batchers["train"], batchers["validation"]
+    for record in fit(model, *in_turn, config, checkpoints=checkpoints, progress=False):
         print(record, flush=True)
         history.append(dataclasses.asdict(record))
         # An epoch without its file is the one that was last: a later one is only begun when this file is there.
         if not _epoch_file(work, record.epoch).is_file():
             _save(_epoch_file(work, record.epoch), logits())
-    labels = {name: getattr(splits, name).labels.tolist() for name in LOOKED_AT}
+    _save(work / "restored.npz", logits())
     found = {
         "history": history,
-        "labels": labels,
+        "labels": {name: getattr(splits, name).labels.tolist() for name in LOOKED_AT},
         "learning_rate": config.learning_rate,
         "examples": {name: len(part) for name, part in vars(splits).items()},
         "data_hash": reviews.hash,
         "environment": environment(precision.name),
     }
-    _save(work / "restored.npz", logits())
     (work / HISTORY).write_text(json.dumps(found) + "\n", "utf-8")
 
 
@@ -104,7 +105,7 @@ def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def report_of(setting: Setting, work: Path) -> dict[str, Any]:
-    """Everything that the figure and the table show, from the files of the work folder alone."""
+    """Make all that the figure and the table show from the work folder's files."""
     from labkit.evaluation.calibration import fit_temperature
     from labkit.training.loop import EpochRecord, best_epoch
 
@@ -143,7 +144,10 @@ def _result(found: dict[str, Any], work: Path, epoch: int, split: str) -> "EvalR
 
 
 def _epoch_row(record: dict[str, Any], before: "EvalResult", temperature: "Temperature") -> dict[str, Any]:
-    """One epoch on test before and after temperature scaling; of each metric the change with its paired interval."""
+    """Score one epoch on test before and after temperature scaling.
+
+    Each metric has its change with the paired interval.
+    """
     from labkit.evaluation.comparison import compare_models
 
     after = temperature.apply(before)
@@ -161,7 +165,7 @@ def _epoch_row(record: dict[str, Any], before: "EvalResult", temperature: "Tempe
 
 
 def _stops_after(losses: list[float]) -> int | None:
-    """The epoch after which early stopping would end the run; None where it would let it go to the end."""
+    """Return the epoch after which early stopping would end the run; None if never."""
     from labkit.training.early_stopping import EarlyStopping
 
     stopping = EarlyStopping(PATIENCE)
@@ -206,7 +210,10 @@ def as_table(report: dict[str, Any]) -> str:
 
 
 def draw(report: dict[str, Any], work: Path) -> "Axes":
-    """Learning curve, test loss by epoch before and after a temperature, and the last epoch's reliability before and after."""
+    """Draw the learning curve, the test loss by epoch, and two reliability diagrams.
+
+    The test loss and the last epoch's reliability are shown before and after a temperature.
+    """
     from matplotlib.figure import Figure
 
     from labkit import figures
@@ -229,7 +236,7 @@ def draw(report: dict[str, Any], work: Path) -> "Axes":
 
 
 def _draw_test_losses(report: dict[str, Any], ax: "Axes") -> str:
-    """The test loss by epoch before and after temperature scaling, and the same in words."""
+    """Draw the test loss by epoch before and after scaling; say the same in words."""
     epochs = [row["epoch"] for row in report["epochs"]]
     before, after = ([row["test"]["nll"][when] for row in report["epochs"]] for when in ("before", "after"))
     for values, line, label in ((before, ":", "as trained"), (after, "-", "after temperature scaling")):

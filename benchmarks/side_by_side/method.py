@@ -1,4 +1,4 @@
-"""How the rows of `make benchmark` were measured, in words that stand under its tables."""
+"""How the rows of `make benchmark` were measured: the words under its tables."""
 
 from side_by_side.ratios import CERTAINTY, LEVEL, MARGIN
 from side_by_side.rounds import DISTURBED

@@ -1,4 +1,7 @@
-"""Training and evaluation by labkit, as its command line does them, with all their bookkeeping."""
+"""Training and evaluation by labkit, as its command line does them.
+
+All their bookkeeping is included.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a row's training leaves: the loss of every step, the weights after the last one, and what the row said."""
+    """What a row's training leaves: losses, final weights, and what the row said.
+
+    losses: of every step. weights: after the last one.
+    """
 
     losses: list[float]
     weights: Mapping[str, torch.Tensor]
@@ -36,9 +42,10 @@ def weights_of(model: "PreTrainedModel") -> dict[str, torch.Tensor]:
 def train_with_labkit(
     row: Row, setting: Setting, seed: int, model: "PreTrainedModel", examples: Examples, half: str | None, watch: Watch
 ) -> Trained:
-    """By `labkit.training.fit.fit`. The clock runs from its call until it gives the record of the last epoch.
+    """Train by `labkit.fit`.
 
-    A step may put work off, so the end of the last one would be too early.
+    The clock runs from its call until it gives the record of the last epoch: a step may put work off, so the end of the
+    last one would be too early.
     """
     from labkit.training.fit import fit
     from labkit.training.loop import StepRecord
@@ -88,7 +95,10 @@ def evaluate_with_labkit(
     half: str | None,
     watch: Watch,
 ) -> tuple[list[float], str]:
-    """P(positive) of each review and the precision, by a loaded classifier; the clock runs from texts to probabilities."""
+    """Return P(positive) of each review, and the precision, by a loaded classifier.
+
+    The clock runs from texts to probabilities.
+    """
     from labkit.data.reviews import Reviews
     from labkit.serving.classifier import Classifier
 
