@@ -1,4 +1,4 @@
-"""Training and evaluation speed of labkit beside its peers, side by side in one run: what `make benchmark` does.
+"""Training and evaluation speed of labkit beside its peers, in one run.
 
     python benchmarks/speed.py                      5 rounds; the same command goes on after an interruption
     python benchmarks/speed.py --table              the page again, from what was measured

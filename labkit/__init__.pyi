@@ -125,23 +125,27 @@ from .evaluation.intervals import (
     score_table as score_table,
 )
 from .training.checkpoints import CheckpointFolder as CheckpointFolder
-from .training.fit import (
-    EarlyStopping as EarlyStopping,
+from .training.loop import (
     EpochRecord as EpochRecord,
     accumulate_gradients as accumulate_gradients,
     eval_epoch as eval_epoch,
-    evaluate as evaluate,
-    fit as fit,
-    fit_with_early_stopping as fit_with_early_stopping,
     train_epoch as train_epoch,
     warmup_linear as warmup_linear,
 )
-from .training.step_costs import (
+from .training.early_stopping import (
+    EarlyStopping as EarlyStopping,
+    fit_with_early_stopping as fit_with_early_stopping,
+)
+from .training.fit import (
+    evaluate as evaluate,
+    fit as fit,
+)
+from .training.gradients import (
     gradient_difference as gradient_difference,
     gradient_sizes as gradient_sizes,
     gradients_of as gradients_of,
-    step_costs as step_costs,
 )
+from .training.step_costs import step_costs as step_costs
 from .lessons.limited_memory import LimitedMemory as LimitedMemory
 from .experiments.run_folder import compare_runs as compare_runs
 from .experiments.fine_tuning import (

@@ -161,7 +161,8 @@ def lab(
     config = _config(profile, config_file, assignments, settings)
     with quick_imports():
         from labkit.display import say
-        from labkit.experiments.main_job import RESULTS_FILE, main_job, results_as_text
+        from labkit.experiments.main_job import main_job, results_as_text
+        from labkit.experiments.run_folder import RESULTS_FILE
         from labkit.report.page import write_report
 
     results = main_job(config, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)

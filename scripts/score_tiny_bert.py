@@ -50,8 +50,7 @@ def score(wanted: Wanted, split: str, config: Config) -> Score:
     splits = split_reviews(movie_reviews(), seed, train_examples=train_examples)
     model, tokenizer = load_encoder(config.model, seed, pretrained=config.pretrained)
     batchers = make_batchers(splits, tokenizer, config)
-    assert config.learning_rate is not None
-    epochs = fit(model, batchers["train"], batchers["validation"], config, config.learning_rate, tell=tqdm.write)
+    epochs = fit(model, batchers["train"], batchers["validation"], config, tell=tqdm.write)
     for _ in islice(epochs, config.epochs):
         pass
     # Before fit puts the best epoch's weights back: nothing is chosen by the validation split.

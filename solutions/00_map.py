@@ -188,8 +188,7 @@ predict("00-accuracy", "How many test reviews will it get right after fine-tunin
 from labkit.widgets import live_training
 
 learn_from, check_on = lesson.batchers["train"], lesson.batchers["validation"]
-rate = lesson.learning_rate
-seen = live_training(model, learn_from, check_on, lesson.config, rate, name=lesson.encoder)
+seen = live_training(model, learn_from, check_on, lesson.config, name=lesson.encoder)
 
 # %%
 after = score_table(classifier.evaluate(lesson.splits.test))

@@ -422,7 +422,7 @@ predict("03-accuracy", f"Accuracy on new reviews after training on {len(train):,
 # %%
 model = lesson.model(seed=0)
 rate, name = lesson.learning_rate, lesson.encoder
-seen = live_training(model, train, validation, lesson.config, rate, name=name)
+seen = live_training(model, train, validation, lesson.config, name=name)
 
 # %%
 precision = labkit.choose_precision("auto", labkit.choose_device())  # as `fit` does; see below
@@ -449,8 +449,9 @@ predict("03-rate", question, changes)
 
 # %%
 steps, other = [], lesson.model(seed=0)
+shorter = lesson.config.replaced({"learning_rate": careful})
 quietly = {"progress": False, "after_step": steps.append}
-careful_run = labkit.fit(other, train, validation, lesson.config, careful, **quietly)
+careful_run = labkit.fit(other, train, validation, shorter, **quietly)
 next(careful_run)  # one epoch is enough to see it
 careful_run.close()
 
@@ -626,7 +627,7 @@ predict("03-frozen", "Full fine-tuning or a frozen encoder, on the same reviews?
 # %%
 ways = {
     "frozen encoder": {"freeze": "encoder", "learning_rate": 3e-3},
-    "from scratch": {"pretrained": False, "learning_rate": rate},
+    "from scratch": {"pretrained": False},
 }
 results = [full]
 
@@ -635,7 +636,7 @@ for name, settings in ways.items():
     config = lesson.config.replaced(settings)
     other = lesson.model(seed=0, pretrained=config.pretrained)
     labkit.freeze(other, config.freeze)
-    for epoch in labkit.fit(other, train, validation, config, config.learning_rate, progress=False):
+    for epoch in labkit.fit(other, train, validation, config, progress=False):
         print(f"{name}: accuracy {epoch.validation_accuracy:.3f} after epoch {epoch.epoch}")
     _, logits, labels = labkit.evaluate(other, validation, config, precision)
     results.append(labkit.EvalResult.from_logits(labels, logits, name))

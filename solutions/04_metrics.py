@@ -42,8 +42,8 @@ lesson
 
 # %%
 train, validation = lesson.batchers["train"], lesson.batchers["validation"]
-model, rate = lesson.model(seed=0), lesson.learning_rate
-trained = live_training(model, train, validation, lesson.config, rate, name=lesson.encoder)
+model = lesson.model(seed=0)
+trained = live_training(model, train, validation, lesson.config, name=lesson.encoder)
 
 # %%
 reviews = lesson.splits.validation

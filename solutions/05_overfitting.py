@@ -53,15 +53,16 @@ predict("05-lot", question, changes)
 reviews, others = lesson.part("train", 0, 64), lesson.part("train", 64, 128)
 shuffled = np.random.default_rng(0).permutation(reviews.labels)
 meaningless = dataclasses.replace(reviews, labels=shuffled)
-config = lesson.config.replaced({"epochs": 8, "patience": 8, "batch_size": 8})
 rate = 2 * lesson.learning_rate  # steps twice as long as usual, so that you need not wait
+settings = {"epochs": 8, "patience": 8, "batch_size": 8, "learning_rate": rate}
+config = lesson.config.replaced(settings)
 
 # %%
 from labkit.figures import learning_curves
 
 name = lesson.encoder
 model = lesson.model(seed=0)
-by_heart = list(labkit.fit(model, meaningless, others, config, rate, progress=False))
+by_heart = list(labkit.fit(model, meaningless, others, config, progress=False))
 figure(learning_curves(by_heart, name=name, validation_size=len(others)))
 
 # %%
@@ -94,7 +95,7 @@ predict("05-loss", f"True labels, {n} reviews, 6 epochs. The validation loss ...
 few, validation = lesson.part("train", 0, n), lesson.part("validation", 0, 200)
 config = config.replaced({"epochs": 6, "patience": 6})
 model = lesson.model(seed=0)
-seen = live_training(model, few, validation, config, rate, name=name)
+seen = live_training(model, few, validation, config, name=name)
 
 # %%
 losses = [record.validation_loss for record in seen.epochs]
@@ -243,7 +244,7 @@ print(*calls)
 # %%
 config = config.replaced({"patience": 2})
 model = lesson.model(seed=0)
-stopped = list(labkit.fit(model, few, validation, config, rate, progress=False))
+stopped = list(labkit.fit(model, few, validation, config, progress=False))
 
 # %%
 precision = labkit.choose_precision("auto", labkit.choose_device())  # as `fit` does
@@ -256,7 +257,7 @@ print(f"of the model you have now:   {back:.4f}")
 # %% [markdown]
 # ### With all reviews
 #
-# Is that only a trick of small data? The script `benchmarks/overfitting.py` trained MiniLM on all training reviews for
+# Is that only a trick of small data? The script `reference/overfitting.py` trained MiniLM on all training reviews for
 # four epochs, and wrote `overfitting.json`. Where is the star, and where does the training loss go after it?
 
 # %%
@@ -357,7 +358,7 @@ predict("05-seeds", "Three runs with other seeds: highest minus lowest accuracy?
 
 # %%
 folder = TemporaryDirectory(prefix="labkit-")
-settings = {"model": lesson.encoder, "epochs": 2, "batch_size": 8, "learning_rate": rate}
+settings = {"epochs": 2, "batch_size": 8, "learning_rate": rate}
 short = lesson.config.replaced(settings | {"train_examples": n, "validation_examples": 100})
 order = np.random.default_rng(0).permutation(len(lesson.reviews))
 some = lesson.reviews.select(order[:3000])
@@ -514,7 +515,7 @@ for way, change in recipes.items():
     recipe = config.replaced(change)
     other = lesson.model(seed=0, dropout=recipe.dropout)
     data = more if way.startswith("3") else few
-    run = labkit.fit(other, data, validation, recipe, rate, progress=False, tell=lambda note: None)
+    run = labkit.fit(other, data, validation, recipe, progress=False, tell=lambda note: None)
     histories[way] = list(run)
     _, logits, labels = labkit.evaluate(other, unseen, config, precision)
     tried = labkit.EvalResult.from_logits(labels, logits, way)

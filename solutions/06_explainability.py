@@ -45,8 +45,7 @@ lesson
 # %%
 model = lesson.model(seed=0)
 train, validation = lesson.batchers["train"], lesson.batchers["validation"]
-rate, quietly = lesson.learning_rate, {"progress": False}
-for epoch in labkit.fit(model, train, validation, lesson.config, rate, **quietly):
+for epoch in labkit.fit(model, train, validation, lesson.config, progress=False):
     print(f"epoch {epoch.epoch}: accuracy {epoch.validation_accuracy:.3f}")
 classifier = labkit.Classifier(model, lesson.tokenizer, lesson.config, lesson.encoder)
 
@@ -478,7 +477,7 @@ source = labkit.Splits(**{name: part.reviews for name, part in planted.items()})
 batchers = make_batchers(source, lesson.tokenizer, lesson.config)
 other = lesson.model(seed=0)
 in_turn = batchers["train"], batchers["validation"]
-for epoch in labkit.fit(other, *in_turn, lesson.config, rate, **quietly):
+for epoch in labkit.fit(other, *in_turn, lesson.config, progress=False):
     print(f"epoch {epoch.epoch}: accuracy {epoch.validation_accuracy:.3f}")
 cheat = labkit.Classifier(other, lesson.tokenizer, lesson.config, "cheat")
 
@@ -521,7 +520,7 @@ for name, who in {"honest": classifier, "cheat": cheat}.items():
     print(f"{'':<7} its accuracy where nobody planted anything: {clean:.3f}")
 
 # %% [markdown]
-# And with more data? `benchmarks/explanations.py` planted the name in all reviews of the corpus, trained once, and looked at
+# And with more data? `reference/explanations.py` planted the name in all reviews of the corpus, trained once, and looked at
 # the test reviews that carry it. `explanations.json`, which comes with labkit, holds what it found.
 
 # %%

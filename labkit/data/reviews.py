@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,26 @@ CORPORA = {
 }
 CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # category Cc without tab and line breaks
 HALF_A_PAIR = re.compile(r"[\ud800-\udfff]")
+
+
+class Citation(NamedTuple):
+    """A publication as one writes it down, and where it is."""
+
+    text: str
+    link: str
+
+
+HUTTO_GILBERT = Citation(
+    "Hutto, C. J. & Gilbert, E. (2014). VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media "
+    "Text. Eighth International Conference on Weblogs and Social Media (ICWSM-14), 216–225.",
+    "https://doi.org/10.1609/icwsm.v8i1.14550",
+)
+PANG_LEE = Citation(
+    "Pang, B. & Lee, L. (2004). A Sentimental Education: Sentiment Analysis Using Subjectivity Summarization Based on "
+    "Minimum Cuts. Proceedings of the 42nd Annual Meeting of the ACL, 271–278.",
+    "https://doi.org/10.3115/1218955.1218990",
+)
+CITATIONS = {name: [HUTTO_GILBERT] for name in CORPORA} | {"movies": [HUTTO_GILBERT, PANG_LEE]}  # of each corpus
 
 
 @dataclass(frozen=True)

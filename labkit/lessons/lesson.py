@@ -41,17 +41,22 @@ class Lesson:
     """The encoder, reviews and splits of a profile, the same for everyone."""
 
     profile: str
-    config: Config
+    settings: Config
 
     @cached_property
     def encoder(self) -> str:
         """The encoder's name: the profile's, or `tiny` under a banner."""
-        return encoder_or_tiny(self.config.model)
+        return encoder_or_tiny(self.settings.model)
 
     @cached_property
     def learning_rate(self) -> float:
         """The peak learning rate that measured well for this encoder."""
-        return self.config.learning_rate or registry_entry(self.encoder).learning_rate
+        return self.settings.learning_rate or registry_entry(self.encoder).learning_rate
+
+    @cached_property
+    def config(self) -> Config:
+        """The profile's settings with the encoder that is there and its learning rate."""
+        return self.settings.replaced({"model": self.encoder, "learning_rate": self.learning_rate})
 
     @cached_property
     def tokenizer(self) -> "PreTrainedTokenizerBase":
@@ -73,12 +78,12 @@ class Lesson:
     @cached_property
     def reviews(self) -> Reviews:
         """The same with labels, neutral ones left out."""
-        return label_corpus(self.corpus, self.config.neutral_band)
+        return label_corpus(self.corpus, self.settings.neutral_band)
 
     @cached_property
     def splits(self) -> Splits:
         """Training, validation and test reviews, the first two cut to the profile's size."""
-        config = self.config
+        config = self.settings
         sizes = config.validation_fraction, config.train_examples, config.validation_examples
         return split_reviews(self.reviews, config.seed, *sizes)
 
@@ -89,7 +94,7 @@ class Lesson:
             make_batchers,  # torch comes with it, and the first cell of a lesson can do without
         )
 
-        return make_batchers(self.splits, self.tokenizer, self.config)
+        return make_batchers(self.splits, self.tokenizer, self.settings)
 
     def part(self, split: str, start: int = 0, stop: int | None = None) -> Batcher:
         """Batches of the reviews `start` to `stop` of a split, in a fixed random order.
@@ -102,8 +107,8 @@ class Lesson:
         first = {normalise(text): place for place, text in reversed(list(enumerate(reviews.texts)))}
         order = np.random.default_rng(0).permutation(sorted(first.values()))
         part = reviews.select(order[start:stop])
-        tokenized = tokenize(part.texts, self.tokenizer, self.config.max_length, self.config.truncation)
-        return Batcher(tokenized, part.labels, self.config.batching, self.config.max_length)
+        tokenized = tokenize(part.texts, self.tokenizer, self.settings.max_length, self.settings.truncation)
+        return Batcher(tokenized, part.labels, self.settings.batching, self.settings.max_length)
 
     def __str__(self) -> str:
         return f"Profile {self.profile}: {ABOUT[self.profile]}."

@@ -314,7 +314,8 @@ class _LimitedTraining:
         """
         import torch
 
-        from labkit.training.fit import accumulate_gradients, make_optimizer
+        from labkit.training.loop import accumulate_gradients
+        from labkit.training.optimizer import make_optimizer
         from labkit.training.precision import choose_precision
 
         chosen = choose_precision(precision, self.device)

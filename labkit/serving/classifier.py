@@ -1,4 +1,4 @@
-"""A saved model, loaded and asked: probabilities for texts, why, which words it needs, and its result on labelled reviews."""
+"""A saved model, loaded to be asked: what it says of texts, why, and how well."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from labkit.explanation.registry import DEFAULT
 from labkit.models.encoders import load_classifier
 from labkit.training.config import Config
 from labkit.training.fit import evaluate
-from labkit.training.precision import choose_device, choose_precision
+from labkit.training.precision import choose_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one text. probability: of the class it names; truncated: whether the end was not read."""
+    """What the model says of one text.
+
+    probability: of the class it names. truncated: whether the end was not read.
+    """
 
     text: str
     label: str
@@ -61,9 +64,7 @@ class LeaveOneOut:
 
     def __str__(self) -> str:
         pairs = ", ".join(f"{word} {effect:+.2f}" for word, effect in zip(self.words, self.effects, strict=True))
-        return (
-            f"{self.label} with probability {self.probability:.2f}; by the word left out, how far that falls: {pairs}"
-        )
+        return f"{self.label} with probability {self.probability:.2f}; its drop by the word left out: {pairs}"
 
     __repr__ = __str__
 
@@ -79,9 +80,9 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, precision: str = "auto", device: str = "auto", attention: str = "sdpa") -> "Classifier":
-        """A classifier as `labkit train` saved it, or any two-class Hugging Face folder. Raises ModelError, TokenizerError.
+        """Load what `labkit train` saved, or any two-class Hugging Face folder.
 
-        attention: `eager` where attention weights are wanted.
+        attention: `eager` where attention weights are wanted. Raises ModelError, TokenizerError.
         """
         model, tokenizer = load_classifier(folder, attention)
         if model.config.num_labels != len(CLASS_NAMES):
@@ -93,7 +94,10 @@ class Classifier:
         )
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """One prediction a text, in order; texts are cleaned as for training. Raises UsageError for an empty one."""
+        """Return one prediction for each text, in order.
+
+        Texts are cleaned as for training. Raises UsageError for an empty one.
+        """
         cleaned = [clean(text) for text in texts]
         for number, text in enumerate(cleaned, start=1):
             if not text:
@@ -114,7 +118,7 @@ class Classifier:
         ]
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, 2) the probabilities of negative and positive, in order: what behavioural tests ask for."""
+        """Return (n, 2) probabilities of negative and positive, for behavioural tests."""
         return np.array([[each.probabilities[name] for name in CLASS_NAMES] for each in self.predict(texts)]).reshape(
             -1, 2
         )
@@ -122,7 +126,8 @@ class Classifier:
     def leave_one_out(self, text: str) -> LeaveOneOut:
         """The text once more without each of its words in turn. Raises UsageError for fewer than two words.
 
-        Words are what stands between spaces. Says which words the verdict needs, and nothing of how they work together.
+        Says which words the verdict needs, and nothing of how they work together. Raises UsageError for fewer than two
+        words.
         """
         words = clean(text).split()
         if len(words) < 2:
@@ -139,7 +144,10 @@ class Classifier:
     def explain(
         self, texts: str | Sequence[str], methods: str | Sequence[str] = DEFAULT, **options: Any
     ) -> Explanations:
-        """Why the model says what it says of each text; texts are cut as in `predict`. options: of `attribution.explain`."""
+        """Say why the model says what it says of each text.
+
+        Texts are cut as in `predict`. options: of `methods.explain`.
+        """
         model = self.model.to(choose_device(self.config.device))
         settings: dict[str, Any] = {"max_length": self.config.max_length, "truncation": self.config.truncation}
         return explain(model, self.tokenizer, texts, methods, **(settings | options))
@@ -149,6 +157,6 @@ class Classifier:
         return Batcher(tokenize(texts, self.tokenizer, config.max_length, config.truncation), labels)
 
     def _evaluate(self, batcher: Batcher) -> EvalResult:
-        precision = choose_precision(self.config.precision, choose_device(self.config.device))
+        precision = self.config.chosen_precision()
         evaluation = evaluate(self.model.to(precision.device), batcher, self.config, precision)
         return EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=self.name)

@@ -1,4 +1,8 @@
-"""Every hyper-parameter of a run in one frozen dataclass, checked; the command line and the config file are made from it."""
+"""The hyper-parameters of a run, in one frozen and checked dataclass.
+
+The command line and the config file are made from it. `Config.resolved` is the one place that chooses what a user left
+open. Knows neither the reviews nor the model's weights.
+"""
 
 import dataclasses
 import json
@@ -14,24 +18,33 @@ from labkit.data.batching import BATCHINGS
 from labkit.data.readers import decode_utf8
 from labkit.data.tokens import TRUNCATIONS
 from labkit.errors import UsageError, did_you_mean
-from labkit.models.encoders import FREEZABLE
-from labkit.training.precision import PRECISIONS
+from labkit.models.encoders import FREEZABLE, registry_entry
+from labkit.training.precision import PRECISIONS, Precision, choose_device, choose_precision, suitable_multiple
 
 FAST_PATHS = ("full", "exact", "off")
 
 
 class ConfigError(UsageError):
-    """A setting that is unknown, of the wrong type or out of range; the text names it and the nearest right one."""
+    """A setting that is unknown, of the wrong type or out of range.
+
+    The text names it and the nearest right one.
+    """
 
 
 def _setting(default: Any, about: str, **limits: Any) -> Any:
-    """A field of Config: its help text, and its limits (`at_least`, `above`, `at_most`, `below`, `one_of`)."""
+    """A field of Config with its help text and limits.
+
+    limits: `at_least`, `above`, `at_most`, `below`, `one_of`.
+    """
     return dataclasses.field(default=default, metadata={"help": about, "limits": limits})
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one fine-tuning run; raises ConfigError for a value of the wrong type or out of range."""
+    """The settings of one fine-tuning run.
+
+    Raises ConfigError for a value of the wrong type or out of range.
+    """
 
     model: str = _setting("minilm", "encoder: a name of the registry, a hub name (owner/model) or a folder")
     epochs: int = _setting(3, "passes over the training reviews, at most", at_least=1)
@@ -88,15 +101,45 @@ class Config:
         """The model's name as tables show it: of a folder or a hub name its last part."""
         return Path(self.model).name
 
+    def chosen_precision(self) -> Precision:
+        """Choose precision and device where they are `auto`, and check them where not.
+
+        Raises UsageError for one that this machine does not have.
+        """
+        return choose_precision(self.precision, choose_device(self.device))
+
+    def resolved(self) -> "Config":
+        """Make every choice that these settings leave open.
+
+        Chosen are device, precision, learning rate, micro-batch and the multiple of widths. What was given stays, so
+        resolving twice changes nothing. The None of dropout (the model's own) and of the numbers of examples (all) leave
+        nothing to choose. Raises UsageError for a device, a precision or a model that is not here.
+        """
+        precision = self.chosen_precision()
+        return dataclasses.replace(
+            self,
+            device=str(precision.device),
+            precision=precision.name,
+            learning_rate=self.learning_rate or registry_entry(self.model).learning_rate,
+            micro_batch_size=self.largest_micro_batch,
+            pad_to_multiple_of=self.pad_to_multiple_of or suitable_multiple(precision),
+        )
+
     def replaced(self, settings: Mapping[str, Any]) -> "Config":
-        """The same with some settings changed. Raises ConfigError for a name that is none, with the nearest."""
+        """Change some settings.
+
+        Raises ConfigError for a name that is no setting, with the nearest.
+        """
         for name in settings:
             if name not in SETTINGS:
                 raise ConfigError(f"{name} is not a setting{did_you_mean(name, SETTINGS)}")
         return dataclasses.replace(self, **settings)
 
     def to_toml(self) -> str:
-        """As the config file that gives the same settings again; a setting that is None stands as a comment."""
+        """Write the config file that gives these settings again.
+
+        A setting that is None stands there as a comment.
+        """
         lines = []
         for name, value in dataclasses.asdict(self).items():
             written = json.dumps(value, ensure_ascii=False).replace(
@@ -112,7 +155,10 @@ NEVER_CHANGE_THE_RESULT = ("checkpoint_seconds",)
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file, not yet checked. Raises ConfigError where it is not there or not TOML."""
+    """Read the settings of a TOML file without checking their values.
+
+    Raises ConfigError for a missing file, one that is not TOML, and a name that is no setting.
+    """
     if not path.is_file():
         raise ConfigError(f"{path}: no such config file")
     try:
@@ -126,7 +172,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """`key=value` pairs, the values read as TOML where they are that and as bare text where not.
+    """Parse `key=value` pairs; a value that is not TOML is taken as bare text.
 
     >>> parse_assignments(["epochs=5", "model=tiny"])
     {'epochs': 5, 'model': 'tiny'}
@@ -152,7 +198,10 @@ def _parse_value(text: str) -> Any:
 
 
 def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
-    """The value in the field's own type (a whole number serves as a float), within its limits; else a ConfigError."""
+    """Return the value in the field's own type (a whole number serves as a float).
+
+    Raises ConfigError for another type and beyond the field's limits.
+    """
     hint = _TYPES[field.name]
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if value is None and type(None) in kinds:

@@ -33,13 +33,14 @@ from labkit.errors import LabkitError, UsageError
 from labkit.experiments import fine_tuning as runs
 from labkit.experiments import run_folder
 from labkit.experiments.fine_tuning import FineTuned, Interrupted, fine_tune
-from labkit.experiments.run_folder import RunError
+from labkit.experiments.run_folder import RunError, compare_runs
 from labkit.models.encoders import ModelError
+from labkit.report.page import write_report
 from labkit.training import fit as training
 from labkit.training import memory, precision
 from labkit.training.checkpoints import CheckpointError
 from labkit.training.config import Config, ConfigError, read_config_file
-from labkit.training.fit import TrainingError
+from labkit.training.early_stopping import TrainingError
 from labkit.training.memory import OutOfMemory
 
 STEPS = 6  # of the run below: two epochs of three
@@ -344,6 +345,46 @@ def test_where_precision_is_auto_a_run_goes_on_in_the_one_it_was_begun_in(tune, 
         monkeypatch.setattr(precision, "bf16_speedup", lambda speedups=speedups: speedups[1])
         tune(tmp_path / name, precision="auto")
     assert weights(tmp_path / "steady") == weights(tmp_path / "moody")
+
+
+def test_the_record_holds_every_choice_that_the_run_made(whole, config):
+    assert whole.record["settings"] == dataclasses.asdict(config)
+    assert whole.record["resolved"] == dataclasses.asdict(config.resolved())
+
+
+SAVED_BEFORE = ("learning_rate", "precision", "micro_batch_size")  # all that was once kept of the choices
+
+
+def as_saved_before(folder: Path) -> None:
+    """The record as it was written when only a part of the choices was kept."""
+    record = record_of(folder)
+    record["resolved"] = {name: record["resolved"][name] for name in SAVED_BEFORE}
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def test_a_run_saved_before_all_choices_were_kept_goes_on_to_the_same_bits(tune, whole, tmp_path):
+    kill_after(4, tune)
+    as_saved_before(tmp_path / "run")
+    assert tune().history == whole.history
+    assert weights(tmp_path / "run") == weights(whole.folder)
+    assert record_of(tmp_path / "run")["resolved"] == whole.record["resolved"]
+
+
+def test_a_finished_run_saved_before_all_choices_were_kept_is_read_reported_and_compared(finished, whole, config):
+    as_saved_before(finished)
+    found = runs.finished_run(finished, config, REVIEWS)
+    assert found is not None and found.history == whole.history
+    assert write_report(finished).is_file()
+    difference = compare_runs(finished, whole.folder, ["accuracy"]).scores["accuracy"][2]
+    assert (difference.low, difference.value, difference.high) == (0, 0, 0)
+
+
+def test_a_run_goes_on_on_another_device_than_it_was_begun_on(tune, whole, tmp_path):
+    kill_after(4, tune, device="auto")
+    record = record_of(tmp_path / "run")
+    record["resolved"]["device"] = "a device of another machine"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    assert tune(device="auto").record["resolved"]["device"] == str(precision.choose_device())
 
 
 @pytest.mark.parametrize("damage", ["cut short", "a bit flipped"])

@@ -18,6 +18,7 @@ def course_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_lesson_without_a_network_stands_on_what_is_shipped_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     lesson = open_lesson("laptop")
     assert lesson.encoder == "tiny" and lesson.learning_rate == open_lesson("tiny").learning_rate
+    assert (lesson.config.model, lesson.config.learning_rate) == ("tiny", lesson.learning_rate)
     assert lesson.reviews.name == lesson.corpus.name == "written sample"
     said = capsys.readouterr().err
     assert said.count("not the real movie reviews") == 1

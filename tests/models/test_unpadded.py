@@ -23,9 +23,9 @@ from labkit.errors import UsageError
 from labkit.models.encoders import freeze
 from labkit.models.families import FAMILIES
 from labkit.models.unpadded import ROUND, PackedTokens, Unpadded
-from labkit.training.fit import accumulate_gradients
+from labkit.training.gradients import gradient_difference, gradients_of
+from labkit.training.loop import accumulate_gradients
 from labkit.training.precision import make_precision
-from labkit.training.step_costs import gradient_difference, gradients_of
 
 if TYPE_CHECKING:
     from labkit.data.batching import Batch

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from labkit.data.readers import ReviewFileError
 from labkit.errors import UsageError
+from labkit.models.encoders import ENCODERS
 from labkit.training.config import (
     NEVER_CHANGE_THE_RESULT,
     SETTINGS,
@@ -100,6 +101,40 @@ def test_assignments_say_the_same_as_a_file(config):
 def test_the_first_micro_batch_is_never_larger_than_the_batch(config):
     wanted = config.batch_size if config.micro_batch_size is None else config.micro_batch_size
     assert config.largest_micro_batch == min(wanted, config.batch_size)
+
+
+CHOICES = ("device", "precision", "learning_rate", "micro_batch_size", "pad_to_multiple_of")
+
+
+@law
+@given(configs)
+def test_a_resolved_config_leaves_nothing_to_choose_and_keeps_what_was_given(config):
+    here = config.replaced({"model": "tiny", "device": "cpu", "precision": "fp32"})
+    resolved = here.resolved()
+    assert all(getattr(resolved, name) not in (None, "auto") for name in CHOICES)
+    given = {name: value for name, value in dataclasses.asdict(here).items() if name != "micro_batch_size"}
+    found = dataclasses.asdict(resolved)
+    assert all(found[name] == value for name, value in given.items() if name not in CHOICES or value is not None)
+    assert resolved.micro_batch_size == here.largest_micro_batch
+    assert resolved.resolved() == resolved
+
+
+@pytest.mark.parametrize(("speedup", "precision", "multiple"), [(8.0, "bf16", 8), (0.5, "fp32", 1)])
+def test_what_is_left_open_becomes_what_suits_the_device_and_the_encoder(speedup, precision, multiple, monkeypatch):
+    monkeypatch.setattr("labkit.training.precision.bf16_speedup", lambda: speedup)
+    found = Config(model="tiny", device="cpu").resolved()
+    assert (found.precision, found.pad_to_multiple_of) == (precision, multiple)
+    assert (found.learning_rate, found.micro_batch_size) == (ENCODERS["tiny"].learning_rate, 32)
+    assert found.chosen_precision().name == precision
+
+
+def test_what_this_machine_or_the_registry_does_not_have_is_refused_when_it_is_resolved():
+    with pytest.raises(UsageError, match="this CPU does not compute in fp16"):
+        Config(device="cpu", precision="fp16").resolved()
+    with pytest.raises(UsageError, match="device abacus is not here"):
+        Config(device="abacus").resolved()
+    with pytest.raises(UsageError, match="model minilmm is none of"):
+        Config(model="minilmm", device="cpu", precision="fp32").resolved()
 
 
 def test_a_config_cannot_be_changed_only_replaced():

@@ -10,9 +10,9 @@ from labkit.data.batching import Batcher
 from labkit.data.tokens import tokenize
 from labkit.training import cuda_graphs
 from labkit.training.cuda_graphs import GraphedGradients, shapes_of
-from labkit.training.fit import accumulate_gradients
+from labkit.training.gradients import gradient_difference, gradients_of
+from labkit.training.loop import accumulate_gradients
 from labkit.training.precision import make_precision
-from labkit.training.step_costs import gradient_difference, gradients_of
 
 PRECISION = make_precision("fp32", torch.device("cpu"))
 SHORT, LONG = [0, 1, 2], [3, 4]

@@ -245,3 +245,13 @@ def test_a_frozen_encoder_leaves_the_optimizer_a_head_alone_to_move(tiny_world):
     optimizer.step()
     moved = {name for name, weights in model.state_dict().items() if not torch.equal(weights, before[name])}
     assert moved == {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"}
+
+
+def test_the_optimizer_is_adamw_with_decay_on_matrices_alone(tiny_world):
+    model = tiny_world.model()
+    optimizer = make_optimizer(model, 3e-4, 0.25)
+    decay_of = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert {group["lr"] for group in optimizer.param_groups} == {3e-4}
+    for name, parameter in model.named_parameters():
+        assert decay_of[id(parameter)] == (0.0 if "bias" in name or "LayerNorm" in name else 0.25), name

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from labkit.errors import LabkitError, UsageError
 from labkit.figures import alt_text, review_lengths
 from labkit.student_work import Work
-from labkit.training.fit import train_epoch
+from labkit.training.loop import train_epoch
 from labkit.widgets import asking, expect_error, failing, outcome, predict, reflection, show_source, showing
 from labkit.widgets.interactive import WIDGET_MIME
 

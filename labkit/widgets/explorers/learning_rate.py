@@ -1,6 +1,6 @@
 """The learning-rate explorer: warmup and decay over the steps of a run.
 
-Draws what fit.py's `warmup_linear` gives; has no schedule of its own.
+Draws what loop.py's `warmup_linear` gives; has no schedule of its own.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from labkit.figures import ALT_TEXT, GREY, UNNAMED, WHOLE, ShownAxes, to_html
-from labkit.training.fit import warmup_linear
+from labkit.training.loop import warmup_linear
 from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
 
 PEAKS = (1e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 3e-4, 1e-3)

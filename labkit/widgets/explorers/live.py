@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from labkit.data.batching import Batcher
     from labkit.experiments.fine_tuning import StopRequest
     from labkit.training.config import Config
-    from labkit.training.fit import EpochRecord, StepRecord
+    from labkit.training.loop import EpochRecord, StepRecord
 
 SMOOTHED = 10  # steps whose mean is drawn and said
 SHARE_OF_TIME = 0.1  # drawing takes at most this part of the time
@@ -160,7 +160,6 @@ def live_training(
     train: Batcher,
     validation: Batcher,
     config: Config,
-    learning_rate: float,
     *,
     name: str = "",
 ) -> TrainingSoFar:
@@ -178,7 +177,7 @@ def live_training(
     with StopRequest() as request:
         watch.request = request
         try:
-            _train(watch, model, train, validation, config, learning_rate)
+            _train(watch, model, train, validation, config)
             watch.end(
                 f"All {config.epochs} epochs are done." if len(watch.epochs) == config.epochs else "It stopped early."
             )
@@ -195,7 +194,7 @@ def live_training(
     return watch.so_far()
 
 
-def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any, learning_rate: float) -> None:
+def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any) -> None:
     from labkit.training.fit import TrainingStopped, fit
 
     epochs = fit(
@@ -203,7 +202,6 @@ def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any, l
         train,
         validation,
         config,
-        learning_rate,
         progress=False,
         tell=watch.note,
         after_step=watch.step,

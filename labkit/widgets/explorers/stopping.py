@@ -1,7 +1,7 @@
 """The early-stopping explorer: where a patience would have stopped a run.
 
-The run is over; seen is also which epoch would have been kept. Replays the losses through fit.py's `EarlyStopping`; trains
-nothing.
+The run is over; seen is also which epoch would have been kept. Replays the losses through early_stopping.py's
+`EarlyStopping`; trains nothing.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from labkit.figures import ALT_TEXT, CUT, GREY, UNNAMED, ShownAxes, to_html
-from labkit.training.fit import EarlyStopping
+from labkit.training.early_stopping import EarlyStopping
 from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
 
 

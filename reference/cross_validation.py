@@ -1,10 +1,10 @@
-"""Five folds of MiniLM on 2,000 movie reviews, beside TF-IDF on the same folds: one call, one table, resumable after a kill.
+"""Five folds of MiniLM on 2,000 movie reviews, beside TF-IDF on the same folds.
 
-    python benchmarks/cross_validation.py --jobs 2
+    python reference/cross_validation.py --jobs 2
 
 The reviews are a fixed part of the training split, so the test split stays untouched. Writes `cross_validation.json` and
-`cross_validation.svg` beside itself. The folds lie in the work folder: the same command goes on after a kill, and reads what is
-finished.
+`cross_validation.svg` beside itself. The folds lie in the work folder: the same command goes on after a kill, and reads
+what is finished.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main() -> None:
     seconds = time.monotonic() - started
     baseline = tfidf_over_folds(config, reviews, arguments.folds)
     difference = compare_folds(found, baseline)
-    print(f"{found}\n\n{baseline}\n\n{found.name} less {baseline.name}, accuracy: {difference}")
+    print(f"{found}\n\n{baseline}\n\n{found.name} minus {baseline.name}, accuracy: {difference}")
     report = {
         "seed": config.seed,
         "epochs": config.epochs,
