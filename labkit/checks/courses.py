@@ -30,6 +30,8 @@ OWN_PACKAGE = "labkit.lessons"
 PROFILE = "LABKIT_PROFILE"  # in the environment of a course whose lessons have profiles: how much they compute
 EXERCISE_ID = re.compile(r"\d{1,2}\.\d{1,2}")
 
+_importable: set[str] = set()  # the folders of courses that stand on the path of imports, or did
+
 
 @dataclass(frozen=True)
 class Course:
@@ -115,9 +117,15 @@ class Course:
         return module
 
     def make_importable(self) -> None:
-        """Let this process import the package from the course's folder, after all that is installed."""
-        if not self.comes_with_labkit and str(self.root) not in sys.path:
-            sys.path.append(str(self.root))
+        """Let this process import the package from the course's folder, behind all that is installed.
+
+        The folder of another course, which may have a package of the same name, leaves the path.
+        """
+        if not self.comes_with_labkit:
+            own = str(self.root)
+            sys.path[:] = [path for path in sys.path if path == own or path not in _importable]
+            sys.path += [] if own in sys.path else [own]
+            _importable.add(own)
         importlib.invalidate_caches()
 
     def surroundings(self) -> dict[str, str]:

@@ -79,7 +79,7 @@ def try_answer(
     """
     by_seed = _cases(exercise, seeds)
     with kernel_left_alone():
-        observed = _observed(exercise, answer, by_seed, timeout)
+        observed, died = _observed(exercise, answer, by_seed, timeout)
         by_seed = [cases for cases in by_seed if all(id(case) in observed for case in cases)]
         judged = {id(case): exercise.judge(case, observed[id(case)]) for cases in by_seed for case in cases}
         verdicts: dict[tuple[str, float], list[int]] = {}
@@ -90,7 +90,7 @@ def try_answer(
             status, points, _ = score(exercise, each, [judged[id(case)] for case in cases])
             verdicts.setdefault((status, points), []).append(seed)
             if seed < hinted or verdicts[status, points] == [seed]:
-                results[seed] = judge_all(exercise, cases, Observations(each))
+                results[seed] = judge_all(exercise, cases, Observations(each, died=died))
             if seed < hinted:
                 hints.setdefault(results[seed].hint, []).append(seed)
     return Trial(verdicts, hints, results)
@@ -114,21 +114,20 @@ def _cases(exercise: Exercise, seeds: int) -> list[list[Case]]:
 
 def _observed(
     exercise: Exercise, answer: Any, by_seed: Sequence[Sequence[Case]], timeout: float | None
-) -> dict[int, Observation]:
-    """By case what the answer gave; of the first seed alone where it did not come back from that."""
+) -> tuple[dict[int, Observation], bool]:
+    """By case what the answer gave, of the first seed alone where it did not come back; and whether its process died."""
     each = list({id(case): case for cases in by_seed for case in cases}.values())
     if not callable(answer):
-        return dict(zip(map(id, each), nothing_to_call(each).each, strict=True))
+        return dict(zip(map(id, each), nothing_to_call(each).each, strict=True)), False
     if timeout is None:
-        return {id(case): observe_one(exercise.observe, answer, case.inputs) for case in each}
+        return {id(case): observe_one(exercise.observe, answer, case.inputs) for case in each}, False
     first, rest = each[: len(by_seed[0])], each[len(by_seed[0]) :]
     began = time.monotonic()
     found = observe_all(exercise.observe, answer, first, timeout)
-    if rest and not any(one.missing for one in found.each):
-        longest = timeout + 3 * len(by_seed) * (time.monotonic() - began)
-        more = observe_all(exercise.observe, answer, rest, longest)
-        return dict(zip(map(id, each), [*found.each, *more.each], strict=True))
-    return dict(zip(map(id, first), found.each, strict=True))
+    if not rest or any(one.missing for one in found.each):
+        return dict(zip(map(id, first), found.each, strict=True)), found.died
+    more = observe_all(exercise.observe, answer, rest, timeout + 3 * len(by_seed) * (time.monotonic() - began))
+    return dict(zip(map(id, each), [*found.each, *more.each], strict=True)), more.died
 
 
 def answers_in(path: Path, name: str) -> dict[str, Any]:
