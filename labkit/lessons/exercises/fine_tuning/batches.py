@@ -1,45 +1,60 @@
-"""What exercises 3.3 to 3.5 share: the batches of a case, and the loss and gradients of many batches as one big one.
+"""What exercises 3.3 to 3.5 share: a case's model and batches, and what many batches come to as one big one.
 
 Everything right here is computed from plain data, as the contracts say it, and by nothing of training.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from labkit.checks.exercise import Failure
-from labkit.checks.wire import Array, Plain, close, plain, shown
+from labkit.checks.exercise import Failure, Observation, Test
+from labkit.checks.wire import Array, Plain, as_number, close, plain, shown
 from labkit.lessons.observers import fine_tuning as observers
 
 Batch = Mapping[str, torch.Tensor]
+Batches = Sequence[Batch]
 
 
-def batches_of(generator: np.random.Generator, sizes: Sequence[int]) -> list[dict[str, Plain]]:
-    """Batches with so many reviews each, as plain data; each is as wide as its longest review, filled up with id 0."""
-    batches = []
+def inputs_with_batches(
+    generator: np.random.Generator,
+    sizes: Sequence[int],
+    form: str = "list",
+    model: str = "a small classifier",
+    batches: str = "batches",
+    named: Mapping[str, Plain] | None = None,
+    **spec: Plain,
+) -> dict[str, Plain]:
+    """The inputs of a case: for the student in words, for the observer a model's spec and batches of so many reviews each.
+
+    Each batch is as wide as its longest review, filled up with id 0. model, batches: the words for the model, the name of the
+    batches. named: further arguments.
+    """
+    drawn = []
     for size in sizes:
         lengths = generator.integers(2, 8, size=size)
         mask = np.arange(lengths.max()) < lengths[:, None]
         input_ids = np.where(mask, generator.integers(1, observers.WORDS, size=mask.shape), 0)
         labels = generator.integers(observers.CLASSES, size=size)
         batch = {"input_ids": input_ids, "attention_mask": mask.astype(int), "labels": labels}
-        batches.append({name: values.tolist() for name, values in batch.items()})
-    return batches
-
-
-def described(batches: Sequence[Mapping[str, Plain]], form: str) -> str:
-    """The batches in words, for the example that a student is shown."""
-    sizes = ", ".join(str(len(batch["labels"])) for batch in batches)
+        drawn.append({name: values.tolist() for name, values in batch.items()})
     kind = {"generator": "a generator", "mappings": "a list of mappings that are no dicts"}.get(form, "a list")
-    return f"{kind}: batches of {sizes} reviews"
+    return {
+        "model": model,
+        batches: f"{kind}: batches of {', '.join(map(str, sizes))} reviews",
+        **(named or {}),
+        "_model": {"seed": int(generator.integers(1000)), **spec},
+        "_batches": drawn,
+        "_form": form,
+    }
 
 
-def examples(batch: Batch) -> int:
-    """How many reviews a batch has."""
-    return len(batch["labels"])
+def uneven_sizes(generator: np.random.Generator) -> list[int]:
+    """Numbers of reviews of two to four batches, the first of one review alone."""
+    return [1, *generator.integers(2, 6, size=generator.integers(1, 4)).tolist()]
 
 
 def one_big_batch(batches: Iterable[Batch]) -> dict[str, torch.Tensor]:
@@ -77,3 +92,42 @@ def unlike(what: str, found: Mapping[str, Plain], wanted: Mapping[str, Array]) -
         if not close(found.get(name), right):
             return Failure(f"{what} of {name} = {shown(right)}", f"{what} of {name} = {shown(found.get(name))}")
     return None
+
+
+def other_loss(observation: Observation, wanted: float) -> Failure | None:
+    """None where this loss was returned."""
+    found = as_number(observation.value["returned"])
+    return None if close(found, wanted) else Failure(f"returned {shown(wanted)}", f"returned {shown(found)}")
+
+
+def witnessed(fact: str, expected: str, otherwise: str, value: bool = True) -> Test:
+    """The test that a fact which the observer has seen is so, and what is said where it is not."""
+    return lambda case, observation: None if observation.value[fact] is value else Failure(expected, otherwise)
+
+
+# For wrong answers
+
+
+def examples(batch: Batch) -> int:
+    """How many reviews a batch has."""
+    return len(batch["labels"])
+
+
+def tokens(batch: Batch) -> float:
+    """How many tokens a batch has, padding left out."""
+    return float(batch["attention_mask"].sum())
+
+
+def share(batch: Batch, batches: Batches, weight: Callable[[Batch], float] = examples) -> float:
+    """The share of one batch in all of them."""
+    return weight(batch) / sum(map(weight, batches))
+
+
+def mean_loss(losses: Sequence[float], batches: Batches, weight: Callable[[Batch], float] = examples) -> float:
+    """The mean of the batches' losses, each as often as its weight says."""
+    return float(np.average(losses, weights=[*map(weight, batches)]))
+
+
+def plain_mean(losses: Sequence[float], batches: Any) -> float:
+    """The mean in which each batch counts the same."""
+    return sum(losses) / len(losses)

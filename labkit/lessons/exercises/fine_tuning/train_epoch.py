@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -10,16 +10,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property
 from labkit.checks.properties import returns
-from labkit.checks.wire import Array, as_number, close, is_number, shown
+from labkit.checks.wire import Array, close, is_number, shown
 from labkit.lessons.exercises.fine_tuning.batches import (
+    Batch,
+    Batches,
     arrays,
-    batches_of,
-    described,
     examples,
+    inputs_with_batches,
     loss_and_gradients,
+    mean_loss,
     one_big_batch,
+    other_loss,
+    plain_mean,
+    share,
+    tokens,
     unlike,
 )
 from labkit.lessons.observers import fine_tuning as observers
@@ -30,65 +36,52 @@ SMALL_GAIN = 0.1
 DECAY = (1.0, 0.8, 0.5, 0.2, 0.1)
 
 
-def _case(
-    label: str,
-    dice: np.random.Generator,
+def _inputs(
+    generator: np.random.Generator,
     sizes: Sequence[int],
     accumulation_steps: int | None = 1,
-    max_grad_norm: float | None = NO_LIMIT,
-    form: str = "list",
+    max_grad_norm: float = NO_LIMIT,
     multipliers: Sequence[float] = (1.0,),
     learning_rate: float = 4.0,
-    **spec: Any,
-) -> Case:
-    batches = batches_of(dice, sizes)
-    named = {"accumulation_steps": accumulation_steps, "max_grad_norm": max_grad_norm}
-    inputs = {
-        "model": "a small classifier" + (" with dropout, in evaluation mode" if spec.get("evaluating") else ""),
-        "batches": described(batches, form),
-        **{name: value for name, value in named.items() if value is not None},
-        "_model": {"seed": int(dice.integers(1000)), "gain": SMALL_GAIN, **spec},
-        "_batches": batches,
-        "_form": form,
-        "_learning_rate": learning_rate,
-        "_multipliers": list(multipliers),
-    }
-    return Case(inputs, label)
+    gain: float = SMALL_GAIN,
+    **more: Any,
+) -> Inputs:
+    """accumulation_steps: where None, both optional arguments are left to their defaults."""
+    named = {"accumulation_steps": accumulation_steps, "max_grad_norm": max_grad_norm} if accumulation_steps else {}
+    given = inputs_with_batches(generator, sizes, named=named, gain=gain, **more)
+    return {**given, "_learning_rate": learning_rate, "_multipliers": list(multipliers)}
 
 
-@cache
-def _fixed() -> tuple[Case, ...]:
-    dice = np.random.default_rng(34)
-    return (
-        _case("plain", dice, [3]),
-        _case("plain", dice, [2, 2, 2]),
-        _case("groups", dice, [2, 2], 2),
-        _case("groups", dice, [2, 2, 2, 2, 2, 2], 3),
-        _case("tail", dice, [2, 2, 2], 2),
-        _case("tail", dice, [3, 3], 4),
-        _case("tail", dice, [2, 2, 2, 2, 2, 2], 4),
-        _case("uneven", dice, [4, 1], 2),
-        _case("uneven", dice, [1, 5, 2, 3], 2),
-        _case("clipped", dice, [3, 3], max_grad_norm=0.01),
-        _case("clipped", dice, [2, 2, 2, 2], 2, max_grad_norm=0.02),
-        _case("default", dice, [2, 2, 2, 2], None, None, learning_rate=0.1, gain=2.0),
-        _case("schedule", dice, [2, 2, 2], multipliers=DECAY),
-        _case("schedule", dice, [2, 2, 2, 2], 2, multipliers=DECAY),
-        _case("training", dice, [2, 2, 2], dropout=True, evaluating=[""]),
-        _case("training", dice, [2, 2], 2, dropout=True, evaluating=["dropout", "mix"]),
-        _case("old", dice, [2, 2], old_gradients=True),
-        _case("iterable", dice, [2, 2, 2, 2], 2, form="mappings"),
-        _case("iterable", dice, [2, 2, 2, 2], 2, form="generator"),
-        _case("returned", dice, [4, 1, 2]),
-        _case("returned", dice, [2, 2, 3, 3], 2),
-    )
-
-
-def _cases(generator: np.random.Generator) -> list[Case]:
+def _fixed() -> Iterator[tuple[str, Inputs]]:
     torch.optim.SGD([torch.zeros(1)], lr=0.1)  # torch loads much for the first one: here once, not in every child
+    generator = np.random.default_rng(34)
+    dropout: dict[str, Any] = {"model": "a small classifier with dropout, in evaluation mode", "dropout": True}
+    yield "plain", _inputs(generator, [3])
+    yield "plain", _inputs(generator, [2, 2, 2])
+    yield "groups", _inputs(generator, [2, 2], 2)
+    yield "groups", _inputs(generator, [2, 2, 2, 2, 2, 2], 3)
+    yield "tail", _inputs(generator, [2, 2, 2], 2)
+    yield "tail", _inputs(generator, [3, 3], 4)
+    yield "tail", _inputs(generator, [2, 2, 2, 2, 2, 2], 4)
+    yield "uneven", _inputs(generator, [4, 1], 2)
+    yield "uneven", _inputs(generator, [1, 5, 2, 3], 2)
+    yield "clipped", _inputs(generator, [3, 3], max_grad_norm=0.01)
+    yield "clipped", _inputs(generator, [2, 2, 2, 2], 2, max_grad_norm=0.02)
+    yield "default", _inputs(generator, [2, 2, 2, 2], None, learning_rate=0.1, gain=2.0)
+    yield "schedule", _inputs(generator, [2, 2, 2], multipliers=DECAY)
+    yield "schedule", _inputs(generator, [2, 2, 2, 2], 2, multipliers=DECAY)
+    yield "training", _inputs(generator, [2, 2, 2], **dropout, evaluating=[""])
+    yield "training", _inputs(generator, [2, 2], 2, **dropout, evaluating=["dropout", "mix"])
+    yield "old", _inputs(generator, [2, 2], old_gradients=True)
+    yield "iterable", _inputs(generator, [2, 2, 2, 2], 2, form="mappings")
+    yield "iterable", _inputs(generator, [2, 2, 2, 2], 2, form="generator")
+    yield "returned", _inputs(generator, [4, 1, 2])
+    yield "returned", _inputs(generator, [2, 2, 3, 3], 2)
+
+
+def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
     steps = int(generator.integers(2, 4))
-    uneven = [1, *generator.integers(2, 6, size=steps - 1).tolist()]
-    return [*_fixed(), _case("uneven", generator, uneven, steps)]
+    yield "uneven", _inputs(generator, [1, *generator.integers(2, 6, size=steps - 1).tolist()], steps)
 
 
 @dataclass(frozen=True)
@@ -136,15 +129,7 @@ def _steps_agree(case: Case, observation: Observation) -> Failure | None:
     )
 
 
-def _returns_mean_loss(case: Case, observation: Observation) -> Failure | None:
-    wanted, found = train_epoch_reference(case).loss, as_number(observation.value["returned"])
-    return None if close(found, wanted) else Failure(f"returned {shown(wanted)}", f"returned {shown(found)}")
-
-
 # Wrong answers
-
-Batches = Sequence[Mapping[str, torch.Tensor]]
-Groups = Callable[[Iterable[Any], int], Iterable[list[Any]]]
 
 
 def _in_groups(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -153,40 +138,33 @@ def _in_groups(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield group
 
 
-def _by_examples(batch: Mapping[str, torch.Tensor], group: Batches, size: int) -> float:
-    return examples(batch) / sum(map(examples, group))
-
-
-def _mean_per_example(losses: Sequence[float], counts: Sequence[int]) -> float:
-    return float(np.average(losses, weights=counts))
-
-
 def _clip(model: nn.Module, limit: float) -> Any:
     return nn.utils.clip_grad_norm_(model.parameters(), limit)
 
 
 def _training(
-    groups: Groups = _in_groups,
-    share: Callable[[Mapping[str, torch.Tensor], Batches, int], float] = _by_examples,
+    groups: Callable[[Any, int], Iterable[list[Any]]] = _in_groups,
+    part: Callable[[Batch, Batches, int], float] = lambda batch, group, size: share(batch, group),
     clip: Callable[[nn.Module, float], Any] = _clip,
     clips_each: bool = False,
     zero: str = "before each group",
     order: str = "optimizer, scheduler",
     trains: bool = True,
-    mean: Callable[[Sequence[float], Sequence[int]], float] = _mean_per_example,
+    returned: Callable[[list[float], Batches], float] = mean_loss,
 ) -> Any:
     """Right but for what is given. order: of the steps that are taken; "batch" is a scheduler step after every batch."""
 
     def answer(
         model: nn.Module,
-        batches: Iterable[Mapping[str, torch.Tensor]],
+        batches: Iterable[Batch],
         optimizer: Any,
         scheduler: Any,
         accumulation_steps: int = 1,
         max_grad_norm: float = 1.0,
     ) -> float:
         model.train(trains)
-        losses, counts = [], []
+        losses: list[float] = []
+        seen: list[Batch] = []
         for group in groups(batches, accumulation_steps):
             if zero == "before each group":
                 optimizer.zero_grad()
@@ -194,9 +172,9 @@ def _training(
                 if zero == "before each batch":
                     optimizer.zero_grad()
                 loss = model(**batch).loss
-                (loss * share(batch, group, accumulation_steps)).backward()
+                (loss * part(batch, group, accumulation_steps)).backward()
                 losses.append(loss.item())
-                counts.append(examples(batch))
+                seen.append(batch)
                 if clips_each:
                     clip(model, max_grad_norm)
                 if "batch" in order:
@@ -207,7 +185,7 @@ def _training(
                 {"optimizer": optimizer.step, "scheduler": scheduler.step, "batch": lambda: None}[step]()
             if zero == "after each step":
                 optimizer.zero_grad()
-        return mean(losses, counts)
+        return returned(losses, seen)
 
     return answer
 
@@ -223,91 +201,52 @@ def _at_multiples(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
     yield from _whole_groups_only(iterator, size)
 
 
-def _one_by_one(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    return ([batch] for batch in batches)
-
-
-def _all_at_once(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    yield list(batches)
-
-
-def _counts_with_len(batches: Any, size: int) -> Iterator[list[Any]]:
-    return (batches[start : start + size] for start in range(0, len(batches), size))
-
-
-def _over_steps(batch: Mapping[str, torch.Tensor], group: Batches, size: int) -> float:
+def _over_steps(batch: Batch, group: Batches, size: int) -> float:
     return 1 / size
-
-
-def _over_group(batch: Mapping[str, torch.Tensor], group: Batches, size: int) -> float:
-    return 1 / len(group)
-
-
-def _undivided(batch: Mapping[str, torch.Tensor], group: Batches, size: int) -> float:
-    return 1.0
-
-
-def _by_tokens(batch: Mapping[str, torch.Tensor], group: Batches, size: int) -> float:
-    return float(batch["attention_mask"].sum()) / sum(float(each["attention_mask"].sum()) for each in group)
-
-
-def _clip_values(model: nn.Module, limit: float) -> Any:
-    return nn.utils.clip_grad_value_(model.parameters(), limit)
-
-
-def _clip_each_parameter(model: nn.Module, limit: float) -> None:
-    for parameter in model.parameters():
-        nn.utils.clip_grad_norm_(parameter, limit)
-
-
-def _plain_mean(losses: Sequence[float], counts: Sequence[int]) -> float:
-    return sum(losses) / len(losses)
 
 
 EXERCISE = Exercise(
     "3.4",
     "train_epoch",
     observers.train_epoch,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    fixed=_fixed,
+    drawn=_drawn,
+    test=_weights_agree,
+    same=close,
+    keeps_arguments="the batches, requires_grad or the grad mode",
     properties=(
         Property(
             "every batch is a step where accumulation_steps is 1",
             "Write down what has to happen once a batch, from forward to the scheduler, and compare it with your loop.",
             on="plain",
-            test=_weights_agree,
             core=True,
         ),
         Property(
             "a group of batches moves the weights like one big batch",
             "What has to happen once a batch, and what once a group? And to what do the parts of a group add up?",
             on="groups",
-            test=_weights_agree,
             core=True,
         ),
         Property(
             "a last, shorter group is a group too",
             "Give your answer fewer batches than make a whole number of groups. What becomes of the last ones?",
             on="tail",
-            test=_weights_agree,
         ),
         Property(
             "batches of different sizes count by their examples",
             "Within a group every example is to count the same, whatever the size of its batch: that was exercise 3.3.",
             on="uneven",
-            test=_weights_agree,
             core=True,
         ),
         Property(
             "gradients are clipped to max_grad_norm before the step",
             "How large may the gradient of all parameters together be when the optimizer steps, and where do you see to that?",
             on="clipped",
-            test=_weights_agree,
         ),
         Property(
             "by default every batch is a step, clipped to a norm of 1",
             "Called without the last two arguments, your answer does something else. Which defaults does the exercise name?",
             on="default",
-            test=_weights_agree,
         ),
         Property(
             "the scheduler steps once after each step of the optimizer",
@@ -319,25 +258,22 @@ EXERCISE = Exercise(
             "the model trains in training mode",
             "The model may come in evaluation mode, as after an eval_epoch. Which mode does training need?",
             on="training",
-            test=_weights_agree,
         ),
         Property(
             "no gradient that stood before leaks in",
             "Gradients that stood before your call end up in the first step. When do you put them away?",
             on="old",
-            test=_weights_agree,
         ),
         Property(
             "any iterable of mappings will do",
             "The batches need be no list, and none of them a dict. What does your answer ask of them beyond a loop?",
             on="iterable",
-            test=_weights_agree,
         ),
         Property(
             "returns the mean loss per example",
             "The mean is over all examples of the epoch, each with the loss that it had when its batch came by.",
             on=("plain", "returned"),
-            test=_returns_mean_loss,
+            test=lambda case, observation: other_loss(observation, train_epoch_reference(case).loss),
         ),
         returns("a number", lambda value: is_number(value["returned"])),
     ),
@@ -356,27 +292,27 @@ EXERCISE = Exercise(
         ),
         "divides the last group as if it were full": (
             "The last group is shorter, but you divide its losses as if it were full. Its gradient comes out too small.",
-            _training(share=_over_steps),
+            _training(part=_over_steps),
         ),
         "each batch of a group with an equal share": (
             "The batches of a group count the same in your gradient, however many examples each has.",
-            _training(share=_over_group),
+            _training(part=lambda batch, group, size: 1 / len(group)),
         ),
         "not divided at all": (
             "The batches of a group are added up and never divided: a larger group takes a larger step.",
-            _training(share=_undivided),
+            _training(part=lambda batch, group, size: 1.0),
         ),
         "weighted by tokens": (
             "You weigh batches by their tokens. The mean is over reviews: a long one counts as much as a short one.",
-            _training(share=_by_tokens),
+            _training(part=lambda batch, group, size: share(batch, group, tokens)),
         ),
         "a step for every batch": (
             "You step after every batch. With accumulation, gradients gather first, and a whole group moves the weights once.",
-            _training(_one_by_one),
+            _training(lambda batches, size: ([batch] for batch in batches)),
         ),
         "a single step": (
             "Your whole epoch comes to a single step. When is a group full?",
-            _training(_all_at_once),
+            _training(lambda batches, size: [list(batches)]),
         ),
         "no clipping": (
             "Your gradients are never clipped. One odd batch may then throw the weights far off.",
@@ -392,11 +328,11 @@ EXERCISE = Exercise(
         ),
         "clips single values": (
             "You limit each number of the gradient on its own, which bends its direction. The norm of all is to be limited.",
-            _training(clip=_clip_values),
+            _training(clip=lambda model, limit: nn.utils.clip_grad_value_(model.parameters(), limit)),
         ),
         "clips each parameter on its own": (
             "You limit the gradient of each parameter on its own. The norm is that of all of them together.",
-            _training(clip=_clip_each_parameter),
+            _training(clip=lambda model, limit: [nn.utils.clip_grad_norm_(each, limit) for each in model.parameters()]),
         ),
         "scheduler before the optimizer": (
             "Your scheduler is one step ahead: each step is taken with the learning rate of the next one.",
@@ -428,21 +364,19 @@ EXERCISE = Exercise(
         ),
         "returns the mean of the batches' means": (
             "The weights are right. In the loss that you return, batches of different sizes count the same.",
-            _training(mean=_plain_mean),
+            _training(returned=plain_mean),
         ),
         "returns the last loss": (
             "The weights are right. What you return is the loss of the last batch only.",
-            _training(mean=lambda losses, counts: losses[-1]),
+            _training(returned=lambda losses, batches: losses[-1]),
         ),
         "returns the sum of the losses": (
             "The weights are right. What you return is a sum of losses, where a mean is asked for.",
-            _training(mean=lambda losses, counts: sum(losses)),
+            _training(returned=lambda losses, batches: sum(losses)),
         ),
         "asks for the number of batches": (
             "You ask how many batches there are. A generator cannot say.",
-            _training(_counts_with_len),
+            _training(lambda batches, size: (batches[start : start + size] for start in range(0, len(batches), size))),
         ),
     },
-    same=close,
-    keeps_arguments="the batches, requires_grad or the grad mode",
 )
