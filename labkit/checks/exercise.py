@@ -71,12 +71,12 @@ Inputs = Mapping[str, Plain] | tuple[Plain, ...]
 class Property:
     """One thing that must hold on every case it applies to.
 
-    hint: for those who fail it in a way that no known wrong answer explains. on: the labels of its cases, all cases where
-    there is none. fixed: the inputs of the cases that it brings with it, which have the first of these labels. test: None where
-    it holds; without one the exercise's test is asked. core: a value property on cases that are not trivial; the others
-    earn points only where one of these holds. witnessed: it is seen only from inside the process that runs the answer.
-    manners: it is about how an answer comes back, as all that is witnessed is, so a case from which it does not come back says
-    nothing. applies: to which cases, where labels cannot say it.
+    hint: for those who fail it in a way that no known wrong answer explains. fixed: the inputs of the cases that it brings with
+    it, which have the first of its labels. on: the labels of its cases; where there is none, it is about the cases that it
+    brings, or about all if it brings none. test: None where it holds; without one the exercise's test is asked. core: a value
+    property on cases that are not trivial; the others earn points only where one of these holds. witnessed: it is seen only
+    from inside the process that runs the answer. manners: it is about how an answer comes back, as all that is witnessed is, so
+    a case from which it does not come back says nothing. applies: to which cases, where labels cannot say it.
     """
 
     name: str
@@ -91,8 +91,9 @@ class Property:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the cases it applies to."""
-        return (self.on,) if isinstance(self.on, str) else self.on
+        """The labels of the cases it applies to: its own name, where no other is needed for the cases that it brings."""
+        on = self.on or (self.name if self.fixed else ())
+        return (on,) if isinstance(on, str) else on
 
     def is_for(self, case: Case) -> bool:
         """Whether it says anything about a case."""
