@@ -1,4 +1,4 @@
-"""Exercise 3.5, eval_epoch: what the model says and how wrong it is, with nothing of it changed."""
+"""Exercise 3.5, eval_epoch: what the model says, with nothing of it changed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -11,51 +11,38 @@ from torch import nn
 
 from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property, Test
 from labkit.checks.properties import returns
-from labkit.checks.wire import Array, Plain, as_array, as_number, close, is_number, plain, shown
-from labkit.lessons.exercises.fine_tuning.batches import (
-    Batch,
-    Batches,
-    examples,
-    inputs_with_batches,
-    mean_loss,
-    one_big_batch,
-    plain_mean,
-    tokens,
-    uneven_sizes,
-    witnessed,
-)
+from labkit.checks.wire import Array, as_array, as_number, close, is_number, plain, shown
+from labkit.lessons.exercises.fine_tuning import batching
+from labkit.lessons.exercises.fine_tuning.batching import Batch, Batches
 from labkit.lessons.observers import fine_tuning as observers
 
 
 def _inputs(*given: Any, grad_enabled: bool = True, **more: Any) -> Inputs:
     still = {"model": "a small classifier in evaluation mode", "evaluating": [""]}
-    return {**inputs_with_batches(*given, **still | more), "_grad_enabled": grad_enabled}
+    return {**batching.inputs_with_batches(*given, **still | more), "_grad_enabled": grad_enabled}
 
 
 def _fixed() -> Iterator[tuple[str, Inputs]]:
     generator = np.random.default_rng(35)
-    training: dict[str, Any] = {"model": "a small classifier in training mode, with dropout", "evaluating": []}
-    mixed: dict[str, Any] = {"model": "a small classifier, some of whose modules are in evaluation mode"}
+    training: Any = {"model": "a small classifier in training mode, with dropout", "evaluating": [], "dropout": True}
+    mixed: Any = {"model": "a small classifier, some of whose modules are in evaluation mode", "dropout": True}
     yield "values", _inputs(generator, [3])
     yield "values", _inputs(generator, [2, 2])
     yield "uneven", _inputs(generator, [4, 1])
     yield "uneven", _inputs(generator, [1, 5, 2], "generator")
     yield "values", _inputs(generator, [3, 3, 3], "mappings")
-    yield "training", _inputs(generator, [2, 2], **training, dropout=True)
-    yield "training", _inputs(generator, [3, 3], grad_enabled=False, **training, dropout=True)
-    yield "mixed", _inputs(generator, [2, 2], **mixed, dropout=True, evaluating=["embedding", "LayerNorm"])
-    yield (
-        "mixed",
-        _inputs(generator, [2, 2], **mixed, dropout=True, evaluating=["", "head"], frozen=["embedding.weight"]),
-    )
+    yield "training", _inputs(generator, [2, 2], **training)
+    yield "training", _inputs(generator, [3, 3], grad_enabled=False, **training)
+    yield "mixed", _inputs(generator, [2, 2], **mixed, evaluating=["embedding", "LayerNorm"])
+    yield "mixed", _inputs(generator, [2, 2], **mixed, evaluating=["", "head"], frozen=["embedding.weight"])
     yield "kept", _inputs(generator, [2, 2], old_gradients=True, frozen=["embedding.weight", "mix.bias"])
     yield "kept", _inputs(generator, [2, 2], grad_enabled=False, old_gradients=True)
 
 
 @lru_cache(512)  # each property asks for it
 def eval_epoch_reference(case: Case) -> tuple[float, Array, Array]:
-    """The contract: loss, logits and labels of one big batch, by a model that is in evaluation mode as a whole."""
-    batch = one_big_batch(observers.tensors(case.inputs["_batches"]))
+    """The contract: one big batch, by a model in evaluation mode as a whole."""
+    batch = batching.one_big_batch(observers.tensors(case.inputs["_batches"]))
     with torch.no_grad():
         output = observers.small_classifier(case.inputs["_model"]).eval()(**batch)
     return output.loss.item(), plain(output.logits), plain(batch["labels"])
@@ -75,38 +62,22 @@ def _gives(place: int, what: str) -> Test:
     return test
 
 
-def _is_loss_and_tensors(value: Plain) -> bool:
-    returned = value["returned"]
-    if not isinstance(returned, tuple) or len(returned) != 3:
-        return False
-    return is_number(returned[0]) and all(isinstance(each, Array) and each.tensor for each in returned[1:])
-
-
-MODES_KEPT = witnessed("modes_kept", "the mode of each module as before", "the mode of each module was changed")
-
-# Wrong answers
-
-
-def _put_back(model: nn.Module, modes: Mapping[nn.Module, bool]) -> None:
-    for module, training in modes.items():
-        module.training = training
+GRAPH = Failure("no graph for a backward that never comes", "logits with a graph behind them")
+Modes = Mapping[nn.Module, bool]
 
 
 def _evaluating(
-    mean: Callable[[list[float], Batches], float] = mean_loss,
-    put_back: Callable[[nn.Module, Mapping[nn.Module, bool]], Any] = _put_back,
+    mean: Callable[[list[float], Batches], float] = batching.mean_loss,
+    modes_at_end: Callable[[nn.Module, Modes], Modes] = lambda model, modes: modes,
     evaluates: bool = True,
     no_grad: Callable[[], Any] = torch.no_grad,
-    of_logits: Callable[[torch.Tensor], torch.Tensor] = lambda logits: logits,
     order: Callable[[list[torch.Tensor]], Iterable[torch.Tensor]] = lambda rows: rows,
     returned: Callable[[float, torch.Tensor, torch.Tensor], Any] = lambda *three: three,
-    before: Callable[[Any], Any] = lambda batches: None,
     after: Callable[[nn.Module], Any] = lambda model: None,
 ) -> Callable[[nn.Module, Iterable[Batch]], Any]:
-    """Right but for what is given."""
+    """A wrong answer, right but for what is given."""
 
     def answer(model: nn.Module, batches: Iterable[Batch]) -> Any:
-        before(batches)
         given, modes = list(batches), {module: module.training for module in model.modules()}
         if evaluates:
             model.eval()
@@ -116,10 +87,11 @@ def _evaluating(
                 output = model(**batch)
                 losses.append(output.loss.item())
                 logits.append(output.logits)
-        put_back(model, modes)
+        for module, training in modes_at_end(model, modes).items():
+            module.training = training
         after(model)
         labels = torch.cat([batch["labels"] for batch in given])
-        return returned(mean(losses, given), of_logits(torch.cat(list(order(logits)))).detach(), labels)
+        return returned(mean(losses, given), torch.cat(list(order(logits))).detach(), labels)
 
     return answer
 
@@ -129,7 +101,7 @@ EXERCISE = Exercise(
     "eval_epoch",
     observers.eval_epoch,
     fixed=_fixed,
-    drawn=lambda generator: [("uneven", _inputs(generator, uneven_sizes(generator)))],
+    drawn=lambda generator: [("uneven", _inputs(generator, batching.uneven_sizes(generator)))],
     same=close,
     keeps_arguments="the batches, the weights or their gradients",
     properties=(
@@ -170,54 +142,50 @@ EXERCISE = Exercise(
             "builds no graph for gradients",
             "Your forward passes remember everything that a backward would need, and there is none. How is that switched off?",
             on=("values", "uneven"),
-            test=witnessed(
-                "had_graph",
-                "no graph for a backward that never comes",
-                "logits with a graph behind them",
-                value=False,
-            ),
+            test=lambda case, observation: None if observation.value["had_graph"] is False else GRAPH,
             witnessed=True,
         ),
         Property(
             "puts the model back into the mode that it had",
             "The model comes back in another mode than it went in: compare the mode before your call with the one after it.",
             on=("values", "uneven", "training", "kept"),
-            test=MODES_KEPT,
+            test=batching.left("modes_kept", "the mode of each module"),
             witnessed=True,
         ),
         Property(
             "does so also where modules were in different modes",
             "A frozen encoder may be evaluating while the head trains. Which modules have a mode of their own to put back?",
             on="mixed",
-            test=MODES_KEPT,
+            test=batching.left("modes_kept", "the mode of each module"),
             witnessed=True,
         ),
         Property(
             "leaves the grad mode as it was",
             "Whether torch records gradients is another matter after your call than before. What puts that back by itself?",
-            test=witnessed("grad_mode_kept", "the grad mode as before", "the grad mode was changed"),
+            test=batching.left("grad_mode_kept", "the grad mode"),
             witnessed=True,
         ),
         Property(
             "leaves requires_grad as it was",
             "Your answer freezes or thaws parameters. Evaluation needs neither.",
-            test=witnessed(
-                "requires_grad_kept",
-                "requires_grad of each parameter as before",
-                "requires_grad of each parameter was changed",
-            ),
+            test=batching.left("requires_grad_kept", "requires_grad of each parameter"),
             witnessed=True,
         ),
         returns(
             "a loss and two tensors",
-            _is_loss_and_tensors,
+            lambda value: (
+                isinstance(value["returned"], tuple)
+                and len(value["returned"]) == 3
+                and is_number(value["returned"][0])
+                and all(isinstance(each, Array) and each.tensor for each in value["returned"][1:])
+            ),
             "The values may be right, but the exercise asks for a tuple: a number, then logits and labels as one tensor each.",
         ),
     ),
     wrong={
         "mean of the batches' means": (
             "Each of your batches counts the same, so the reviews of a small one count for more than those of a large one.",
-            _evaluating(plain_mean),
+            _evaluating(lambda losses, batches: sum(losses) / len(losses)),
         ),
         "sum of the losses": (
             "Your loss grows with every batch. What is it to be divided by?",
@@ -225,11 +193,11 @@ EXERCISE = Exercise(
         ),
         "sum over examples": (
             "Your loss is added up over all reviews. A mean is asked for.",
-            _evaluating(lambda losses, batches: float(np.dot(losses, [*map(examples, batches)]))),
+            _evaluating(lambda losses, batches: float(np.dot(losses, [*map(batching.examples, batches)]))),
         ),
         "weighted by tokens": (
             "You weigh batches by their tokens. The mean is over reviews: a long one counts as much as a short one.",
-            _evaluating(partial(mean_loss, weight=tokens)),
+            _evaluating(partial(batching.mean_loss, weight=batching.tokens)),
         ),
         "the last loss": (
             "Your loss is that of the last batch only.",
@@ -245,11 +213,11 @@ EXERCISE = Exercise(
         ),
         "probabilities in place of logits": (
             "Your rows add up to 1: they are probabilities. Logits are what the model says before softmax.",
-            _evaluating(of_logits=lambda logits: logits.softmax(dim=-1)),
+            _evaluating(returned=lambda loss, logits, labels: (loss, logits.softmax(dim=-1), labels)),
         ),
         "predicted classes in place of logits": (
             "You give one class a review. Logits are one number a class, from which the class can be told later.",
-            _evaluating(of_logits=lambda logits: logits.argmax(dim=-1)),
+            _evaluating(returned=lambda loss, logits, labels: (loss, logits.argmax(dim=-1), labels)),
         ),
         "dropout on": (
             "Dropout is at work while you evaluate: asked twice, the model says two things about one review.",
@@ -261,15 +229,15 @@ EXERCISE = Exercise(
         ),
         "training mode at the end, whatever it was": (
             "At the end you switch to training mode, whatever mode the model came in.",
-            _evaluating(put_back=lambda model, modes: model.train()),
+            _evaluating(modes_at_end=lambda model, modes: dict.fromkeys(modes, True)),
         ),
         "evaluation mode left on": (
             "The model is left in evaluation mode. The next epoch would train without dropout, and nothing would say so.",
-            _evaluating(put_back=lambda model, modes: None),
+            _evaluating(modes_at_end=lambda model, modes: {}),
         ),
         "one mode for all modules": (
             "You put one mode back for the whole model. Before, some of its modules were in the other one.",
-            _evaluating(put_back=lambda model, modes: model.train(modes[model])),
+            _evaluating(modes_at_end=lambda model, modes: dict.fromkeys(modes, modes[model])),
         ),
         "gradients left off": (
             "After your call torch records no gradients any more, and the next training step would fail.",
@@ -289,7 +257,7 @@ EXERCISE = Exercise(
         ),
         "asks for the number of batches": (
             "You ask how many batches there are. A generator cannot say.",
-            _evaluating(before=len),
+            lambda model, batches: len(batches) and _evaluating()(model, batches),
         ),
     },
 )

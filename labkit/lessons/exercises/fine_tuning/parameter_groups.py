@@ -1,6 +1,7 @@
 """Exercise 3.2, parameter_groups: what weight decay is for."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -43,32 +44,24 @@ def _told(pairs: Sequence[tuple[str, Plain]], others: Sequence[tuple[str, Plain]
 Rule = Callable[[str, nn.Parameter], bool]
 
 
-def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.dim() > 1
-
-
 def _groups(
-    decays: Rule = _is_matrix,
-    spared: Rule | None = None,
+    decays: Rule = lambda name, parameter: parameter.dim() > 1,
+    spared: Rule | None = None,  # all others
     member: Callable[[str, nn.Parameter], Any] = lambda name, parameter: parameter,
     frozen_too: bool = False,
     repeated: bool = False,
+    told_of_spared: Mapping[str, float] = MappingProxyType({"weight_decay": 0.0}),
 ) -> Callable[[nn.Module, float], list[dict[str, Any]]]:
-    """A wrong answer, right but for what is given. spared: the second group, all others where None."""
+    """A wrong answer, right but for what is given."""
 
     def answer(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         named = model.named_parameters(remove_duplicate=not repeated)
         pairs = [(name, each) for name, each in named if frozen_too or each.requires_grad]
         first = [member(*pair) for pair in pairs if decays(*pair)]
         second = [member(*pair) for pair in pairs if (spared(*pair) if spared else not decays(*pair))]
-        return [{"params": first, "weight_decay": weight_decay}, {"params": second, "weight_decay": 0.0}]
+        return [{"params": first, "weight_decay": weight_decay}, {"params": second, **told_of_spared}]
 
     return answer
-
-
-def _without_its_decay(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    first, second = _groups()(model, weight_decay)
-    return [first, {"params": second["params"]}]
 
 
 EXERCISE = Exercise(
@@ -86,7 +79,6 @@ EXERCISE = Exercise(
         Property(
             "matrices decay, biases and LayerNorm weights do not",
             "Print name, shape and decay of every parameter in your groups. Which should not shrink, and which are absent?",
-            on="plain",
             fixed=[("a classifier", 0.01, {"seed": 1})],
             core=True,
         ),
@@ -99,13 +91,11 @@ EXERCISE = Exercise(
         Property(
             "what a parameter is called does not matter",
             "In other models the same layers have other names. What else do biases and LayerNorm weights have in common?",
-            on="named",
             fixed=[("a classifier whose LayerNorm is called norm", 0.01, {"seed": 3, "norm_name": "norm"})],
         ),
         Property(
             "every parameter of at most one dimension is spared",
             "Look at the shapes: a parameter need be neither a bias nor of a LayerNorm to have only one dimension, or none.",
-            on="shapes",
             fixed=[
                 ("a classifier with a 1-D scale", 0.01, {"seed": 4, "extras": ["scale"]}),
                 ("a classifier with a 0-D temperature", 0.01, {"seed": 5, "extras": ["temperature"]}),
@@ -114,7 +104,6 @@ EXERCISE = Exercise(
         Property(
             "frozen parameters stand nowhere",
             "What tells a frozen parameter from a trainable one, and does your answer ask for it?",
-            on="frozen",
             fixed=[
                 ("a classifier, embedding frozen", 0.01, {"seed": 6, "frozen": ["embedding.weight"]}),
                 ("a classifier, all but the head frozen", 0.01, {"seed": 7, "frozen": BELOW_THE_HEAD}),
@@ -123,7 +112,6 @@ EXERCISE = Exercise(
         Property(
             "a shared parameter stands there once",
             "Two layers can share one parameter. How often does it come up on your way through the model?",
-            on="shared",
             fixed=[
                 ("a classifier whose output layer shares the embedding's weight", 0.01, {"seed": 8, "extras": ["tied"]})
             ],
@@ -170,7 +158,7 @@ EXERCISE = Exercise(
         ),
         "a group without its decay": (
             "One group does not say its decay. The optimizer's default takes over there, and that is not 0 for AdamW.",
-            _without_its_decay,
+            _groups(told_of_spared={}),
         ),
         "names in place of parameters": (
             "Your groups hold the names of parameters. The optimizer needs the parameters themselves.",

@@ -10,6 +10,11 @@ from labkit.checks.properties import returns
 from labkit.checks.wire import as_number, close, is_number
 from labkit.lessons.observers import fine_tuning as observers
 
+BY_HAND = [(0, 2, 6), (1, 2, 6), (2, 2, 6), (3, 2, 6), (5, 2, 6), (6, 2, 6), (7, 2, 6), (50, 2, 6)]
+BY_HAND += [(0, 0, 4), (1, 0, 4), (3, 0, 4), (4, 0, 4), (0, 0, 1), (1, 0, 1), (9, 0, 4)]
+BY_HAND += [(0, 1, 2), (1, 1, 2), (2, 1, 2), (4, 9, 10), (9, 9, 10), (3, 10, 100), (10, 10, 100), (70, 10, 100)]
+BY_HAND += [(3, 100, 1000), (995, 100, 1000)]
+
 
 def warmup_linear_reference(step: int, warmup_steps: int, total_steps: int) -> float:
     """The contract as the lower of two lines, cut off at 0."""
@@ -39,14 +44,6 @@ def _drawn(generator: np.random.Generator, count: int = 5) -> Iterator[tuple[str
         yield _labelled(step, warmup_steps, total_steps)
 
 
-def _fixed() -> list[tuple[str, Inputs]]:
-    fixed = [(0, 2, 6), (1, 2, 6), (2, 2, 6), (3, 2, 6), (5, 2, 6), (6, 2, 6), (7, 2, 6), (50, 2, 6)]
-    fixed += [(0, 0, 4), (1, 0, 4), (3, 0, 4), (4, 0, 4), (0, 0, 1), (1, 0, 1), (9, 0, 4)]
-    fixed += [(0, 1, 2), (1, 1, 2), (2, 1, 2), (4, 9, 10), (9, 9, 10), (3, 10, 100), (10, 10, 100), (70, 10, 100)]
-    fixed += [(3, 100, 1000), (995, 100, 1000)]
-    return [*(_labelled(*numbers) for numbers in fixed), *_drawn(np.random.default_rng(31), 30)]
-
-
 def _schedule(
     during: Callable[[int, int], float] = lambda step, warmup: step / warmup,
     after: Callable[[int, int, int], float] = warmup_linear_reference,
@@ -61,7 +58,7 @@ EXERCISE = Exercise(
     observers.warmup_linear,
     reference=warmup_linear_reference,
     takes="step warmup_steps total_steps",
-    fixed=_fixed,
+    fixed=lambda: [*(_labelled(*numbers) for numbers in BY_HAND), *_drawn(np.random.default_rng(31), 30)],
     drawn=_drawn,
     same=lambda found, wanted: close(as_number(found), wanted),
     keeps_arguments=None,
