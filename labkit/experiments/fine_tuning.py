@@ -124,9 +124,9 @@ def fine_tune(
     """
     splits = splits or _splits_of(reviews, config)
     there = check_folder(folder, config, reviews, overwrite)
-    # What it chose once a run keeps, but for the device: it may go on on another machine.
-    chosen = {name: value for name, value in there["resolved"].items() if name != "device"} if there else {}
-    resolved = config.replaced(chosen | {name: getattr(config, name) for name in NEVER_CHANGE_THE_RESULT}).resolved()
+    may_change = ("device", *NEVER_CHANGE_THE_RESULT)  # a run may go on on another machine; all else it keeps
+    chosen = {name: value for name, value in there["resolved"].items() if name not in may_change} if there else {}
+    resolved = config.replaced(chosen).resolved()
     model, tokenizer = load_encoder(config.model, config.seed, pretrained=config.pretrained, dropout=config.dropout)
     check_max_length(model, config)
     freeze(model, config.freeze)
@@ -194,7 +194,7 @@ def _begin(
     model: "PreTrainedModel",
     tell: Tell,
 ) -> RunFolder:
-    """The record of a new run, in place of whatever run was there."""
+    """Begin the record of a new run, in place of whatever run was there."""
     for name in OURS:
         old = folder / name
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)

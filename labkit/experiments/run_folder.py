@@ -181,11 +181,16 @@ def check_folder(folder: Path, config: Config, reviews: Reviews, overwrite: bool
             raise RunError(f"{folder} is not empty ({foreign[0]} is there) and holds no run; name a new folder")
     if record is None or overwrite:
         return None
-    found = differences(record, config, reviews)
-    if found:
-        raise RunError(f"{folder} was begun with other settings ({'; '.join(found)}); name a new folder or --overwrite")
-    if record["status"] == "finished":
-        raise RunError(f"{folder} holds a finished run; name a new folder or --overwrite")
+    with making_sense_of(folder / RUN_FILE):
+        found = differences(record, config, reviews)
+        if found:
+            raise RunError(
+                f"{folder} was begun with other settings ({'; '.join(found)}); name a new folder or --overwrite"
+            )
+        if record["status"] == "finished":
+            raise RunError(f"{folder} holds a finished run; name a new folder or --overwrite")
+        for part in ("resolved", "history", "notices"):  # without which it cannot go on
+            record[part]
     return record
 
 

@@ -195,7 +195,7 @@ class _FineTuning:
         self.examples += record.examples
 
     def validate(self) -> Evaluation:
-        """The model as it is now on the validation reviews."""
+        """Evaluate the model as it is now on the validation reviews."""
         self.optimizer.catch_up()
         return evaluate(self.model, self.validation, self.config, self.precision)
 

@@ -379,6 +379,16 @@ def test_a_finished_run_saved_before_all_choices_were_kept_is_read_reported_and_
     assert (difference.low, difference.value, difference.high) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("part", ["resolved", "history", "notices"])
+def test_an_unfinished_record_without_what_going_on_needs_is_refused(part, tune, tmp_path):
+    kill_after(2, tune)
+    record = record_of(tmp_path / "run")
+    del record[part]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    refused(tune, RunError, f"run.json: '{part}' is missing; .*--overwrite begins it again", tmp_path)
+    assert tune(overwrite=True).record["status"] == "finished"
+
+
 def test_a_run_goes_on_on_another_device_than_it_was_begun_on(tune, whole, tmp_path):
     kill_after(4, tune, device="auto")
     record = record_of(tmp_path / "run")
