@@ -68,9 +68,16 @@ def check(exercise_id: str, answer: Any, timeout: float = TIMEOUT, seed: int | N
     timeout: seconds that the answer has for all cases together. seed: of the random cases; fresh ones where None. Raises
     UsageError for an id that is none, never for what the answer does.
     """
-    asked = exercise(exercise_id)
-    result = check_only(asked, answer, timeout, seed)
-    _keep(result)
+    from labkit.student_work import Work
+
+    result = check_only(exercise(exercise_id), answer, timeout, seed)
+    work = Work()
+    if work.exists or in_notebook():
+        facts = {name: getattr(result, name) for name in ("status", "points", "max_points", "hint")}
+        try:
+            work.save("checks", result.exercise, facts | {"at": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+        except OSError as why:  # a folder that cannot be written to costs a sentence, not the result
+            print(f"The result could not be kept: {why}")
     return result
 
 
@@ -81,20 +88,6 @@ def check_only(asked: Exercise, answer: Any, timeout: float = TIMEOUT, seed: int
         if not callable(answer):
             return judge_all(asked, cases, nothing_to_call(cases))
         return judge_all(asked, cases, observe_all(asked.observe, answer, cases, timeout))
-
-
-def _keep(result: CheckResult) -> None:
-    """In the student's folder, where there is one; a folder that cannot be written to costs a sentence, not the result."""
-    from labkit.student_work import Work
-
-    work = Work()
-    if not (work.exists or in_notebook()):
-        return
-    facts = {name: getattr(result, name) for name in ("status", "points", "max_points", "hint")}
-    try:
-        work.save("checks", result.exercise, facts | {"at": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
-    except OSError as why:
-        print(f"The result could not be kept: {why}")
 
 
 def progress() -> Any:

@@ -117,40 +117,31 @@ def _is_unfinished(error: BaseException, answer: Any) -> bool:
     """Whether it is `raise NotImplementedError` in the answer's own code; torch and others raise that too."""
     if not isinstance(error, NotImplementedError):
         return False
-    try:
-        return _raised_by(error, answer)
-    except Exception:  # an answer may be an object that cannot be looked into
-        return False
-
-
-def _raised_by(error: BaseException, answer: Any) -> bool:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
-    return frame is not None and frame.tb_frame.f_code in set(_codes_of(answer))
+    try:
+        return frame is not None and frame.tb_frame.f_code in set(_codes_of(answer))
+    except Exception:  # an answer may be an object that cannot be looked into
+        return False
 
 
 def _codes_of(answer: Any) -> Iterator[types.CodeType]:
     """The code of a function or of a class's methods, below any decorator, and of all that is defined within."""
     for thing in [answer, *(vars(answer).values() if isinstance(answer, type) else ())]:
-        code = getattr(_undecorated(thing), "__code__", None)
+        for _ in range(20):  # what a method, a partial or a decorated function is made of
+            below = thing.func if isinstance(thing, functools.partial) else None
+            for name in ("__func__", "__wrapped__"):
+                below = below or getattr(thing, name, None)
+            if below is None:
+                break
+            thing = below
+        code = getattr(thing, "__code__", None)
         pending = [code] if isinstance(code, types.CodeType) else []
         while pending:
             inner = pending.pop()
             yield inner
             pending += [constant for constant in inner.co_consts if isinstance(constant, types.CodeType)]
-
-
-def _undecorated(thing: Any) -> Any:
-    """What a method, a partial or a decorated function is made of; the thing itself where it is none of these."""
-    for _ in range(20):
-        below = thing.func if isinstance(thing, functools.partial) else None
-        for name in ("__func__", "__wrapped__"):
-            below = below or getattr(thing, name, None)
-        if below is None:
-            break
-        thing = below
-    return thing
 
 
 # A forked child
@@ -175,17 +166,13 @@ def _in_child(observe: Observe, answer: Any, cases: Sequence[Case], timeout: flo
         timed_out = _collect(reading, found, len(cases), time.monotonic() + timeout)
     finally:
         os.close(reading)
-        _end(child)
+        for kill in (os.killpg, os.kill):  # its own group: also what the answer started
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(child, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, 0)
     missing = [Observation({}, missing=True)] * (len(cases) - len(found))
     return Observations([*found, *missing], timed_out, died=bool(missing) and not timed_out)
-
-
-def _end(child: int) -> None:
-    for kill in (os.killpg, os.kill):  # its own group: also what the answer started
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(child, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(child, 0)
 
 
 def _be_the_child(writing: int, observe: Observe, answer: Any, cases: Sequence[Case]) -> None:
@@ -194,34 +181,35 @@ def _be_the_child(writing: int, observe: Observe, answer: Any, cases: Sequence[C
         os.setpgid(0, 0)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        _quiet()
-        _one_thread()
+        _be_quiet_and_single_threaded()
         own = os.getpid()
         for case in cases:
             observation = observe_one(observe, answer, case.inputs)
             if os.getpid() != own:  # the answer forked, and this is its copy
                 break
-            _send(writing, _as_plain(observation))
+            data = _packed(observation)
+            view = memoryview(_HEADER.pack(len(data)) + data)
+            while view:
+                view = view[os.write(writing, view) :]
     finally:
         os._exit(0)
 
 
-def _quiet() -> None:
-    """Nothing on the kernel's streams, and nobody who would answer a question."""
+def _be_quiet_and_single_threaded() -> None:
+    """Nothing on the kernel's streams, nobody who would answer a question, and one thread for each library of numbers.
+
+    The threads of a forked OpenMP pool are gone, and would be waited for.
+    """
+
+    def nobody_answers(prompt: object = "") -> str:
+        raise EOFError("a check has nobody who could answer input()")
+
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     sys.stdin, sys.stdout, sys.stderr = io.StringIO(), io.StringIO(), io.StringIO()
-    builtins.input = _nobody_answers
+    builtins.input = nobody_answers
     logging.disable()  # the kernel's own log would say of each progress bar and picture that it came from a fork
-
-
-def _nobody_answers(prompt: object = "") -> str:
-    raise EOFError("a check has nobody who could answer input()")
-
-
-def _one_thread() -> None:
-    """One thread for each library of numbers, since the threads of a forked OpenMP pool are gone and would be waited for."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch, threadpoolctl = sys.modules.get("torch"), sys.modules.get("threadpoolctl")
     if torch is not None:
@@ -230,23 +218,12 @@ def _one_thread() -> None:
         threadpoolctl.threadpool_limits(1)
 
 
-def _as_plain(observation: Observation) -> dict[str, Any]:
-    return {"seen": observation.seen, "raised": observation.raised, "unfinished": observation.unfinished}
-
-
-def _packed(message: dict[str, Any]) -> bytes:
+def _packed(observation: Observation) -> bytes:
     """One observation as it crosses the border; one that cannot is one that failed."""
     try:
-        return dumps(message)
+        return dumps({name: getattr(observation, name) for name in ("seen", "raised", "unfinished")})
     except Exception as error:
         return dumps({"seen": {}, "raised": _described(error), "unfinished": False})
-
-
-def _send(writing: int, message: dict[str, Any]) -> None:
-    data = _packed(message)
-    view = memoryview(_HEADER.pack(len(data)) + data)
-    while view:
-        view = view[os.write(writing, view) :]
 
 
 def _collect(reading: int, found: list[Observation], wanted: int, deadline: float) -> bool:
@@ -297,7 +274,7 @@ def _in_thread(observe: Observe, answer: Any, cases: Sequence[Case], timeout: fl
 
     def work() -> None:
         for case in cases:
-            message = _packed(_as_plain(_observed(observe, answer, case.inputs)))
+            message = _packed(_observed(observe, answer, case.inputs))
             if enough.is_set():
                 return
             found.append(_observation(message))

@@ -98,15 +98,10 @@ class Course:
             near = [one for one in modules if one.partition(".")[0] == lesson] or self.earning()
             there = f"there are {', '.join(near)}" if near else f"there is none in {self.package_folder / 'exercises'}"
             raise UsageError(f"{self.title} has no exercise {exercise_id!r}; {there}{did_you_mean(exercise_id, near)}")
-        found: Exercise = self._imported(modules[exercise_id]).EXERCISE
-        return found
-
-    def _imported(self, path: Path) -> Any:
-        """A module of the package's exercises, and of no other package that goes by the same name."""
+        path = modules[exercise_id]
         self.make_importable()
-        name = f"{self.package}.exercises.{path.parent.name}.{path.stem}"
         try:
-            module = importlib.import_module(name)
+            module = importlib.import_module(f"{self.package}.exercises.{path.parent.name}.{path.stem}")
         except Exception as why:  # whatever is wrong in it
             raise UsageError(f"{path} cannot be imported: {type(why).__name__}: {why}") from why
         if not self.comes_with_labkit and Path(str(module.__file__)).resolve() != path.resolve():
@@ -114,7 +109,8 @@ class Course:
                 f"{path}: the package {self.package} was imported from {module.__file__} instead; "
                 f"wanted a name in {self.root / FILE} that no other package has, and a new process"
             )
-        return module
+        found: Exercise = module.EXERCISE
+        return found
 
     def make_importable(self) -> None:
         """Let this process import the package from the course's folder, behind all that is installed.
@@ -197,36 +193,27 @@ def read_course(folder: Path) -> Course:
 
 
 def _refuse_odd(path: Path, facts: Mapping[str, Any]) -> None:
-    """Raise UsageError for a value that is none, by key, with what is wanted."""
+    """Raise UsageError for a setting that is missing or is none, with what is wanted."""
     wanted = {
-        "title": (_is_text, "a text"),
-        "package": (
-            _is_package,
-            'the name of a Python package beside it that is none of Python\'s own, such as "sorting"',
-        ),
-        "environment": (_is_environment, 'a table of texts, such as { LABKIT_PROFILE = "tiny" }'),
-        "figures": (_is_text, "the name of a module"),
+        "title": "a text",
+        "package": 'the name of a Python package beside it that is none of Python\'s own, such as "sorting"',
+        "environment": 'a table of texts, such as { LABKIT_PROFILE = "tiny" }',
+        "figures": "the name of a module",
     }
-    for key, (holds, what) in wanted.items():
-        if key in facts and not holds(facts[key]):
-            raise UsageError(f"{path}: {key} = {facts[key]!r}; wanted {what}")
     for key in ("title", "package"):
         if key not in facts:
-            raise UsageError(f"{path}: {key} is missing; wanted {wanted[key][1]}")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_package(value: Any) -> bool:
-    parts = value.split(".") if isinstance(value, str) else [""]
-    named = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
-    return named and parts[0] not in sys.stdlib_module_names
-
-
-def _is_environment(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+            raise UsageError(f"{path}: {key} is missing; wanted {wanted[key]}")
+    for key, value in facts.items():
+        if key == "environment":
+            is_good = isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+        else:
+            is_good = isinstance(value, str) and bool(value.strip())
+        if key == "package" and is_good:
+            parts = value.split(".")
+            named = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+            is_good = named and parts[0] not in sys.stdlib_module_names
+        if not is_good:
+            raise UsageError(f"{path}: {key} = {value!r}; wanted {wanted[key]}")
 
 
 @lru_cache(1024)
@@ -241,18 +228,14 @@ def _id_in(path: Path, changed: int) -> str:
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
         if any(isinstance(target, ast.Name) and target.id == "EXERCISE" for target in targets):
-            given = _first_argument(getattr(node, "value", None))
-            if not EXERCISE_ID.fullmatch(given):
+            call = getattr(node, "value", None)
+            given = []
+            if isinstance(call, ast.Call):
+                given = [*call.args[:1], *(one.value for one in call.keywords if one.arg == "id")]
+            said = str(given[0].value) if given and isinstance(given[0], ast.Constant) else ""
+            if not EXERCISE_ID.fullmatch(said):
                 raise UsageError(
                     f'{path} line {node.lineno}: wanted EXERCISE = Exercise("1.1", ...), its id in plain text'
                 )
-            return given
+            return said
     return ""
-
-
-def _first_argument(call: ast.expr | None) -> str:
-    """What `id`, the first argument of a call, says in plain text; empty where it says nothing."""
-    if not isinstance(call, ast.Call):
-        return ""
-    given = [*call.args[:1], *(named.value for named in call.keywords if named.arg == "id")]
-    return str(given[0].value) if given and isinstance(given[0], ast.Constant) else ""

@@ -9,6 +9,7 @@ import itertools
 import random
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -17,37 +18,37 @@ import numpy as np
 from labkit.checks.wire import Plain, plain
 
 
+@dataclass(frozen=True)
+class Watched:
+    """An argument that is no value to copy: that an answer left it alone is told by its settings, before and after."""
+
+    thing: Any
+    settings: Callable[[Any], Any]
+
+
 def call(answer: Callable[..., Any], *arguments: Any, **named: Any) -> dict[str, Plain]:
     """Call an answer once: its value, its own type, and whether it touched its arguments or the global random state."""
-    tokenizers = [one for one in arguments if hasattr(one, "pad_token_id")]
-    # A tokenizer is no value to copy: what an answer might set in it is compared instead.
-    given = copy.deepcopy((arguments, named), {id(one): one for one in tokenizers})
-    settings = [_settings(one) for one in tokenizers]
+    watched = [one for one in arguments if isinstance(one, Watched)]
+    arguments = tuple(one.thing if isinstance(one, Watched) else one for one in arguments)
+    given = copy.deepcopy((arguments, named), {id(one.thing): one.thing for one in watched})
+    settings = [one.settings(one.thing) for one in watched]
     loaded, number = len(sys.modules), seed_anew()
     value = answer(*arguments, **named)
     same_state = untouched_since(number)
     if (
         not same_state and len(sys.modules) > loaded
     ):  # importing scikit-learn draws too: ask again, now that it is there
-        same_state = _keeps_random_state(answer, given)
+        again, named_again = copy.deepcopy(given)
+        number = seed_anew()
+        answer(*again, **named_again)
+        same_state = untouched_since(number)
     return {
         "value": plain(value),
         "type": type(value).__name__,
-        "arguments_kept": _alike((arguments, named), given) and settings == [_settings(one) for one in tokenizers],
+        "arguments_kept": _alike((arguments, named), given)
+        and settings == [one.settings(one.thing) for one in watched],
         "random_state_kept": same_state,
     }
-
-
-def _settings(tokenizer: Any) -> tuple[Any, ...]:
-    names = ("padding_side", "truncation_side", "model_max_length", "special_tokens_map", "pad_token_id")
-    return len(tokenizer), *(getattr(tokenizer, name, None) for name in names)
-
-
-def _keeps_random_state(answer: Callable[..., Any], given: tuple[tuple[Any, ...], dict[str, Any]]) -> bool:
-    arguments, named = copy.deepcopy(given)
-    number = seed_anew()
-    answer(*arguments, **named)
-    return untouched_since(number)
 
 
 _NUMBERS = itertools.count(1_618_033_988)  # seeds that nobody has

@@ -161,10 +161,11 @@ def answers_in(path: Path, name: str) -> dict[str, Any]:
 
 def broken_laws(exercise: Exercise, seeds: int = SEEDS) -> list[str]:
     """What is wrong with an exercise, as far as that can be seen without a right answer: a sentence each."""
-    return [*_odd_facts(exercise), *_untested(exercise, seeds), *odd_hints(exercise), *_misjudged(exercise, seeds)]
+    return [*_odd_facts(exercise, seeds), *odd_hints(exercise), *_misjudged(exercise, seeds)]
 
 
-def _odd_facts(exercise: Exercise) -> Iterator[str]:
+def _odd_facts(exercise: Exercise, seeds: int) -> Iterator[str]:
+    """What is odd before any answer is checked; with a property that some seed has no case for, none would pass."""
     wanted = 0.0 if exercise.id.startswith("0.") else POINTS
     if not exercise.name.isidentifier():
         yield f"{exercise.name!r} is no name for a function or a class"
@@ -176,10 +177,6 @@ def _odd_facts(exercise: Exercise) -> Iterator[str]:
         yield "it knows no wrong answer; wanted those that students give, each with its hint"
     if [each.name for each in exercise.properties if not (each.test or exercise.reference)]:
         yield "a property without a test needs a reference"
-
-
-def _untested(exercise: Exercise, seeds: int) -> Iterator[str]:
-    """Properties that some seed has no case for: with it no answer passes."""
     for each in exercise.all_properties:
         bare = [seed for seed, cases in enumerate(_cases(exercise, seeds)) if not any(map(each.is_for, cases))]
         if bare:

@@ -96,7 +96,11 @@ class _Copy:
         tensor = _is_tensor(value)
         self.count(value.numel() if tensor else value.size)
         name = str(value.dtype).removeprefix("torch.")
-        values = _numbers(value) if tensor else np.array(value, copy=True, subok=False)
+        if tensor:  # wherever and however it holds its values
+            dense = value.detach().cpu().to_dense().resolve_conj().resolve_neg()
+            values = (dense.float() if name in ("bfloat16", "float16") else dense).numpy().copy()
+        else:
+            values = np.array(value, copy=True, subok=False)
         if values.dtype.kind == "U" and values.ndim == 0:
             return self.scalar(values.item())
         if values.dtype.kind not in "biuf":
@@ -108,12 +112,6 @@ def _is_tensor(value: Any) -> bool:
     import torch
 
     return isinstance(value, torch.Tensor)
-
-
-def _numbers(tensor: Any) -> np.ndarray:
-    """A copy of a tensor's values, wherever and however it holds them."""
-    tensor = tensor.detach().cpu().to_dense().resolve_conj().resolve_neg()
-    return (tensor.float() if str(tensor.dtype) in ("torch.bfloat16", "torch.float16") else tensor).numpy().copy()
 
 
 def dumps(data: Plain) -> bytes:
@@ -181,7 +179,9 @@ def close(found: Plain, wanted: Plain, tolerance: float = 1e-5) -> bool:
         alike = isinstance(found, Mapping) and found.keys() == wanted.keys()
         return alike and all(close(found[key], wanted[key], tolerance) for key in wanted)
     if isinstance(wanted, (int, float)) and not isinstance(wanted, bool):
-        return is_number(found) and _close_numbers(float(found), float(wanted), tolerance)
+        if not is_number(found) or math.isnan(wanted) or math.isnan(found):
+            return is_number(found) and math.isnan(wanted) and math.isnan(found)
+        return found == wanted or abs(found - wanted) <= tolerance * max(1.0, abs(wanted))
     return type(found) is type(wanted) and bool(found == wanted)
 
 
@@ -216,12 +216,6 @@ def as_array(value: Plain) -> Array:
     if not isinstance(value, Array):
         raise TypeError(f"no array: {shown(value)}")
     return value
-
-
-def _close_numbers(found: float, wanted: float, tolerance: float) -> bool:
-    if math.isnan(wanted) or math.isnan(found):
-        return math.isnan(wanted) and math.isnan(found)
-    return found == wanted or abs(found - wanted) <= tolerance * max(1.0, abs(wanted))
 
 
 def _close_arrays(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.checks.courses import OWN_PACKAGE, Course
-from labkit.course.masters import Master, MasterCell, read_master
+from labkit.course.masters import Master, read_master
 from labkit.course.notebooks import (
     FORMAT,
     Cell,
@@ -109,51 +109,34 @@ def solution_notebook(master: Master, package: str = OWN_PACKAGE) -> Notebook:
     about = {"exercises": earning, "lesson": master.lesson, "minutes": master.minutes, "title": master.title}
     about |= {} if package == OWN_PACKAGE else {"course": package}
     metadata = {"kernelspec": dict(_LANGUAGE), "labkit": about, "language_info": {"name": "python"}}
-    cells = [_cell(cell, master.lesson) for cell in master.cells]
+    cells: list[Cell] = []
+    for cell in master.cells:
+        facts: dict[str, Any] = {"tags": list(cell.tags)} if cell.tags else {}
+        graded = bool(cell.check) and master.lesson != "00"
+        if cell.exercise or graded:  # the cell of an answer, or the locked one that earns its points
+            marks = {"grade": graded, "locked": graded, "solution": not graded, "task": False}
+            points = {"points": POINTS} if graded else {}
+            facts["nbgrader"] = {"grade_id": cell.id, "schema_version": 3, **marks, **points}
+        built = {"cell_type": cell.type, "id": cell.id, "metadata": facts, "source": cell.source}
+        cells.append(built | ({"execution_count": None, "outputs": []} if cell.type == "code" else {}))
     return {"cells": cells, "metadata": metadata, "nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}
-
-
-def _cell(cell: MasterCell, lesson: str) -> Cell:
-    metadata: dict[str, Any] = {"tags": list(cell.tags)} if cell.tags else {}
-    graded = bool(cell.check) and lesson != "00"
-    if cell.exercise or graded:
-        metadata["nbgrader"] = _grader(cell.id, graded)
-    built: Cell = {"cell_type": cell.type, "id": cell.id, "metadata": metadata, "source": cell.source}
-    return built | {"execution_count": None, "outputs": []} if cell.type == "code" else built
-
-
-def _grader(cell_id: str, graded: bool) -> dict[str, Any]:
-    """Nbgrader's metadata of an exercise, or of the locked cell that earns its points."""
-    facts = {
-        "grade": graded,
-        "grade_id": cell_id,
-        "locked": graded,
-        "schema_version": 3,
-        "solution": not graded,
-        "task": False,
-    }
-    return facts | {"points": POINTS} if graded else facts
 
 
 def student_notebook(solution: Notebook) -> Notebook:
     """The solution notebook without solutions, hidden tests and outputs, as nbgrader's own steps leave it.
 
-    Raises UsageError where nbgrader is absent.
+    They are what generate_assignment does to a notebook, in its order, but for its gradebook. Raises UsageError where nbgrader
+    is absent.
     """
     import nbformat
 
-    notebook = nbformat.from_dict(copy.deepcopy(solution))
-    resources: dict[str, Any] = {}
-    for step in _release_steps():
-        notebook, resources = step.preprocess(notebook, resources)
-    return parse_notebook(nbformat.writes(notebook).encode(), "notebook")
-
-
-def _release_steps() -> list[Any]:
-    """What generate_assignment does to a notebook, in its order, but for its gradebook."""
     try:
         from nbgrader import preprocessors as steps
     except ImportError:
         raise missing_extra("building notebooks", "nbgrader", "instructor") from None
+    notebook = nbformat.from_dict(copy.deepcopy(solution))
+    resources: dict[str, Any] = {}
     first = [steps.LockCells, steps.ClearSolutions, steps.ClearOutput, steps.CheckCellMetadata]
-    return [step() for step in [*first, steps.ClearHiddenTests, steps.ComputeChecksums, steps.CheckCellMetadata]]
+    for step in [*first, steps.ClearHiddenTests, steps.ComputeChecksums, steps.CheckCellMetadata]:
+        notebook, resources = step().preprocess(notebook, resources)
+    return parse_notebook(nbformat.writes(notebook).encode(), "notebook")

@@ -71,7 +71,9 @@ def read_release(source: Path | None) -> Release:
     """
     if source is not None and not source.is_dir():
         raise UsageError(f"--from {source}: no such folder")
-    folder = source or _source_here()
+    named, here = os.environ.get(SETTING), Path.cwd()
+    near = (one for one in (here, *here.parents) if (one / MANIFEST).is_file() or (one / FILE).is_file())
+    folder = source or (Path(named) if named else next(near, checkout()))
     notebooks = sorted((folder / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     if not notebooks and source is None:
         bare = "this labkit was installed without notebooks" if folder == checkout() else f"{folder} has no notebooks"
@@ -84,17 +86,13 @@ def read_release(source: Path | None) -> Release:
     carried = {name: path.read_bytes() for name, path in course.files().items()}
     _refuse_damaged(folder, {f"notebooks/{name}": data for name, data in files.items()} | carried)
     for path in notebooks:
-        _refuse_without_ids(path, files[path.name])
+        try:
+            ids = [cell.get("id") for cell in parse_notebook(files[path.name], path)["cells"]]
+        except NotebookError as why:
+            raise UsageError(str(why)) from None
+        if not all(isinstance(name, str) for name in ids) or len(set(ids)) < len(ids):
+            raise UsageError(f"{path}: its cells have no ids of their own; wanted a notebook of labkit course build")
     return Release(files, course.package, carried)
-
-
-def _source_here() -> Path:
-    """The folder that is meant where none was named."""
-    if os.environ.get(SETTING):
-        return Path(os.environ[SETTING])
-    here = Path.cwd()
-    near = (folder for folder in (here, *here.parents) if (folder / MANIFEST).is_file() or (folder / FILE).is_file())
-    return next(near, checkout())
 
 
 def _refuse_damaged(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -114,15 +112,6 @@ def _refuse_damaged(folder: Path, files: Mapping[str, bytes]) -> None:
         )
 
 
-def _refuse_without_ids(path: Path, content: bytes) -> None:
-    try:
-        ids = [cell.get("id") for cell in parse_notebook(content, path)["cells"]]
-    except NotebookError as why:
-        raise UsageError(str(why)) from None
-    if not all(isinstance(name, str) for name in ids) or len(set(ids)) < len(ids):
-        raise UsageError(f"{path}: its cells have no ids of their own; wanted a notebook that labkit course build made")
-
-
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -138,7 +127,15 @@ def start(folder: Path, source: Path | None = None) -> list[str]:
     Raises UsageError where something is there already, or where `read_release` finds nothing good.
     """
     with _said_where_it_cannot_be_made(folder):
-        _refuse_taken(folder)
+        if _is_copy(folder):
+            raise UsageError(f"{folder} is a copy of the course already; labkit course update brings it up to date")
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file; wanted a new folder")
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty; wanted a new folder")
+        blocked = next((above for above in folder.absolute().parents if above.is_file()), None)
+        if blocked:
+            raise UsageError(f"{folder} cannot be made: {blocked} is a file; wanted a new folder in one that is there")
     release = read_release(source)
     records = {name: _record_of(name, content) for name, content in release.files.items()}
     with contextlib.ExitStack() as stack:
@@ -151,18 +148,6 @@ def start(folder: Path, source: Path | None = None) -> list[str]:
             write_atomically(new / name, content)
         _write_records(new, records, release.package)
     return [name for name in release.files if name != PAGE]
-
-
-def _refuse_taken(folder: Path) -> None:
-    if (folder / FOLDER / RECORD).is_file():
-        raise UsageError(f"{folder} is a copy of the course already; labkit course update brings it up to date")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; wanted a new folder")
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty; wanted a new folder")
-    blocked = next((above for above in folder.absolute().parents if above.is_file()), None)
-    if blocked:
-        raise UsageError(f"{folder} cannot be made: {blocked} is a file; wanted a new folder in one that is there")
 
 
 @contextlib.contextmanager
@@ -185,7 +170,8 @@ def find_copy(folder: Path) -> Path:
         raise UsageError(f"{folder}: {found}; wanted the folder of your copy of the course")
     if _is_copy(here):
         return here
-    if here != Path.cwd() and _is_release(here):
+    is_release = (here / MANIFEST).is_file() or any((here / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if here != Path.cwd() and is_release:  # a release, or a course's own folder
         raise UsageError(f"{folder} is a release, no copy of the course; did you mean --from {folder}?")
     copy = next(filter(_is_copy, here.parents), None)
     if copy is None:
@@ -197,11 +183,6 @@ def _is_copy(folder: Path) -> bool:
     return (folder / FOLDER / RECORD).is_file()
 
 
-def _is_release(folder: Path) -> bool:
-    """Whether a folder is a release or a checkout."""
-    return (folder / MANIFEST).is_file() or any((folder / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-
-
 def is_own_copy(folder: Path) -> bool:
     """Whether a folder is a copy with a record as `start` writes it; never where anything in the record is odd.
 
@@ -211,14 +192,12 @@ def is_own_copy(folder: Path) -> bool:
         records, _ = _read_records(folder)
     except (UsageError, OSError):
         return False
-    return any(name != PAGE for name in records) and all(_is_record(name, cells) for name, cells in records.items())
-
-
-def _is_record(name: str, cells: Mapping[str, Any]) -> bool:
-    """Whether this is what `_record_of` gives for a file of that name."""
-    hashes = all(isinstance(one, str) and _HASH.fullmatch(one) for one in cells.values())
-    is_known = set(cells) == {""} if name == PAGE else bool(_NOTEBOOK.fullmatch(name) and cells)
-    return is_known and hashes
+    held: Mapping[str, Mapping[str, Any]] = records  # whatever the file holds
+    for name, cells in held.items():
+        is_known = set(cells) == {""} if name == PAGE else bool(_NOTEBOOK.fullmatch(name) and cells)
+        if not (is_known and all(isinstance(one, str) and _HASH.fullmatch(one) for one in cells.values())):
+            return False
+    return any(name != PAGE for name in held)
 
 
 def is_behind(copy: Path, source: Path | None = None) -> bool:
@@ -240,16 +219,36 @@ def update(folder: Path, source: Path | None = None) -> Updated:
     A notebook that cannot be read stays as it is and is named. An update that was cut off is finished by the next. Raises
     UsageError for a folder that is no copy.
     """
+    from filelock import FileLock, Timeout
+
     copy = find_copy(folder)
-    with _locked(copy):
+    try:
+        lock = FileLock(copy / FOLDER / ".update.lock", timeout=10).acquire()
+    except Timeout:
+        raise LabkitError(f"{copy}: another update is at work there") from None
+    plan: dict[str, bytes] = {}
+    notes: list[str] = []
+    left: list[str] = []
+    with lock:
         (records, package), release = _read_records(copy), read_release(source)
         _refuse_other(copy, package, release)
-        plan, notes, left = _planned(copy, records, release.files)
-        changed = {name: content for name, (content, _) in plan.items() if _differs(copy / name, content)}
-        newer = records | {name: recorded for name, (_, recorded) in plan.items()}
+        newer = dict(records)
+        for name, content in release.files.items():
+            try:
+                plan[name], said = _merged(copy / name, records.get(name, {}), content)
+            except NotebookError as why:
+                left.append(str(why))
+                continue
+            newer[name] = _record_of(name, content)
+            notes += [f"{name}, {note}" for note in said]
+        changed = [
+            name
+            for name, content in plan.items()
+            if not (copy / name).is_file() or (copy / name).read_bytes() != content
+        ]
         backup = _back_up(copy) if changed or newer != records else None
-        for name, content in changed.items():
-            write_atomically(copy / name, content)
+        for name in changed:
+            write_atomically(copy / name, plan[name])
         newer_checks = _carried(copy) != release.carried
         if newer_checks:
             _carry(copy, release.carried)
@@ -282,57 +281,27 @@ def _carry(copy: Path, carried: Mapping[str, bytes]) -> None:
             (new / name).write_bytes(content)
 
 
-def _planned(
-    copy: Path, records: Records, released: Mapping[str, bytes]
-) -> tuple[dict[str, tuple[bytes, dict[str, str]]], list[str], list[str]]:
-    """By file its new content and record; then notes, and the notebooks that cannot be read."""
-    plan, notes, left = {}, [], []
-    for name, content in released.items():
-        merged_kind = _merged_page if name == PAGE else _merged_notebook
-        try:
-            merged, said = merged_kind(copy / name, records.get(name, {}), content)
-        except NotebookError as why:
-            left.append(str(why))
-            continue
-        plan[name] = merged, _record_of(name, content)
-        notes += [f"{name}, {note}" for note in said]
-    return plan, notes, left
+def _merged(path: Path, recorded: Mapping[str, str], content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """What a file of the copy is to hold, and what to say of it.
 
-
-def _merged_notebook(path: Path, recorded: Mapping[str, str], content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """What a notebook of the copy is to hold: byte for byte the release's where nothing in it is the student's."""
-    if not path.exists():
-        return content, _notes_of_new(path, bool(recorded))
-    mine = read_notebook(path)
-    merged = merge(mine, recorded, parse_notebook(content, path))
-    if merged.notebook == mine:
-        return path.read_bytes(), merged.notes
-    return notebook_bytes(merged.notebook), merged.notes
-
-
-def _notes_of_new(path: Path, was_there: bool) -> tuple[str, ...]:
-    """What to say of a notebook that the copy has not: only where the student may look for their work in it."""
+    A notebook byte for byte as released where nothing in it is the student's; the page as released unless they wrote in it.
+    Raises NotebookError for a notebook that cannot be read.
+    """
+    if path.name == PAGE:
+        mine = path.read_bytes() if path.exists() else content
+        if _hash(mine) in (recorded.get(""), _hash(content)):
+            return content, ()
+        is_news = recorded.get("") != _hash(content)
+        return mine, ("which you changed: it stays yours, without the release's new text",) * is_news
+    if path.exists():
+        own = read_notebook(path)
+        merged = merge(own, recorded, parse_notebook(content, path))
+        return path.read_bytes() if merged.notebook == own else notebook_bytes(merged.notebook), merged.notes
+    # Something is said where the student may look for their work in it.
     others = ", ".join(sorted(other.name for other in path.parent.glob(f"{path.name[:2]}_*.ipynb")))
-    if not (was_there or others):
-        return ()
-    gone = "was not there any more and " * was_there
+    gone = "was not there any more and " * bool(recorded)
     also = f"; you also have {others}: what is in it stays there, and hand-in takes it by that name" * bool(others)
-    return (f"which {gone}is new from the release{also}",)
-
-
-def _merged_page(path: Path, recorded: Mapping[str, str], content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """The release's page, or the student's where they wrote in it."""
-    if not path.exists():
-        return content, ()
-    mine = path.read_bytes()
-    if _hash(mine) in (recorded.get(""), _hash(content)):
-        return content, ()
-    is_news = recorded.get("") != _hash(content)
-    return mine, ("which you changed: it stays yours, without the release's new text",) * is_news
-
-
-def _differs(path: Path, content: bytes) -> bool:
-    return not path.is_file() or path.read_bytes() != content
+    return content, (f"which {gone}is new from the release{also}",) * bool(recorded or others)
 
 
 def _back_up(copy: Path) -> Path:
@@ -352,18 +321,6 @@ def _back_up(copy: Path) -> Path:
             if path.is_file():
                 shutil.copyfile(path, new / path.name)
     return target
-
-
-@contextlib.contextmanager
-def _locked(copy: Path) -> Iterator[None]:
-    """One update at a time."""
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(copy / FOLDER / ".update.lock", timeout=10):
-            yield
-    except Timeout:
-        raise LabkitError(f"{copy}: another update is at work there") from None
 
 
 def _read_records(copy: Path) -> tuple[Records, str]:

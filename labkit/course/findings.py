@@ -13,7 +13,7 @@ from labkit.checks.trial import broken_laws
 from labkit.course.build import drift, lesson_name, masters
 from labkit.course.lint import leaks, lint, not_public
 from labkit.course.masters import Master
-from labkit.course.notebooks import Notebook, NotebookError, read_notebook
+from labkit.course.notebooks import NotebookError, read_notebook
 from labkit.course.release import not_for_students
 from labkit.errors import UsageError
 
@@ -26,27 +26,18 @@ def findings(course: Course, lesson: str | None = None) -> list[str]:
     name = lesson_name(course, lesson) if lesson else ""
     asked = [master for master in masters(course) if name in ("", master.path.stem)]
     found = [line for line in drift(course) if not name or f"/{name}.ipynb: " in line]
-    for master in asked:
-        found += _of_notebooks(course, master)
-    return [*found, *_of_exercises(course, asked)]
-
-
-def _of_notebooks(course: Course, master: Master) -> Iterator[str]:
-    """A lesson's two notebooks; one that cannot be read has drifted, and that is said already."""
     files = {path.name for path in course.notebooks.iterdir()}
-    read: dict[Path, Notebook] = {}
-    for folder in (course.notebooks, course.solutions):
-        path = folder / master.notebook_name
+    for notebook in [master.notebook_name for master in asked]:
         try:
-            read[folder] = read_notebook(path)
+            student, solution = (read_notebook(folder / notebook) for folder in (course.notebooks, course.solutions))
         except (NotebookError, OSError):
-            continue
-        said = [*lint(read[folder], files, drawing(course), PROFILE in course.environment), *not_public(read[folder])]
-        said += not_for_students(read[folder]) if folder == course.notebooks else []
-        yield from (f"{folder.name}/{path.name}: {one}" for one in said)
-    if len(read) == 2:
-        given_away = leaks(read[course.solutions], read[course.notebooks])
-        yield from (f"notebooks/{master.notebook_name}: gives a solution away, {one}" for one in given_away)
+            continue  # it has drifted, and that is said already
+        for folder, one in (("notebooks", student), ("solutions", solution)):
+            said = [*lint(one, files, drawing(course), PROFILE in course.environment), *not_public(one)]
+            found += [f"{folder}/{notebook}: {why}" for why in said]
+        given_away = [f"gives a solution away, {lines}" for lines in leaks(solution, student)]
+        found += [f"notebooks/{notebook}: {why}" for why in [*not_for_students(student), *given_away]]
+    return [*found, *_of_exercises(course, asked)]
 
 
 def drawing(course: Course) -> list[str]:

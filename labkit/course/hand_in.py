@@ -8,7 +8,6 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from labkit import __version__
@@ -29,7 +28,13 @@ def hand_in(folder: Path, lesson: str, output: Path | None = None) -> Path:
     one, and where something else than an earlier hand-in would be replaced; NotebookError for a damaged notebook.
     """
     notebook = _notebook_of(folder, lesson)
-    number = _number_of(notebook)
+    said = read_notebook(notebook)["metadata"].get("labkit")
+    itself = said.get("lesson") if isinstance(said, dict) else None
+    number = re.match(r"\d\d(?=_)", notebook.name, re.ASCII) or re.fullmatch(r"\d\d", str(itself), re.ASCII)
+    if not number:
+        raise UsageError(
+            f"{notebook} does not say which lesson it is; wanted its number in its name, as in 01_name.ipynb"
+        )
     files = {notebook.name: notebook.read_bytes()}
     for kind in KEPT:
         path = folder / FOLDER / f"{kind}.json"
@@ -37,13 +42,28 @@ def hand_in(folder: Path, lesson: str, output: Path | None = None) -> Path:
     name = f"{notebook.stem}-hand-in.zip"
     target = output or folder / name
     _refuse_target(target, name)
-    write_atomically(target, _zipped(files | {MANIFEST: _manifest(number, notebook.name, files)}))
+    listed = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    facts = {"format": 1, "labkit": __version__, "lesson": number[0], "notebook": notebook.name, "files": listed}
+    files[MANIFEST] = (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, 0o644 << 16, 3
+            archive.writestr(entry, files[name])
+    write_atomically(target, buffer.getvalue())
     return target
 
 
 def _notebook_of(folder: Path, lesson: str) -> Path:
+    """The notebook of that number, or of that name in the course folder, whether or not one stands there."""
     there = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    found = _numbered(there, lesson) if lesson.isdecimal() else _named(folder, lesson)
+    if lesson.isdecimal():
+        found = [path for path in there if path.name.startswith(f"{lesson.zfill(2)}_")]
+    else:
+        name = f"{lesson.removesuffix('.ipynb')}.ipynb"
+        places = (path for path in (folder / name, Path(name).absolute()) if path.is_file())
+        found = [path for path in places if path.parent.resolve() == folder.resolve()][:1]
     if len(found) == 1:
         return found[0]
     if found:
@@ -55,29 +75,6 @@ def _notebook_of(folder: Path, lesson: str) -> Path:
     raise UsageError(f"{folder} has no lesson {lesson!r}; there are {lessons}")
 
 
-def _numbered(there: Sequence[Path], number: str) -> list[Path]:
-    return [path for path in there if path.name.startswith(f"{number.zfill(2)}_")]
-
-
-def _named(folder: Path, name: str) -> list[Path]:
-    """The notebook of that name in the course folder, whether or not one stands there; none that lies elsewhere."""
-    name = f"{name.removesuffix('.ipynb')}.ipynb"
-    places = (path for path in (folder / name, Path(name).absolute()) if path.is_file())
-    return [path for path in places if path.parent.resolve() == folder.resolve()][:1]
-
-
-def _number_of(notebook: Path) -> str:
-    """The lesson of a notebook: as its name begins, or as it says itself. Raises UsageError where neither does."""
-    said = read_notebook(notebook)["metadata"].get("labkit")
-    itself = said.get("lesson") if isinstance(said, dict) else None
-    number = re.match(r"\d\d(?=_)", notebook.name, re.ASCII) or re.fullmatch(r"\d\d", str(itself), re.ASCII)
-    if not number:
-        raise UsageError(
-            f"{notebook} does not say which lesson it is; wanted its number in its name, as in 01_name.ipynb"
-        )
-    return number[0]
-
-
 def _refuse_target(target: Path, name: str) -> None:
     """Raise UsageError where no zip can be written, or where it would replace what is no hand-in. name: one that will do."""
     if target.is_dir():
@@ -86,33 +83,15 @@ def _refuse_target(target: Path, name: str) -> None:
         raise UsageError(f"{target}: wanted a name that ends in .zip, such as {name}")
     if not target.absolute().parent.is_dir():
         raise UsageError(f"{target}: no such folder as {target.parent}; wanted one that is there")
-    if target.exists() and not _is_hand_in(target):
+    if not target.exists():
+        return
+    try:  # an earlier hand-in holds what its manifest names, and nothing else
+        with zipfile.ZipFile(target) as archive:
+            listed, names = set(json.loads(archive.read(MANIFEST))["files"]), set(archive.namelist())
+        is_hand_in = listed | {MANIFEST} == names and {f"{kind}.json" for kind in KEPT} < listed
+    except Exception:  # a foreign or damaged archive fails in many ways
+        is_hand_in = False
+    if not is_hand_in:
         raise UsageError(
             f"{target} is there already and is no hand-in; wanted a new name, or that of an earlier hand-in"
         )
-
-
-def _is_hand_in(path: Path) -> bool:
-    """Whether a file is a zip that holds what its manifest names, and nothing else."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            listed = json.loads(archive.read(MANIFEST))["files"]
-            return {*listed, MANIFEST} == set(archive.namelist()) and {f"{kind}.json" for kind in KEPT} < {*listed}
-    except Exception:  # a foreign or damaged archive fails in many ways
-        return False
-
-
-def _manifest(lesson: str, notebook: str, files: dict[str, bytes]) -> bytes:
-    listed = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    facts = {"format": 1, "labkit": __version__, "lesson": lesson, "notebook": notebook, "files": listed}
-    return (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _zipped(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, 0o644 << 16, 3
-            archive.writestr(entry, files[name])
-    return buffer.getvalue()

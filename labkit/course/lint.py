@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Iterator
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
 from labkit.course.notebooks import Cell, Notebook, is_check, is_solution
 
@@ -42,64 +41,47 @@ def lint(
     found = [
         f"cell {cell['id']}: has an output" for cell in cells if cell.get("outputs") or cell.get("execution_count")
     ]
-    found += [*_sizes(cells), *_links(cells, files)]
-    found += _missing("opening", _OPENING | (_PROFILE if profiles else {}), cells[:OPENING_CELLS])
-    found += _missing("closing", _CLOSING, cells[-CLOSING_CELLS:])
+    found += _sizes(cells)
+    opening = _OPENING | (_PROFILE if profiles else {})
+    for part, wanted, some in (
+        ("opening", opening, cells[:OPENING_CELLS]),
+        ("closing", _CLOSING, cells[-CLOSING_CELLS:]),
+    ):
+        text = "\n".join(cell["source"] for cell in some)
+        missing = [name for name, pattern in wanted.items() if not re.search(pattern, text, re.IGNORECASE)]
+        found += [f"the {part} lacks {name}" for name in missing]
     for cell in cells:
         if cell["cell_type"] == "code":
             found += [f"cell {cell['id']}: {why}" for why in _code(cell, {*drawing, *_DRAWS})]
         elif cell["cell_type"] == "markdown":
-            found += [f"cell {cell['id']}: {why}" for why in _prose(cell)]
+            found += [f"cell {cell['id']}: {why}" for why in _prose(cell["source"], files)]
     return found
-
-
-def _is_exercise(cell: Cell) -> bool:
-    return is_solution(cell) or is_check(cell)
-
-
-def _code_lines(cell: Cell) -> int:
-    return sum(bool(line.strip()) for line in cell["source"].splitlines())
-
-
-def _words(cell: Cell) -> int:
-    return len(re.findall(r"[\w'’-]+", cell["source"]))
 
 
 def _sizes(cells: list[Cell]) -> Iterator[str]:
     """No long code cell outside exercises, and usual sizes in more than half of the cells."""
-    code = [cell for cell in cells if cell["cell_type"] == "code" and not _is_exercise(cell)]
-    prose = [cell for cell in cells if cell["cell_type"] == "markdown"]
-    for cell in code:
-        if _code_lines(cell) > MOST_CODE_LINES:
-            yield f"cell {cell['id']}: {_code_lines(cell)} lines of code; at most {MOST_CODE_LINES} outside exercises"
-    usual_code = sum(_code_lines(cell) in USUAL_CODE_LINES for cell in code)
-    usual_prose = sum(_words(cell) in USUAL_WORDS for cell in prose)
+    code = [cell for cell in cells if cell["cell_type"] == "code" and not (is_solution(cell) or is_check(cell))]
+    lines = [sum(bool(line.strip()) for line in cell["source"].splitlines()) for cell in code]
+    words = [len(re.findall(r"[\w'’-]+", cell["source"])) for cell in cells if cell["cell_type"] == "markdown"]
+    for cell, count in zip(code, lines, strict=True):
+        if count > MOST_CODE_LINES:
+            yield f"cell {cell['id']}: {count} lines of code; at most {MOST_CODE_LINES} outside exercises"
+    usual_code = sum(count in USUAL_CODE_LINES for count in lines)
+    usual_prose = sum(count in USUAL_WORDS for count in words)
     if code and 2 * usual_code <= len(code):
         yield f"only {usual_code} of {len(code)} code cells have 2 to 6 lines"
-    if prose and 2 * usual_prose <= len(prose):
-        yield f"only {usual_prose} of {len(prose)} prose cells have 13 to 60 words"
+    if words and 2 * usual_prose <= len(words):
+        yield f"only {usual_prose} of {len(words)} prose cells have 13 to 60 words"
 
 
-def _missing(part: str, wanted: dict[str, str], cells: list[Cell]) -> list[str]:
-    text = "\n".join(cell["source"] for cell in cells)
-    return [
-        f"the {part} lacks {name}" for name, pattern in wanted.items() if not re.search(pattern, text, re.IGNORECASE)
-    ]
-
-
-def _links(cells: list[Cell], files: Collection[str]) -> Iterator[str]:
-    """Links to files that are not there; those elsewhere are not looked at."""
-    for cell in cells:
-        if cell["cell_type"] == "markdown":
-            for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", cell["source"]):
-                if "://" not in target and not target.startswith("mailto:") and target not in files:
-                    yield f"cell {cell['id']}: links to {target}, which is not there"
-
-
-def _prose(cell: Cell) -> Iterator[str]:
-    if _PATH_IN_PROSE.search(cell["source"]):
+def _prose(text: str, files: Collection[str]) -> Iterator[str]:
+    """What is odd in a cell of prose. Of its links those to files are looked at, not those that lead elsewhere."""
+    for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text):
+        if "://" not in target and not target.startswith("mailto:") and target not in files:
+            yield f"links to {target}, which is not there"
+    if _PATH_IN_PROSE.search(text):
         yield "names a path of one machine"
-    if re.search(r"!\[\s*\]\(", cell["source"]) or re.search(r"<img(?![^>]*\balt=[\"'][^\"'])", cell["source"]):
+    if re.search(r"!\[\s*\]\(", text) or re.search(r"<img(?![^>]*\balt=[\"'][^\"'])", text):
         yield "has a picture without a text alternative"
 
 
@@ -116,14 +98,10 @@ def _code(cell: Cell, drawing: Collection[str]) -> Iterator[str]:
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     if any(_PATH.match(text) for text in texts):
         yield "has an absolute path"
-    called = {_called(node) for node in nodes if isinstance(node, ast.Call)}
+    functions = [node.func for node in nodes if isinstance(node, ast.Call)]
+    called = {getattr(one, "attr", getattr(one, "id", "")) for one in functions}  # `plot` of ax.plot(...)
     if "show" in called or (called & set(drawing) and "figure" not in called):
         yield "draws without figure(...) of labkit.widgets, which gives the text alternative"
-
-
-def _called(call: Any) -> str:
-    """The last name of what is called: `plot` of `ax.plot(...)`."""
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def pictures_without_alt(notebook: Notebook) -> list[str]:

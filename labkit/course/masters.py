@@ -69,7 +69,11 @@ def read_master(path: Path, known: Collection[str]) -> Master:
         raise MasterError(f"{path}: not UTF-8 ({why.reason} at byte {why.start})") from None
     facts = _facts(path, text)
     cells = tuple(_cells(path, text, named[1]))
-    _refuse_repeated_ids(path, cells)
+    first: dict[str, int] = {}
+    for cell in cells:
+        if cell.id in first:
+            _refuse(path, cell.line, f"the cell {cell.id!r} is there already, on line {first[cell.id]}")
+        first[cell.id] = cell.line
     for cell in cells:
         _check_regions(path, cell)
     _check_exercises(path, cells, named[1], known)
@@ -100,6 +104,10 @@ def _facts(path: Path, text: str) -> dict[str, str]:
 
 
 def _cells(path: Path, text: str, lesson: str) -> Iterator[MasterCell]:
+    """The cells, each with the id that its author gave by exercise, check or name, else one that hangs on its content alone.
+
+    So a cell keeps its id wherever it moves in its lesson.
+    """
     seen: Counter[str] = Counter()
     for cell, line in _parsed(path, text):
         options = {key: value for key, value in cell["metadata"].items() if key != "lines_to_next_cell"}
@@ -108,16 +116,26 @@ def _cells(path: Path, text: str, lesson: str) -> Iterator[MasterCell]:
                 nearest = did_you_mean(key, OPTIONS)
                 _refuse(path, line, f"{key!r} is no option of a cell; there are {', '.join(OPTIONS)}{nearest}")
         exercise, check = str(options.get("exercise", "")), str(options.get("check", ""))
-        if (exercise or check) and cell["cell_type"] != "code":
+        kind, source = cell["cell_type"], cell["source"].rstrip()
+        if (exercise or check) and kind != "code":
             _refuse(path, line, "an exercise or a check is a code cell")
-        source = cell["source"].rstrip()
-        cell_id = _cell_id(options, exercise, check) or _content_id(lesson, cell["cell_type"], source, seen)
-        yield MasterCell(cell_id, cell["cell_type"], source, line, exercise, check, tuple(options.get("tags", ())))
+        cell_id = re.sub(r"[^a-z0-9]+", "-", str(options.get("name", "")).lower()).strip("-")[:64]
+        if exercise or check:
+            cell_id = exercise_cell_id(exercise) if exercise else check_cell_id(check)
+        elif not cell_id:
+            seen[kind + source] += 1
+            content = f"{lesson}\0{kind}\0{source}\0{seen[kind + source]}"
+            cell_id = hashlib.sha256(content.encode()).hexdigest()[:12]
+        yield MasterCell(cell_id, kind, source, line, exercise, check, tuple(options.get("tags", ())))
 
 
 def _parsed(path: Path, text: str) -> Iterator[tuple[Any, int]]:
     """Jupytext's cells, each with the line of its `# %%`."""
-    jupytext, invalid = _jupytext()
+    try:
+        import jupytext
+        from nbformat import ValidationError
+    except ImportError:
+        raise missing_extra("building notebooks", "jupytext", "instructor") from None
     lines = text.split("\n")
     head = lines.index("# ---", 1)
     starts = [number for number, line in enumerate(lines, start=1) if re.match(r"#\s*%%", line)]
@@ -127,42 +145,11 @@ def _parsed(path: Path, text: str) -> Iterator[tuple[Any, int]]:
     for start, end in itertools.pairwise([*starts, len(lines) + 1]):
         try:
             cells = jupytext.reads("\n".join(lines[start - 1 : end - 1]), fmt="py:percent").cells
-        except invalid as why:
+        except ValidationError as why:  # metadata that no cell may have
             _refuse(path, start, f"{lines[start - 1]!r}: {why.message}")
         if len(cells) != 1 or not lines[start - 1].startswith("# %%"):
             _refuse(path, start, f"{lines[start - 1]!r}: wanted # %% and, after a space, what the cell is")
         yield cells[0], start
-
-
-def _jupytext() -> tuple[Any, Any]:
-    """Jupytext, and what it raises for metadata that no cell may have."""
-    try:
-        import jupytext
-        from nbformat import ValidationError
-    except ImportError:
-        raise missing_extra("building notebooks", "jupytext", "instructor") from None
-    return jupytext, ValidationError
-
-
-def _cell_id(options: dict[str, Any], exercise: str, check: str) -> str:
-    """The id that an author gave, by exercise, check or name; none where there is none of them."""
-    if exercise or check:
-        return exercise_cell_id(exercise) if exercise else check_cell_id(check)
-    return re.sub(r"[^a-z0-9]+", "-", str(options.get("name", "")).lower()).strip("-")[:64]
-
-
-def _content_id(lesson: str, kind: str, source: str, seen: "Counter[str]") -> str:
-    """An id that hangs on the content alone, so that a cell keeps it wherever it moves in its lesson."""
-    seen[kind + source] += 1
-    return hashlib.sha256(f"{lesson}\0{kind}\0{source}\0{seen[kind + source]}".encode()).hexdigest()[:12]
-
-
-def _refuse_repeated_ids(path: Path, cells: Iterable[MasterCell]) -> None:
-    first: dict[str, int] = {}
-    for cell in cells:
-        if cell.id in first:
-            _refuse(path, cell.line, f"the cell {cell.id!r} is there already, on line {first[cell.id]}")
-        first[cell.id] = cell.line
 
 
 def _check_regions(path: Path, cell: MasterCell) -> None:
@@ -202,7 +189,8 @@ def _check_exercises(path: Path, cells: Iterable[MasterCell], lesson: str, known
         if exercise not in known:
             _refuse(path, cell.line, f"the course has no exercise {exercise!r}{did_you_mean(exercise, known)}")
         if cell.exercise:
-            _check_answer_cell(path, cell)
+            if not region(cell.source, SOLUTION)[1]:
+                _refuse(path, cell.line, f"exercise {exercise!r} has no ### BEGIN SOLUTION with lines below it")
             answered.add(exercise)
             waiting[exercise] = cell.line
         elif exercise not in answered:
@@ -213,11 +201,6 @@ def _check_exercises(path: Path, cells: Iterable[MasterCell], lesson: str, known
     for exercise, line in waiting.items():
         if lesson != "00":
             _refuse(path, line, f"exercise {exercise!r} has no check below it")
-
-
-def _check_answer_cell(path: Path, cell: MasterCell) -> None:
-    if not region(cell.source, SOLUTION)[1]:
-        _refuse(path, cell.line, f"exercise {cell.exercise!r} has no ### BEGIN SOLUTION with lines below it")
 
 
 def _check_hidden_line(path: Path, cell: MasterCell, lesson: str) -> None:

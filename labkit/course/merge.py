@@ -67,7 +67,10 @@ def merge(mine: Notebook, recorded: Mapping[str, str], newer: Notebook) -> Merge
     cells = [_with_id(cell, used) for cell in opening.following]
     for place in places.values():
         cells += [place.cell, *(_with_id(cell, used) for cell in (*place.made_of_it, *place.following))]
-    return Merged({**newer, "cells": cells, **_kept_facts(mine, newer)}, tuple(notes))
+    lesson = {key: value for key, value in newer["metadata"].items() if key == "labkit"}
+    metadata = {**newer["metadata"], **mine["metadata"], **lesson}  # the student's kernel stays theirs
+    minor = max(int(mine.get("nbformat_minor", 0)), int(newer["nbformat_minor"]))
+    return Merged({**newer, "cells": cells, "metadata": metadata, "nbformat_minor": minor}, tuple(notes))
 
 
 def _exercises_back(
@@ -90,13 +93,6 @@ def _exercises_back(
     return notes
 
 
-def _kept_facts(mine: Notebook, newer: Notebook) -> dict[str, Any]:
-    """What a notebook says of itself: the student's kernel stays theirs, the lesson is the newer one's."""
-    lesson = {key: value for key, value in newer["metadata"].items() if key == "labkit"}
-    minor = max(int(mine.get("nbformat_minor", 0)), int(newer["nbformat_minor"]))
-    return {"metadata": {**newer["metadata"], **mine["metadata"], **lesson}, "nbformat_minor": minor}
-
-
 def _known_as(mine: Sequence[Cell], recorded: Mapping[str, str], places: Mapping[str, _Place]) -> list[str]:
     """The ids under which the course knows the student's cells; empty for a cell of the student's own.
 
@@ -117,17 +113,18 @@ def _known_as(mine: Sequence[Cell], recorded: Mapping[str, str], places: Mapping
 def _claimed(
     left: dict[str, None], name: Any, cell: Cell, recorded: Mapping[str, str], places: Mapping[str, _Place]
 ) -> str:
-    """The name, taken out of those that are left, if it is one and means this cell; else the empty string."""
-    if not isinstance(name, str) or name not in left or not (name in recorded or _is_there(places, name, cell)):
+    """The name, taken out of those that are left, if it is one and means this cell; else the empty string.
+
+    Where no record has it, it may be the newer cell itself, as it came or answered: an earlier update was cut off.
+    """
+    if not isinstance(name, str) or name not in left:
         return ""
+    if name not in recorded:
+        newer = places[name].cell
+        if not (cell_hash(newer) == cell_hash(cell) or (is_solution(newer) and is_solution(cell))):
+            return ""
     del left[name]
     return name
-
-
-def _is_there(places: Mapping[str, _Place], name: str, cell: Cell) -> bool:
-    """Whether this is the newer cell itself, as it came or answered, where an earlier update was cut off."""
-    newer = places[name].cell if name in places else None
-    return newer is not None and (cell_hash(newer) == cell_hash(cell) or (is_solution(newer) and is_solution(cell)))
 
 
 def _meet(place: _Place, mine: Cell, recorded: str | None, has: set[str], notes: list[str]) -> Iterable[Cell]:
@@ -143,22 +140,17 @@ def _meet(place: _Place, mine: Cell, recorded: str | None, has: set[str], notes:
         return ()
     untouched_by_release = recorded in (None, cell_hash(newer))
     if is_solution(newer) and mine["cell_type"] == "code":
-        place.cell = _answer(mine, newer)
+        place.cell = _with_outputs(newer | {"source": mine["source"]}, mine)  # with the marks that nbgrader needs
         if untouched_by_release:
             return ()
         notes.append(f"{newer['id']}: your answer is kept; the release's new text for it stands below as plain text")
-        text = _plain_text(newer)
+        text = {"cell_type": "raw", "id": newer["id"], "metadata": {}, "source": _HEADING + newer["source"]}
         return () if cell_hash(text) in has else (text,)
     if untouched_by_release and not (is_check(newer) or is_solution(newer)):
         place.cell = _own(mine) | {"id": newer["id"]}  # as the student left it, type included
         return ()
     notes.append(f"{newer['id']}: the release's cell is back or new; what you had made of it stands below")
     return (_own(mine),)
-
-
-def _answer(mine: Cell, newer: Cell) -> Cell:
-    """The student's source as the exercise's cell: code, with the marks that nbgrader needs."""
-    return _with_outputs(newer | {"source": mine["source"]}, mine)
 
 
 def _with_outputs(cell: Cell, mine: Cell) -> Cell:
@@ -173,10 +165,6 @@ def _own(cell: Cell) -> Cell:
     marks = ("nbgrader", "deletable", "editable")
     own = cell | {"metadata": {key: value for key, value in cell["metadata"].items() if key not in marks}}
     return _with_outputs({key: value for key, value in own.items() if key not in _RESULTS}, cell)
-
-
-def _plain_text(cell: Cell) -> Cell:
-    return {"cell_type": "raw", "id": cell["id"], "metadata": {}, "source": _HEADING + cell["source"]}
 
 
 def _with_id(cell: Cell, used: set[str]) -> Cell:

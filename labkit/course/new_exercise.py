@@ -41,7 +41,15 @@ def new_exercise(course: Course, exercise_id: str, name: str, lesson: str | None
     facts |= {"profile": "\n#\n# TODO say which profile is on." if PROFILE in course.environment else ""}
     package, test = course.package_folder, course.root / "tests" / f"test_{name}.py"
     exercise = package / "exercises" / lesson / f"{name}.py"
-    written = {path: text for path, text in _packages(package, lesson, number).items() if not path.exists()}
+    folders = {
+        package: "A course's checks: exercises/ has what is right, observers/ what runs beside a student's code.",
+        package / "exercises": "What is right: one folder a lesson, one module an exercise.",
+        exercise.parent: f"The checks of lesson {number}, one module an exercise.",
+        package
+        / "observers": "What runs beside a student's code, one module a lesson; nothing here knows what is right.",
+    }
+    openings = {folder / "__init__.py": f'"""{about}"""\n' for folder, about in folders.items()}
+    written = {path: text for path, text in openings.items() if not path.exists()}
     for path, skeleton in ((exercise, "exercise"), (test, "test")):
         if path.exists():
             raise UsageError(f"{path} is there already; wanted another name than {name}")
@@ -74,18 +82,6 @@ def _lesson(course: Course, number: str, given: str | None, modules: dict[str, P
 
 def _filled(skeleton: str, facts: dict[str, str]) -> str:
     return Template((_SKELETONS / f"{skeleton}.txt").read_text("utf-8")).substitute(facts)
-
-
-def _packages(package: Path, lesson: str, number: str) -> dict[Path, str]:
-    """The opening of each folder that Python is to import from."""
-    about = {
-        package: "A course's checks: exercises/ has what is right, observers/ what runs beside a student's code.",
-        package / "exercises": "What is right: one folder a lesson, one module an exercise.",
-        package / "exercises" / lesson: f"The checks of lesson {number}, one module an exercise.",
-        package
-        / "observers": "What runs beside a student's code, one module a lesson; nothing here knows what is right.",
-    }
-    return {folder / "__init__.py": f'"""{text}"""\n' for folder, text in about.items()}
 
 
 def _with_observer(path: Path, facts: dict[str, str]) -> str:

@@ -23,7 +23,6 @@ GENERATOR = '<meta name="generator" content="labkit course pages">'
 CELL_SECONDS = 300
 _MARK_LINES = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION[^\n]*\n?", re.MULTILINE)
 _LESSON_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
-_PAGE_LINK = f"]({PAGE})"
 
 
 def publish(
@@ -36,7 +35,13 @@ def publish(
     LabkitError where a notebook fails or shows a picture that has no text alternative. Pages that stood there stay until all
     new ones are made.
     """
-    _refuse_to_replace(folder)
+    index = folder / "index.html"
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):  # the whole folder is replaced
+        ours = index.is_file() and GENERATOR in index.read_text("utf-8", "replace")
+        if not ours or any(path.suffix != ".html" for path in folder.iterdir()):
+            raise UsageError(
+                f"{folder} holds something else than pages of the course; wanted a new folder, or that of earlier pages"
+            )
     paths = [path for path in sorted(course.solutions.glob("*.ipynb")) if LESSON_NAME.fullmatch(path.stem)]
     if not paths:
         raise UsageError(f"{course.solutions} has no notebooks; labkit course build makes them")
@@ -48,18 +53,6 @@ def publish(
             write_atomically(new / f"{path.stem}.html", export(_executed(path, environment, paths)))
         write_atomically(new / "index.html", _index(paths, course.title, environment.get(PROFILE)))
     return [folder / f"{path.stem}.html" for path in paths] + [folder / "index.html"]
-
-
-def _refuse_to_replace(folder: Path) -> None:
-    """Raise UsageError for a folder with anything in it that is not a page of an earlier call: the whole folder is replaced."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    index = folder / "index.html"
-    ours = index.is_file() and GENERATOR in index.read_text("utf-8", "replace")
-    if not ours or any(path.suffix != ".html" for path in folder.iterdir()):
-        raise UsageError(
-            f"{folder} holds something else than pages of the course; wanted a new folder, or that of earlier pages"
-        )
 
 
 def _executed(path: Path, environment: Mapping[str, str], paths: list[Path]) -> Notebook:
@@ -82,15 +75,12 @@ def shown(notebook: Notebook, lessons: set[str]) -> Notebook:
     for cell in notebook["cells"]:
         cell["source"] = _MARK_LINES.sub("", cell["source"])
         if cell["cell_type"] == "markdown":
-            cell["source"] = _linked(cell["source"], lessons)
+            pages = _LESSON_LINK.sub(
+                lambda link: f"]({link[1]}.html)" if link[1] in lessons else link[0], cell["source"]
+            )
+            cell["source"] = pages.replace(f"]({PAGE})", "](index.html)")
     notebook["metadata"].pop("widgets", None)  # without its state nbconvert shows what else a widget carries: the still
     return notebook
-
-
-def _linked(text: str, lessons: set[str]) -> str:
-    """Links to notebooks and to the list of lessons as links to their pages."""
-    pages = _LESSON_LINK.sub(lambda link: f"]({link[1]}.html)" if link[1] in lessons else link[0], text)
-    return pages.replace(_PAGE_LINK, "](index.html)")
 
 
 def _exporter() -> Callable[[Notebook], str]:
@@ -104,18 +94,14 @@ def _exporter() -> Callable[[Notebook], str]:
     def export(notebook: Notebook) -> str:
         nowhere = dict.fromkeys(("require_js_url", "jquery_url", "mermaid_js_url", "widget_renderer_url"), "")
         exporter = HTMLExporter(embed_images=True, **nowhere)
-        if not _has_formulas(notebook):
-            exporter.mathjax_url = ""
+        if not any("$" in cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"):
+            exporter.mathjax_url = ""  # there are no formulas
         title = _title(notebook)
         resources: dict[str, Any] = {"metadata": {"name": title}}
         page, _ = exporter.from_notebook_node(nbformat.from_dict(notebook), resources)
         return str(page)
 
     return export
-
-
-def _has_formulas(notebook: Notebook) -> bool:
-    return any("$" in cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown")
 
 
 def _title(notebook: Notebook) -> str:

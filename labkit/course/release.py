@@ -37,7 +37,16 @@ def release(course: Course, folder: Path, wheel: Path | None = None) -> list[str
         raise UsageError(f"{folder} is not empty; wanted a new folder")
     if wheel is not None and not (wheel.is_file() and wheel.name.startswith("labkit-") and wheel.suffix == ".whl"):
         raise UsageError(f"--wheel {wheel}: wanted a file labkit-VERSION-....whl")
-    notebooks = _checked_notebooks(course)
+    stale = drift(course)
+    if stale:
+        raise UsageError(
+            "the notebooks are not what their masters give; labkit course build makes them:\n" + "\n".join(stale)
+        )
+    notebooks = [path for path in sorted(course.notebooks.glob("*.ipynb")) if LESSON_NAME.fullmatch(path.stem)]
+    for path in notebooks:
+        found = not_for_students(read_notebook(path))
+        if found:
+            raise UsageError(f"{path}: {found[0]}; it was not released")
     labkits = course.root if course.comes_with_labkit else checkout()
     with atomic_folder(folder.absolute()) as new:
         lessons = {f"notebooks/{path.name}": path for path in [*notebooks, course.notebooks / PAGE] if path.is_file()}
@@ -50,21 +59,6 @@ def release(course: Course, folder: Path, wheel: Path | None = None) -> list[str
         manifest = {"format": 1, "labkit": __version__, "files": {name: sha256(new / name) for name in names}}
         write_atomically(new / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return sorted([*names, MANIFEST])
-
-
-def _checked_notebooks(course: Course) -> list[Path]:
-    """The students' notebooks, none of them stale and none with anything that is not for students."""
-    stale = drift(course)
-    if stale:
-        raise UsageError(
-            "the notebooks are not what their masters give; labkit course build makes them:\n" + "\n".join(stale)
-        )
-    notebooks = [path for path in sorted(course.notebooks.glob("*.ipynb")) if LESSON_NAME.fullmatch(path.stem)]
-    for path in notebooks:
-        found = not_for_students(read_notebook(path))
-        if found:
-            raise UsageError(f"{path}: {found[0]}; it was not released")
-    return notebooks
 
 
 def not_for_students(notebook: Notebook) -> list[str]:

@@ -40,11 +40,14 @@ def run_notebook(
 
     folder: where the kernel works. environment: added to this process's. Raises UsageError where Jupyter's parts are absent.
     """
-    client_class, errors = _nbclient()
+    try:
+        from nbclient import NotebookClient, exceptions
+    except ImportError:
+        raise missing_extra("running notebooks", "jupyterlab", "lab") from None
     import nbformat
 
     executed = nbformat.from_dict(unrun(notebook))
-    client = client_class(
+    client = NotebookClient(
         executed,
         timeout=cell_seconds,
         kernel_name="python3",  # this Python, whatever kernel the notebook was written with
@@ -56,15 +59,20 @@ def run_notebook(
         with _interruptible(client):
             # What a cell prints comes by messages; on its standard error a kernel only talks of itself.
             client.execute(env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL)
-    except errors.DeadKernelError:
+    except exceptions.DeadKernelError:
         trouble = f"{_last_cell(executed)}: the kernel died (out of memory, or a crash in a library)"
-    except errors.CellTimeoutError:
+    except exceptions.CellTimeoutError:
         trouble = f"{_last_cell(executed)}: took longer than {cell_seconds} s and was stopped"
     except RuntimeError as why:  # the kernel did not come up
         trouble = f"the kernel did not start: {why}"
     except Exception as why:  # whatever oddity of a notebook that is not ours Jupyter trips over
         trouble = f"{_last_cell(executed)}: could not be run ({type(why).__name__}: {why})"
-    return Run(_plain(executed), trouble or _first_error(executed))
+    for number, cell in enumerate(executed.cells, start=1):
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error" and not trouble:
+                said = str(output.evalue).partition("\n")[0]
+                trouble = f"{_named(executed, number)}: {output.ename}" + (f": {said}" if said else "")
+    return Run(json.loads(json.dumps(executed)), trouble)  # nbformat has a kind of dictionaries of its own
 
 
 def unrun(notebook: Notebook) -> Notebook:
@@ -135,32 +143,10 @@ def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
                 raise
 
 
-def _nbclient() -> tuple[Any, Any]:
-    try:
-        from nbclient import NotebookClient, exceptions
-    except ImportError:
-        raise missing_extra("running notebooks", "jupyterlab", "lab") from None
-    return NotebookClient, exceptions
-
-
-def _plain(notebook: Any) -> Notebook:
-    """Nbformat's own kind of dictionaries as plain ones."""
-    return json.loads(json.dumps(notebook))
-
-
 def _last_cell(notebook: Any) -> str:
     """The last cell that was begun."""
     begun = [number for number, cell in enumerate(notebook.cells, start=1) if "execution" in cell.metadata]
     return _named(notebook, begun[-1]) if begun else "the first cell"
-
-
-def _first_error(notebook: Any) -> str:
-    for number, cell in enumerate(notebook.cells, start=1):
-        for output in cell.get("outputs", ()):
-            if output.output_type == "error":
-                said = str(output.evalue).partition("\n")[0]
-                return f"{_named(notebook, number)}: {output.ename}" + (f": {said}" if said else "")
-    return ""
 
 
 def _named(notebook: Any, number: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from labkit.checks.forms import named, with_seeds
 from labkit.checks.observing import call
 from labkit.checks.wire import Plain
-from labkit.lessons.observers.tokenization import small_tokenizer
+from labkit.lessons.observers.tokenization import watched_tokenizer
 
 
 def rating_to_label(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
@@ -41,7 +41,7 @@ def review_dataset(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> d
         facts["label_forms"] = [_form(item["labels"]) if "labels" in item else "nothing" for item in items]
         return {"length": len(dataset), "items": items}
 
-    tokenizer = small_tokenizer(bool(inputs["_pad_last"]))
+    tokenizer = watched_tokenizer(bool(inputs["_pad_last"]))
     return call(read, list(inputs["texts"]), list(inputs["labels"]), tokenizer, inputs["max_length"]) | facts
 
 

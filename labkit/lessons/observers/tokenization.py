@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from labkit.checks.forms import named
-from labkit.checks.observing import call
+from labkit.checks.observing import Watched, call
 from labkit.checks.wire import Plain
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ def small_tokenizer(pad_last: bool = False) -> "PreTrainedTokenizerBase":
     return BertTokenizer(vocab={piece: place for place, piece in enumerate(pieces)})
 
 
+def watched_tokenizer(pad_last: bool = False) -> Watched:
+    """The same for `call`: what an answer might set in it."""
+    names = ("padding_side", "truncation_side", "model_max_length", "special_tokens_map", "pad_token_id")
+    return Watched(small_tokenizer(pad_last), lambda one: (len(one), *(getattr(one, name, None) for name in names)))
+
+
 def wordpiece(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
     """1.1. The vocabulary goes in as a set, or as a dict where the case says so."""
     vocab: Any = inputs["vocab"]
@@ -50,7 +56,7 @@ def wordpiece(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[s
 
 def encode(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
     """1.2."""
-    return call(answer, list(inputs["texts"]), small_tokenizer(bool(inputs["_pad_last"])), inputs["max_length"])
+    return call(answer, list(inputs["texts"]), watched_tokenizer(bool(inputs["_pad_last"])), inputs["max_length"])
 
 
 def smallest_max_length(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
