@@ -231,9 +231,7 @@ def read_reviews(path: Path, text_column: str = "text", label_column: str = "lab
     left out and control characters removed, both counted in `notes`. Raises ReviewFileError for what is broken: a missing
     column, a label outside the map, one class only, an id that stands twice, and what `read_rows` refuses.
     """
-    rows = read_rows(path)
-    column_of(rows, text_column, path)
-    column_of(rows, label_column, path)
+    rows = read_rows(path, (text_column, label_column), optional=(id_column,))
     labels = np.array(_labels(rows, label_column, path), dtype=np.int64)
     ids = _ids(rows, id_column, path)
     raw = _texts(rows, text_column, path)
