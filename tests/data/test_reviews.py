@@ -23,6 +23,8 @@ from labkit.data.reviews import (
     Corpus,
     Reviews,
     clean,
+    copy_key,
+    is_blank,
     label_corpus,
     load_corpus,
     normalise,
@@ -119,6 +121,35 @@ def test_letters_and_spaces_of_other_kinds_make_no_other_text(text):
     assert normalise(normalise(text)) == normalise(text)
     assert normalise(f" \t{text}\n") == normalise(text)
     assert normalise(" A  Great\nfilm") == "a great film"
+
+
+@law
+@given(any_text)
+def test_texts_of_one_normal_form_are_copies_and_have_one_key(text):
+    assert copy_key(normalise(text)) == copy_key(text)
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert normalise(unicodedata.normalize(form, text)) == normalise(text)
+    assert normalise(text.casefold()) == normalise(text) == normalise("\u200b".join(text))
+    assert bool(copy_key(text)) == (not is_blank(text))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "copies"),
+    [
+        ("Well-made, isn't it?", "well made ISN\u2019T it", True),
+        ("\u96fb\u5f71 \u597d", "\u96fb\u5f71\u597d", True),  # BERT puts spaces around each sign
+        ("Straße", "STRASSE", True),
+        ("\uac00\ub098", "\u1100\u1161\u1102\u1161", True),
+        ("8.5 of 10", "8 . 5 of 10", True),
+        ("8.5 of 10", "85 of 10", False),
+        ("review 1 11", "review 11 1", False),
+        (":-)", ":-(", False),
+        ("! !", "!!", True),
+        ("good", "god", False),
+    ],
+)
+def test_copies_have_the_same_letters_and_digits_in_order(one, other, copies):
+    assert (copy_key(one) == copy_key(other)) == copies
 
 
 # Your own files
