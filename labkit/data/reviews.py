@@ -292,7 +292,7 @@ def read_reviews(path: Path, text_column: str = "text", label_column: str = "lab
     raw = _texts(rows, text_column, path)
     # JSON can hold half a surrogate pair, which no tokenizer takes
     texts = [clean(text.encode("utf-8", "replace").decode()) for text in raw]
-    kept = [index for index, text in enumerate(texts) if text and text.lower() != "nan"]
+    kept = [index for index, text in enumerate(texts) if not is_blank(text)]
     notes = _counted("empty texts left out", len(texts) - len(kept))
     controls, halves = (sum(map(bool, map(pattern.search, raw))) for pattern in (CONTROL_CHARACTER, HALF_A_PAIR))
     notes += _counted("texts with control characters, which were removed", controls)

@@ -246,13 +246,30 @@ def test_bytes_in_place_of_text_are_refused(tmp_path):
     assert refusal(path) == 'rows.parquet line 1: the text is a bytes; wanted a string (column "text")'
 
 
-@pytest.mark.parametrize("empty", ["", "  \t", "nan", "NaN", "\x00"])
+@pytest.mark.parametrize(
+    "empty", ["", "  \t", "\x00", "\u200b", "\u2060\ufeff \u00ad", "\x07\u200d\x1b", "\u3164", "\u2800", "\u0301\ufe0f"]
+)
 def test_empty_texts_are_left_out_and_counted(tmp_path, empty):
     more = [{"id": f"empty {number}", "text": empty, "label": number % 2} for number in range(3)]
     reviews = read_reviews(write_records(tmp_path / "rows.csv", [*more, *RECORDS]))
     assert list(reviews.ids) == ["a", "b", "c", "d"]
     assert reviews.labels.tolist() == [1, 0, 0, 1]
     assert reviews.notes[0] == "empty texts left out: 3"
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_review_that_reads_like_a_missing_value_is_kept_in_every_format(tmp_path, ending):
+    words = ["nan", "NaN", "NA", "N/A", "null", "None", "none", "NULL", "#N/A", "-", "<NA>", "0"]
+    records = [{"text": word, "label": place % 2} for place, word in enumerate(words)]
+    reviews = read_reviews(write_records(tmp_path / f"rows.{ending}", records))
+    assert reviews.texts == words
+    assert not any("empty" in note for note in reviews.notes)
+
+
+@pytest.mark.parametrize("text", ["🫨", "👍🏽", ":)", "!", "\u0e01\u0e31", "1"])
+def test_a_text_of_something_that_is_seen_is_kept(tmp_path, text):
+    records = [{"text": text, "label": 1}, {"text": "dull", "label": 0}]
+    assert read_reviews(write_records(tmp_path / "rows.jsonl", records)).texts == [text, "dull"]
 
 
 @pytest.mark.parametrize(("nothing", "ending"), [(None, "jsonl"), (math.nan, "jsonl"), (None, "parquet")])
