@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from labkit.data import assets
-from labkit.data.readers import ReviewFileError, Row, and_more, column_of, read_rows
+from labkit.data.readers import ReviewFileError, Row, and_more, column_of, read_rows, split_lines
 from labkit.errors import UsageError, did_you_mean
 from labkit.files import write_atomically
 
@@ -217,7 +217,7 @@ def _parse_corpus(folder: Path, stem: str):  # type: ignore[no-untyped-def]  # p
     import pyarrow
 
     texts, raters = (
-        [line.split("\t") for line in (folder / f"{stem}_{kind}.txt").read_text("utf-8-sig").splitlines() if line]
+        [line.split("\t") for line in split_lines((folder / f"{stem}_{kind}.txt").read_text("utf-8-sig")) if line]
         for kind in ("GroundTruth", "anonDataRatings")
     )
     ratings_of = {row[0]: json.loads(row[3]) for row in raters}
