@@ -3,6 +3,7 @@
 Labels come from human ratings or from a column of your own file. Does not split (splits.py) and does not tokenize (tokens.py).
 """
 
+import contextlib
 import hashlib
 import html
 import json
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,7 @@ CORPORA = {
     "editorials": "nytEditorialSnippets",
     "tweets": "tweets",
 }
+PARSED_COLUMNS = ["id", "text", "rating", "ratings"]
 CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # category Cc without tab and line breaks
 UNREAD_CATEGORIES = ("Mn", "Cc", "Cf")  # accents and other marks, control and format characters: BERT drops them
 FILLERS = "\u115f\u1160\u2800"  # of Korean (the others become these in NFKD) and Braille: nothing of them is seen
@@ -185,31 +188,54 @@ def load_corpus(name: str = "movies") -> Corpus:
     name: movies, products, editorials or tweets; fetched if need be. Raises UsageError for another name, and
     AssetMissing where it is neither in the cache nor to be had.
     """
-    import pyarrow
-    import pyarrow.ipc
-
     if name not in CORPORA:
         raise UsageError(f"{name} is none of {', '.join(CORPORA)}{did_you_mean(name, CORPORA)}")
     folder = assets.fetch("reviews")
-    arrow = folder / f"{name}.arrow"
-    if not arrow.is_file():
-        table = _parse_corpus(folder, CORPORA[name])
-        sink = pyarrow.BufferOutputStream()
-        with pyarrow.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        write_atomically(arrow, sink.getvalue().to_pybytes())
-    with pyarrow.memory_map(str(arrow)) as source:
-        columns = pyarrow.ipc.open_file(source).read_all()
-        return Corpus(
-            name=name,
-            ids=columns["id"].to_pylist(),
-            texts=columns["text"].to_pylist(),
-            ratings=np.array(columns["rating"].to_pylist()),  # to_numpy would import pandas
-            rater_ratings=columns["ratings"].to_pylist(),
-        )
+    columns = _read_parsed(folder / f"{name}.arrow")
+    if columns is None:
+        try:
+            columns = _parse_corpus(folder, CORPORA[name])
+        except (OSError, ValueError, LookupError) as why:
+            raise assets.damaged("reviews", f"{name} cannot be read ({why})") from None
+        with contextlib.suppress(OSError):  # a folder that others filled may only be read, and the next may parse again
+            _keep_parsed(folder / f"{name}.arrow", columns)
+    return Corpus(
+        name=name,
+        ids=columns["id"].to_pylist(),
+        texts=columns["text"].to_pylist(),
+        ratings=np.array(columns["rating"].to_pylist()),  # to_numpy would import pandas
+        rater_ratings=columns["ratings"].to_pylist(),
+    )
 
 
-def _parse_corpus(folder: Path, stem: str):  # type: ignore[no-untyped-def]  # pyarrow has no types
+def _read_parsed(file: Path) -> Any:
+    """Read a corpus as an earlier call kept it.
+
+    None where there is no such file, or it cannot be read: what is only derived is made anew.
+    """
+    import pyarrow
+    import pyarrow.ipc
+
+    try:
+        with pyarrow.memory_map(str(file)) as source:
+            columns = pyarrow.ipc.open_file(source).read_all()
+            columns.validate(full=True)
+            return columns if columns.column_names == PARSED_COLUMNS else None
+    except (OSError, pyarrow.ArrowException):
+        return None
+
+
+def _keep_parsed(file: Path, columns: Any) -> None:
+    import pyarrow
+    import pyarrow.ipc
+
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_file(sink, columns.schema) as writer:
+        writer.write_table(columns)
+    write_atomically(file, sink.getvalue().to_pybytes())
+
+
+def _parse_corpus(folder: Path, stem: str) -> Any:
     """Parse a corpus into an Arrow table.
 
     Its two files have the same ids, in some corpora in another order.
@@ -220,6 +246,8 @@ def _parse_corpus(folder: Path, stem: str):  # type: ignore[no-untyped-def]  # p
         [line.split("\t") for line in split_lines((folder / f"{stem}_{kind}.txt").read_text("utf-8-sig")) if line]
         for kind in ("GroundTruth", "anonDataRatings")
     )
+    if not texts:
+        raise ValueError(f"{stem}_GroundTruth.txt has no rows")
     ratings_of = {row[0]: json.loads(row[3]) for row in raters}
     return pyarrow.table(
         {

@@ -2,21 +2,25 @@
 
 import csv
 import dataclasses
+import errno
 import json
 import math
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inventing import make_reviews
 
 from labkit.data import assets
+from labkit.data.assets import AssetError
 from labkit.data.readers import ReviewFileError
 from labkit.data.reviews import (
     CORPORA,
@@ -394,6 +398,12 @@ def plant_corpus(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr(assets, "fetch", lambda name: folder)
 
 
+@pytest.fixture
+def planted_corpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    plant_corpus(monkeypatch, tmp_path / "reviews")
+    return tmp_path / "reviews"
+
+
 def test_a_corpus_pairs_texts_and_ratings_by_their_ids(tmp_path, monkeypatch):
     plant_corpus(monkeypatch, tmp_path / "reviews")
     corpus = load_corpus("movies")
@@ -410,6 +420,73 @@ def test_a_corpus_is_parsed_once_and_is_the_same_the_second_time(tmp_path, monke
     assert first.ratings.tolist() == second.ratings.tolist()
     first.ratings[0] = 0.0  # a copy of one's own: the file on the disk stays as it is
     assert load_corpus("movies").ratings[0] == 2.5
+
+
+def as_plain(corpus: Corpus) -> tuple[object, ...]:
+    return corpus.ids, corpus.texts, corpus.ratings.tolist(), corpus.rater_ratings
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.binary(max_size=60), st.integers(0, 10_000)))
+def test_what_was_derived_and_cannot_be_read_is_made_anew(planted_corpus, damage):
+    good = as_plain(load_corpus("movies"))
+    derived = planted_corpus / "movies.arrow"
+    content = derived.read_bytes()
+    derived.write_bytes(damage if isinstance(damage, bytes) else content[: damage % len(content)])
+    assert as_plain(load_corpus("movies")) == good
+    assert derived.read_bytes() == content
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_no_flipped_byte_of_what_was_derived_brings_a_corpus_down(planted_corpus, place, bits):
+    load_corpus("movies")
+    derived = planted_corpus / "movies.arrow"
+    content = bytearray(derived.read_bytes())
+    content[place % len(content)] ^= bits
+    derived.write_bytes(content)
+    try:
+        assert len(load_corpus("movies").texts) == 2
+    finally:
+        derived.unlink()
+
+
+@pytest.mark.parametrize("derived", [None, b"", b"ARROW1\0\0 cut short"])
+@pytest.mark.parametrize("why", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT])
+def test_a_folder_that_takes_no_file_has_the_corpus_all_the_same(planted_corpus, monkeypatch, derived, why):
+    good = as_plain(load_corpus("movies"))
+    (planted_corpus / "movies.arrow").unlink()
+    if derived is not None:
+        (planted_corpus / "movies.arrow").write_bytes(derived)
+    before = {file.name: file.read_bytes() for file in planted_corpus.iterdir()}
+
+    def refuse(**named: object) -> NoReturn:
+        raise OSError(why, os.strerror(why), str(planted_corpus))
+
+    monkeypatch.setattr("labkit.files.tempfile.mkstemp", refuse)
+    assert as_plain(load_corpus("movies")) == good == as_plain(load_corpus("movies"))
+    assert {file.name: file.read_bytes() for file in planted_corpus.iterdir()} == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_folder_that_may_only_be_read_is_read(planted_corpus):
+    for mode in (0o555, 0o755):  # whoever runs tests as root may write in either
+        planted_corpus.chmod(mode)
+        assert load_corpus("movies").texts == ['A "good" film', "a dull film"]
+
+
+@pytest.mark.parametrize("content", [b"", b"1_1\tgood\n", b"1_1\t2.5\tcaf\xe9\n", b"1_9\t1\tunrated\n", None])
+def test_a_corpus_whose_own_files_are_damaged_is_refused_with_the_remedy(planted_corpus, content):
+    file = planted_corpus / "movieReviewSnippets_GroundTruth.txt"
+    file.unlink()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(
+        AssetError, match="movies cannot be read .*; remove that folder and run `labkit fetch reviews`$"
+    ):
+        load_corpus("movies")
 
 
 def test_a_corpus_that_is_none_is_refused_with_the_nearest():
