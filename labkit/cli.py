@@ -344,14 +344,13 @@ def _texts(texts: Sequence[str], file: str | None, purpose: str = "predict") -> 
         return list(texts)
     if texts:
         raise UsageError("texts and --file were both given; wanted one of them")
-    from labkit.data.readers import ReviewFileError, decode_utf8
+    from labkit.data.readers import ReviewFileError, read_lines
+    from labkit.data.reviews import is_blank
     from labkit.display import say
 
     path = Path("standard input" if file == "-" else file)
-    if file != "-" and not path.is_file():
-        raise ReviewFileError(f"{path}: no such file")
-    lines = decode_utf8(path, sys.stdin.buffer.read() if file == "-" else None).splitlines()
-    kept = [line for line in lines if line.strip()]
+    lines = read_lines(path, sys.stdin.buffer.read() if file == "-" else None)
+    kept = [line for line in lines if not is_blank(line)]
     if not kept:
         raise ReviewFileError(f"{path} has no text in it")
     if len(kept) < len(lines):

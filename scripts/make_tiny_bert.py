@@ -36,7 +36,7 @@ from transformers import (
 
 from labkit.data import assets
 from labkit.data.reviews import CORPORA, load_corpus, normalise
-from labkit.data.splits import in_test_split
+from labkit.data.splits import held_out_places
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCABULARY_SIZE = 10_700
@@ -66,9 +66,10 @@ class Targets:
 
 
 def unlabelled_texts() -> list[str]:
-    """Every snippet of the four corpora once, without the test splits."""
-    texts = {normalise(text): text for name in CORPORA for text in load_corpus(name).texts if not in_test_split(text)}
-    return list(texts.values())
+    """Every snippet of the four corpora once, without the test splits and every copy of a text in them."""
+    texts = [text for name in CORPORA for text in load_corpus(name).texts]
+    tested = set(held_out_places(texts))
+    return list({normalise(text): text for place, text in enumerate(texts) if place not in tested}.values())
 
 
 def split_words(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:

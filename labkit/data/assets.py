@@ -6,6 +6,7 @@ members named here are taken out of it: nothing of theirs is imported or run. Do
 load weights (encoders.py).
 """
 
+import errno
 import io
 import json
 import os
@@ -174,13 +175,25 @@ def fetch(name: str, source: Path | None = None) -> Path:
     archive = archive_named(name)
     if is_cached(name):
         return folder_of(archive)
-    home().mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(home() / f"{name}.lock"):
-        if not is_cached(name):
-            remove_leftovers(home(), f".{name}")
-            with tempfile.TemporaryDirectory(prefix=f".{name}-download.", dir=home()) as staging:
-                _unpack(archive, _obtain(archive, Path(staging), source))
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(home() / f"{name}.lock"):
+            if not is_cached(name):
+                remove_leftovers(home(), f".{name}")
+                with tempfile.TemporaryDirectory(prefix=f".{name}-download.", dir=home()) as staging:
+                    _unpack(archive, _obtain(archive, Path(staging), source))
+    except OSError as why:
+        about_the_source = source is not None and str(why.filename).startswith(str(source))
+        if about_the_source or why.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise _read_only(archive) from None
     return folder_of(archive)
+
+
+def damaged(name: str, fault: str) -> AssetError:
+    """Make the error for a cached archive whose files are not what was unpacked; `fault` says what was found."""
+    folder = folder_of(archive_named(name))
+    return AssetError(f"{folder}: {fault}; remove that folder and run `labkit fetch {name}`")
 
 
 def download(name: str, destination: Path) -> Path:
@@ -283,6 +296,14 @@ def _missing(archive: Archive, why: str) -> AssetMissing:
     )
 
 
+def _read_only(archive: Archive) -> AssetMissing:
+    return AssetMissing(
+        f"{archive.name} ({archive.contents}) is missing from {home()}, or not whole there, and you may not write there\n"
+        f"Two ways out: whoever keeps that folder runs `labkit fetch {archive.name}`; "
+        "or set LABKIT_HOME to a folder of your own."
+    )
+
+
 def _unpack(archive: Archive, file: Path) -> None:
     """Unpack the wanted members of a checked archive, each under our own name for it."""
     with atomic_folder(folder_of(archive)) as folder:
@@ -331,8 +352,12 @@ def fetch_from_hub(repository: str) -> Path:
     local = home() / "hub" / repository.replace("/", "--")
     if (local / "config.json").is_file():
         return local
+    asked = {"allow_patterns": wanted, "cache_dir": home() / "hub"}
     try:
-        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=wanted, cache_dir=home() / "hub"))
+        try:
+            return Path(huggingface_hub.snapshot_download(repository, **asked))
+        except PermissionError:  # a cache that others filled may have it, and takes no lock
+            return Path(huggingface_hub.snapshot_download(repository, local_files_only=True, **asked))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as why:
         reason = str(why).splitlines()[0]
         raise AssetMissing(

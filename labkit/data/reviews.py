@@ -3,6 +3,7 @@
 Labels come from human ratings or from a column of your own file. Does not split (splits.py) and does not tokenize (tokens.py).
 """
 
+import contextlib
 import hashlib
 import html
 import json
@@ -14,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from labkit.data import assets
-from labkit.data.readers import ReviewFileError, Row, and_more, column_of, read_rows
+from labkit.data.readers import ReviewFileError, Row, and_more, column_of, read_rows, split_lines
 from labkit.errors import UsageError, did_you_mean
 from labkit.files import write_atomically
 
@@ -31,7 +32,13 @@ CORPORA = {
     "editorials": "nytEditorialSnippets",
     "tweets": "tweets",
 }
+PARSED_COLUMNS = ["id", "text", "rating", "ratings"]
 CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # category Cc without tab and line breaks
+UNREAD_CATEGORIES = ("Mn", "Cc", "Cf")  # accents and other marks, control and format characters: BERT drops them
+FILLERS = "\u115f\u1160\u2800"  # of Korean (the others become these in NFKD) and Braille: nothing of them is seen
+NUMBERS_APART = re.compile(r"(?<=\d)[\W_]+(?=\d)")
+WORD_OR_GAP_OF_NUMBERS = re.compile(r"[^\W_]+|(?<=\d) (?=\d)")
+NO_PUNCTUATION = {code: None for code in range(128) if not chr(code).isalnum()}
 HALF_A_PAIR = re.compile(r"[\ud800-\udfff]")
 
 
@@ -60,7 +67,7 @@ class Reviews:
     """Texts with their labels, in order.
 
     labels: (n,) int64, 0 negative and 1 positive. notes: what was left out or changed on the way in, each with its
-    count, to be shown to whoever uses the reviews.
+    count, to be shown to whoever uses the reviews. copies_left_out: texts that were left out and have a copy here.
     """
 
     name: str
@@ -68,6 +75,7 @@ class Reviews:
     texts: Sequence[str]
     labels: np.ndarray
     notes: tuple[str, ...] = field(default=())
+    copies_left_out: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -75,7 +83,8 @@ class Reviews:
     def select(self, indices: Sequence[int] | np.ndarray) -> "Reviews":
         """Select the reviews at these places, in this order; notes stay with the whole."""
         ids, texts = [self.ids[i] for i in indices], [self.texts[i] for i in indices]
-        return Reviews(self.name, ids, texts, self.labels[np.asarray(indices, dtype=np.int64)])
+        labels = self.labels[np.asarray(indices, dtype=np.int64)]
+        return Reviews(self.name, ids, texts, labels, copies_left_out=self.copies_left_out)
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -125,12 +134,48 @@ class Corpus:
 
 
 def normalise(text: str) -> str:
-    """Return the form in which equal texts are equal: lower case, single spaces.
+    r"""Return the form in which texts are equal that an uncased model reads alike.
 
-    >>> normalise("  A  GREAT film ")
-    'a great film'
+    Folded are compatibility forms (NFKC's), letter case, accents and what cannot be seen (zero-width characters, soft
+    hyphens); white space becomes single spaces. Two words that a vocabulary lacks are not alike here.
+
+    >>> normalise("  A  GREAT film "), normalise("Cafe\u0301 \ufb01\u200blm") == normalise("CAF\xc9 film")
+    ('a great film', True)
     """
-    return " ".join(text.lower().split())
+    if text.isascii() and text.isprintable():
+        return " ".join(text.lower().split())
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", clean(text)).casefold())
+    kept = (c for c in folded if unicodedata.category(c) not in UNREAD_CATEGORIES and c not in FILLERS)
+    folded = " ".join("".join(kept).split())
+    return folded if folded == text else normalise(folded)  # what is folded can hold more to fold
+
+
+def copy_key(text: str) -> str:
+    r"""Return what copies of a text have in common: the letters and digits of its normal form, in order.
+
+    Punctuation, symbols and spaces count only between two digits. A text without letters and digits has its other
+    characters.
+
+    >>> copy_key("Well-made , isn't it?"), copy_key("WELL MADE, ISN\u2019T IT..."), copy_key("8.5 of 10"), copy_key(":-)")
+    ('wellmadeisntit', 'wellmadeisntit', '8 5of10', ':-)')
+    """
+    folded = normalise(text)
+    if folded.isascii() and not NUMBERS_APART.search(folded):  # most texts, three times as fast
+        key = folded.translate(NO_PUNCTUATION)
+    else:
+        key = "".join(WORD_OR_GAP_OF_NUMBERS.findall(NUMBERS_APART.sub(" ", folded)))
+    return key or folded.replace(" ", "")
+
+
+def is_blank(text: str) -> bool:
+    r"""Check whether a text has nothing that can be seen, and so nothing for a model to read.
+
+    Format and control characters show nothing, no more than spaces and the fillers of Korean and Braille do.
+
+    >>> is_blank(" \u200b\ufeff\x07"), is_blank(":-)")
+    (True, False)
+    """
+    return not normalise(text)
 
 
 def clean(text: str) -> str:
@@ -138,6 +183,8 @@ def clean(text: str) -> str:
 
     Line breaks and tabs become spaces. Format characters that scripts and emoji need (joiners, direction marks) stay.
     """
+    if text.isprintable():
+        return text.strip()
     spaced = "".join(" " if character in "\t\n\r\v\f\x85" else character for character in text)
     return "".join(character for character in spaced if unicodedata.category(character) != "Cc").strip()
 
@@ -161,31 +208,54 @@ def load_corpus(name: str = "movies") -> Corpus:
     name: movies, products, editorials or tweets; fetched if need be. Raises UsageError for another name, and
     AssetMissing where it is neither in the cache nor to be had.
     """
-    import pyarrow
-    import pyarrow.ipc
-
     if name not in CORPORA:
         raise UsageError(f"{name} is none of {', '.join(CORPORA)}{did_you_mean(name, CORPORA)}")
     folder = assets.fetch("reviews")
-    arrow = folder / f"{name}.arrow"
-    if not arrow.is_file():
-        table = _parse_corpus(folder, CORPORA[name])
-        sink = pyarrow.BufferOutputStream()
-        with pyarrow.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        write_atomically(arrow, sink.getvalue().to_pybytes())
-    with pyarrow.memory_map(str(arrow)) as source:
-        columns = pyarrow.ipc.open_file(source).read_all()
-        return Corpus(
-            name=name,
-            ids=columns["id"].to_pylist(),
-            texts=columns["text"].to_pylist(),
-            ratings=np.array(columns["rating"].to_pylist()),  # to_numpy would import pandas
-            rater_ratings=columns["ratings"].to_pylist(),
-        )
+    columns = _read_parsed(folder / f"{name}.arrow")
+    if columns is None:
+        try:
+            columns = _parse_corpus(folder, CORPORA[name])
+        except (OSError, ValueError, LookupError) as why:
+            raise assets.damaged("reviews", f"{name} cannot be read ({why})") from None
+        with contextlib.suppress(OSError):  # a folder that others filled may only be read, and the next may parse again
+            _keep_parsed(folder / f"{name}.arrow", columns)
+    return Corpus(
+        name=name,
+        ids=columns["id"].to_pylist(),
+        texts=columns["text"].to_pylist(),
+        ratings=np.array(columns["rating"].to_pylist()),  # to_numpy would import pandas
+        rater_ratings=columns["ratings"].to_pylist(),
+    )
 
 
-def _parse_corpus(folder: Path, stem: str):  # type: ignore[no-untyped-def]  # pyarrow has no types
+def _read_parsed(file: Path) -> Any:
+    """Read a corpus as an earlier call kept it.
+
+    None where there is no such file, or it cannot be read: what is only derived is made anew.
+    """
+    import pyarrow
+    import pyarrow.ipc
+
+    try:
+        with pyarrow.memory_map(str(file)) as source:
+            columns = pyarrow.ipc.open_file(source).read_all()
+            columns.validate(full=True)
+            return columns if columns.column_names == PARSED_COLUMNS else None
+    except (OSError, pyarrow.ArrowException):
+        return None
+
+
+def _keep_parsed(file: Path, columns: Any) -> None:
+    import pyarrow
+    import pyarrow.ipc
+
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_file(sink, columns.schema) as writer:
+        writer.write_table(columns)
+    write_atomically(file, sink.getvalue().to_pybytes())
+
+
+def _parse_corpus(folder: Path, stem: str) -> Any:
     """Parse a corpus into an Arrow table.
 
     Its two files have the same ids, in some corpora in another order.
@@ -193,9 +263,11 @@ def _parse_corpus(folder: Path, stem: str):  # type: ignore[no-untyped-def]  # p
     import pyarrow
 
     texts, raters = (
-        [line.split("\t") for line in (folder / f"{stem}_{kind}.txt").read_text("utf-8-sig").splitlines() if line]
+        [line.split("\t") for line in split_lines((folder / f"{stem}_{kind}.txt").read_text("utf-8-sig")) if line]
         for kind in ("GroundTruth", "anonDataRatings")
     )
+    if not texts:
+        raise ValueError(f"{stem}_GroundTruth.txt has no rows")
     ratings_of = {row[0]: json.loads(row[3]) for row in raters}
     return pyarrow.table(
         {
@@ -216,14 +288,24 @@ def movie_reviews(neutral_band: float = 0.5) -> Reviews:
 
 
 def label_corpus(corpus: Corpus, neutral_band: float = 0.5) -> Reviews:
-    """Label the reviews of a corpus; neutral ones are left out and counted."""
+    """Label the reviews of a corpus; neutral ones are left out and counted.
+
+    Copies of a kept one among them stay known, so that the neutral band moves no review out of the test split.
+    """
     labels = [rating_to_label(rating, neutral_band) for rating in corpus.ratings]
     kept = [index for index, label in enumerate(labels) if label is not None]
     ids, texts = [corpus.ids[i] for i in kept], [corpus.texts[i] for i in kept]
     neutral = len(corpus) - len(kept)
-    notes = (f"{neutral:,} neutral reviews left out (mean rating nearer to 0 than {neutral_band})",) if neutral else ()
+    notes: tuple[str, ...] = ()
+    if neutral:
+        notes += (f"{neutral:,} neutral reviews left out (mean rating nearer to 0 than {neutral_band})",)
     known = np.array([labels[i] for i in kept], dtype=np.int64)
-    return Reviews(corpus.name, ids, texts, known, notes + _duplicate_notes(texts, known))
+    keys = list(map(copy_key, texts))
+    kept_keys = set(keys)
+    left_out = (text for text, label in zip(corpus.texts, labels, strict=True) if label is None)
+    copies_left_out = tuple(text for text in left_out if copy_key(text) in kept_keys)
+    notes += _duplicate_notes(keys, known)
+    return Reviews(corpus.name, ids, texts, known, notes, copies_left_out)
 
 
 def sample_reviews(neutral_band: float = 0.5) -> Reviews:
@@ -252,15 +334,13 @@ def read_reviews(path: Path, text_column: str = "text", label_column: str = "lab
     left out and control characters removed, both counted in `notes`. Raises ReviewFileError for what is broken: a missing
     column, a label outside the map, one class only, an id that stands twice, and what `read_rows` refuses.
     """
-    rows = read_rows(path)
-    column_of(rows, text_column, path)
-    column_of(rows, label_column, path)
+    rows = read_rows(path, (text_column, label_column), optional=(id_column,))
     labels = np.array(_labels(rows, label_column, path), dtype=np.int64)
     ids = _ids(rows, id_column, path)
     raw = _texts(rows, text_column, path)
     # JSON can hold half a surrogate pair, which no tokenizer takes
     texts = [clean(text.encode("utf-8", "replace").decode()) for text in raw]
-    kept = [index for index, text in enumerate(texts) if text and text.lower() != "nan"]
+    kept = [index for index, text in enumerate(texts) if not is_blank(text)]
     notes = _counted("empty texts left out", len(texts) - len(kept))
     controls, halves = (sum(map(bool, map(pattern.search, raw))) for pattern in (CONTROL_CHARACTER, HALF_A_PAIR))
     notes += _counted("texts with control characters, which were removed", controls)
@@ -269,9 +349,8 @@ def read_reviews(path: Path, text_column: str = "text", label_column: str = "lab
     if len(set(reviews.labels.tolist())) < len(CLASS_NAMES):
         present = ", ".join(sorted({CLASS_NAMES[label] for label in reviews.labels})) or "none"
         raise ReviewFileError(f'{path}: one class only ({present}) in column "{label_column}"; wanted both 0 and 1')
-    return Reviews(
-        path.name, reviews.ids, reviews.texts, reviews.labels, notes + _duplicate_notes(reviews.texts, reviews.labels)
-    )
+    notes += _duplicate_notes(list(map(copy_key, reviews.texts)), reviews.labels)
+    return Reviews(path.name, reviews.ids, reviews.texts, reviews.labels, notes)
 
 
 def _labels(rows: Sequence[Row], column: str, path: Path) -> list[int]:
@@ -330,12 +409,11 @@ def _counted(what: str, count: int) -> tuple[str, ...]:
     return (f"{what}: {count:,}",) if count else ()
 
 
-def _duplicate_notes(texts: Sequence[str], labels: np.ndarray) -> tuple[str, ...]:
+def _duplicate_notes(keys: Sequence[str], labels: np.ndarray) -> tuple[str, ...]:
     labels_of: dict[str, set[int]] = {}
-    for text, label in zip(texts, labels.tolist(), strict=True):
-        labels_of.setdefault(normalise(text), set()).add(label)
-    copies = len(texts) - len(labels_of)
+    for key, label in zip(keys, labels.tolist(), strict=True):
+        labels_of.setdefault(key, set()).add(label)
     contradictory = sum(len(found) > 1 for found in labels_of.values())
-    return _counted("copies of another text, kept in the same split", copies) + _counted(
+    return _counted("copies of another text, kept in the same split", len(keys) - len(labels_of)) + _counted(
         "texts whose copies have both labels", contradictory
     )

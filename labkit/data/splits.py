@@ -1,7 +1,9 @@
 """Splits into training, validation and test, copies of a text never apart.
 
-The test split is fixed by the text alone, so no seed, profile or neutral band can move a review out of it. Does not divide
-into folds (folds.py).
+The test split is fixed by the texts, so no seed, profile or neutral band can move a review out of it. A text's own hash
+puts it there, or that of a copy: texts of the same letters and digits (`copy_key`) are copies, and all of them are for
+testing as soon as one is. So a review that is added can bring its copies to the test split, and none is ever taken out by
+what is added. Does not divide into folds (folds.py).
 """
 
 import hashlib
@@ -11,7 +13,7 @@ from itertools import cycle
 
 import numpy as np
 
-from labkit.data.reviews import CLASS_NAMES, Reviews, normalise
+from labkit.data.reviews import CLASS_NAMES, Reviews, copy_key
 from labkit.errors import UsageError
 
 TEST_SHARE = 10  # one text in ten, by its hash
@@ -30,10 +32,22 @@ class Splits:
 def in_test_split(text: str) -> bool:
     """Decide whether a text belongs to the test split, by its own hash alone.
 
-    So nothing that a run can choose moves it.
+    So nothing that a run can choose moves it. What is hashed is the text in lower case with single spaces, as in the
+    first release; copies that this tells apart follow in `held_out_places`.
     """
-    digest = hashlib.sha256(normalise(text).encode()).digest()
+    digest = hashlib.sha256(" ".join(text.lower().split()).encode()).digest()
     return int.from_bytes(digest[:8], "big") % TEST_SHARE == 0
+
+
+def held_out_places(texts: Sequence[str], copies_left_out: Sequence[str] = ()) -> list[int]:
+    """List the places of the texts that are for testing: by their own hash, or by that of a copy.
+
+    copies_left_out: texts that stand elsewhere, and whose copies follow them all the same.
+    """
+    keys = list(map(copy_key, texts))
+    tested = {key for text, key in zip(texts, keys, strict=True) if in_test_split(text)}
+    tested.update(copy_key(text) for text in copies_left_out if in_test_split(text))
+    return [place for place, key in enumerate(keys) if key in tested]
 
 
 def split_reviews(
@@ -45,11 +59,11 @@ def split_reviews(
 ) -> Splits:
     """Split reviews into training, validation and test.
 
-    The test split goes by hash, the others by seed. validation_fraction: of the whole. train_examples,
+    The test split goes by hash (`held_out_places`), the others by seed. validation_fraction: of the whole. train_examples,
     validation_examples: where given, a fixed part of that split (by hash again, so that a smaller part lies within a
     larger one). Raises UsageError where a split would have fewer than two reviews of a class.
     """
-    test = [index for index, text in enumerate(reviews.texts) if in_test_split(text)]
+    test = held_out_places(reviews.texts, reviews.copies_left_out)
     rest = reviews.select(sorted(set(range(len(reviews))) - set(test)))
     share = min(validation_fraction * len(reviews) / max(1, len(rest)), 0.5)
     parts = assign_groups(rest.texts, rest.labels, {"train": 1 - share, "validation": share}, seed)
@@ -94,7 +108,7 @@ def assign_groups(
     """
     groups: dict[str, list[int]] = {}
     for index, text in enumerate(texts):
-        groups.setdefault(normalise(text), []).append(index)
+        groups.setdefault(copy_key(text), []).append(index)
     known = [int(label) for label in labels]
     generator = np.random.default_rng(seed)
     parts: dict[str, list[int]] = {name: [] for name in shares}
@@ -129,8 +143,9 @@ def plant_copies(reviews: Reviews, share: float, seed: int = 0) -> Reviews:
     spellings: list[Callable[[str], str]] = [str, str.upper, str.title, "  {} ".format]
     originals = [reviews.texts[i] for i in chosen]
     copies = [spelling(text) for spelling, text in zip(cycle(spellings), originals, strict=False)]
-    copies = [  # ß in capitals is SS, so that the copy would be another text
-        copy if normalise(copy) == normalise(text) else text for copy, text in zip(copies, originals, strict=True)
+    copies = [  # ß in capitals is SS, which no .strip().lower() brings back
+        copy if copy.strip().lower() == text.strip().lower() else text
+        for copy, text in zip(copies, originals, strict=True)
     ]
     ids = [f"{reviews.ids[i]}-copy" for i in chosen]
     labels = np.concatenate([reviews.labels, reviews.labels[chosen]])
@@ -140,10 +155,10 @@ def plant_copies(reviews: Reviews, share: float, seed: int = 0) -> Reviews:
 def leaks(splits: Splits) -> dict[str, int]:
     """Count the validation and test texts that stand in the training split too.
 
-    Both counts are 0 for our own splits.
+    In any spelling that leaves the letters and digits the same. Both counts are 0 for our own splits.
     """
-    train = {normalise(text) for text in splits.train.texts}
+    train = {copy_key(text) for text in splits.train.texts}
     return {
-        name: sum(normalise(text) in train for text in part.texts)
+        name: sum(copy_key(text) in train for text in part.texts)
         for name, part in (("validation", splits.validation), ("test", splits.test))
     }

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.data.reviews import Reviews, normalise
+from labkit.data.reviews import Reviews, copy_key
 from labkit.data.splits import Splits, assign_groups
 from labkit.display import Tell, html_table, text_table
 from labkit.evaluation.arrays import FloatArray, integers, same_length
@@ -51,7 +51,7 @@ def stratified_kfold(
         same_length(known, "labels", np.empty(len(texts)), "texts")
     groups: dict[object, list[int]] = {}
     for index in range(len(known)):
-        groups.setdefault(index if texts is None else normalise(texts[index]), []).append(index)
+        groups.setdefault(index if texts is None else copy_key(texts[index]), []).append(index)
     generator = np.random.default_rng(seed)
     folds: list[list[int]] = [[] for _ in range(k)]
     for label in np.unique(known).tolist():

@@ -13,7 +13,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from labkit.data.reviews import CLASS_NAMES, clean
+from labkit.data.reviews import CLASS_NAMES, clean, is_blank
 from labkit.errors import UsageError
 from labkit.evaluation.arrays import FloatArray
 from labkit.explanation.margins import TARGET
@@ -250,7 +250,7 @@ def cleaned(texts: Sequence[str]) -> list[str]:
     """Clean texts as for training; AttributionError for one that is empty."""
     kept = [clean(text) for text in texts]
     for number, text in enumerate(kept, start=1):
-        if not text:
+        if is_blank(text):
             raise AttributionError(f"text {number} of {len(kept)} is empty; wanted something to read")
     return kept
 

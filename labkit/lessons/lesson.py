@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from labkit.data.batching import Batcher
-from labkit.data.reviews import Corpus, Reviews, label_corpus, normalise
+from labkit.data.reviews import Corpus, Reviews, copy_key, label_corpus
 from labkit.data.splits import Splits, split_reviews
 from labkit.data.tokens import load_tokenizer, tokenize
 from labkit.lessons.profiles import ABOUT, EXAMPLES, current_profile, profile_settings
@@ -104,7 +104,7 @@ class Lesson:
         import numpy as np
 
         reviews: Reviews = getattr(self.splits, split)
-        first = {normalise(text): place for place, text in reversed(list(enumerate(reviews.texts)))}
+        first = {copy_key(text): place for place, text in reversed(list(enumerate(reviews.texts)))}
         order = np.random.default_rng(0).permutation(sorted(first.values()))
         part = reviews.select(order[start:stop])
         tokenized = tokenize(part.texts, self.tokenizer, self.settings.max_length, self.settings.truncation)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labkit.data.batching import Batcher
-from labkit.data.reviews import CLASS_NAMES, Reviews, clean
+from labkit.data.reviews import CLASS_NAMES, Reviews, clean, is_blank
 from labkit.data.tokens import tokenize
 from labkit.errors import UsageError
 from labkit.evaluation.metrics import EvalResult
@@ -100,7 +100,7 @@ class Classifier:
         """
         cleaned = [clean(text) for text in texts]
         for number, text in enumerate(cleaned, start=1):
-            if not text:
+            if is_blank(text):
                 raise UsageError(f"text {number} of {len(cleaned)} is empty; wanted something to read")
         if not cleaned:
             return []

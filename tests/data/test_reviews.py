@@ -2,27 +2,33 @@
 
 import csv
 import dataclasses
+import errno
 import json
 import math
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inventing import make_reviews
 
 from labkit.data import assets
+from labkit.data.assets import AssetError
 from labkit.data.readers import ReviewFileError
 from labkit.data.reviews import (
     CORPORA,
     Corpus,
     Reviews,
     clean,
+    copy_key,
+    is_blank,
     label_corpus,
     load_corpus,
     normalise,
@@ -121,6 +127,35 @@ def test_letters_and_spaces_of_other_kinds_make_no_other_text(text):
     assert normalise(" A  Great\nfilm") == "a great film"
 
 
+@law
+@given(any_text)
+def test_texts_of_one_normal_form_are_copies_and_have_one_key(text):
+    assert copy_key(normalise(text)) == copy_key(text)
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert normalise(unicodedata.normalize(form, text)) == normalise(text)
+    assert normalise(text.casefold()) == normalise(text) == normalise("\u200b".join(text))
+    assert bool(copy_key(text)) == (not is_blank(text))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "copies"),
+    [
+        ("Well-made, isn't it?", "well made ISN\u2019T it", True),
+        ("\u96fb\u5f71 \u597d", "\u96fb\u5f71\u597d", True),  # BERT puts spaces around each sign
+        ("Straße", "STRASSE", True),
+        ("\uac00\ub098", "\u1100\u1161\u1102\u1161", True),
+        ("8.5 of 10", "8 . 5 of 10", True),
+        ("8.5 of 10", "85 of 10", False),
+        ("review 1 11", "review 11 1", False),
+        (":-)", ":-(", False),
+        ("! !", "!!", True),
+        ("good", "god", False),
+    ],
+)
+def test_copies_have_the_same_letters_and_digits_in_order(one, other, copies):
+    assert (copy_key(one) == copy_key(other)) == copies
+
+
 # Your own files
 
 
@@ -215,13 +250,30 @@ def test_bytes_in_place_of_text_are_refused(tmp_path):
     assert refusal(path) == 'rows.parquet line 1: the text is a bytes; wanted a string (column "text")'
 
 
-@pytest.mark.parametrize("empty", ["", "  \t", "nan", "NaN", "\x00"])
+@pytest.mark.parametrize(
+    "empty", ["", "  \t", "\x00", "\u200b", "\u2060\ufeff \u00ad", "\x07\u200d\x1b", "\u3164", "\u2800", "\u0301\ufe0f"]
+)
 def test_empty_texts_are_left_out_and_counted(tmp_path, empty):
     more = [{"id": f"empty {number}", "text": empty, "label": number % 2} for number in range(3)]
     reviews = read_reviews(write_records(tmp_path / "rows.csv", [*more, *RECORDS]))
     assert list(reviews.ids) == ["a", "b", "c", "d"]
     assert reviews.labels.tolist() == [1, 0, 0, 1]
     assert reviews.notes[0] == "empty texts left out: 3"
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_review_that_reads_like_a_missing_value_is_kept_in_every_format(tmp_path, ending):
+    words = ["nan", "NaN", "NA", "N/A", "null", "None", "none", "NULL", "#N/A", "-", "<NA>", "0"]
+    records = [{"text": word, "label": place % 2} for place, word in enumerate(words)]
+    reviews = read_reviews(write_records(tmp_path / f"rows.{ending}", records))
+    assert reviews.texts == words
+    assert not any("empty" in note for note in reviews.notes)
+
+
+@pytest.mark.parametrize("text", ["🫨", "👍🏽", ":)", "!", "\u0e01\u0e31", "1"])
+def test_a_text_of_something_that_is_seen_is_kept(tmp_path, text):
+    records = [{"text": text, "label": 1}, {"text": "dull", "label": 0}]
+    assert read_reviews(write_records(tmp_path / "rows.jsonl", records)).texts == [text, "dull"]
 
 
 @pytest.mark.parametrize(("nothing", "ending"), [(None, "jsonl"), (math.nan, "jsonl"), (None, "parquet")])
@@ -346,6 +398,12 @@ def plant_corpus(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr(assets, "fetch", lambda name: folder)
 
 
+@pytest.fixture
+def planted_corpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    plant_corpus(monkeypatch, tmp_path / "reviews")
+    return tmp_path / "reviews"
+
+
 def test_a_corpus_pairs_texts_and_ratings_by_their_ids(tmp_path, monkeypatch):
     plant_corpus(monkeypatch, tmp_path / "reviews")
     corpus = load_corpus("movies")
@@ -362,6 +420,73 @@ def test_a_corpus_is_parsed_once_and_is_the_same_the_second_time(tmp_path, monke
     assert first.ratings.tolist() == second.ratings.tolist()
     first.ratings[0] = 0.0  # a copy of one's own: the file on the disk stays as it is
     assert load_corpus("movies").ratings[0] == 2.5
+
+
+def as_plain(corpus: Corpus) -> tuple[object, ...]:
+    return corpus.ids, corpus.texts, corpus.ratings.tolist(), corpus.rater_ratings
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.binary(max_size=60), st.integers(0, 10_000)))
+def test_what_was_derived_and_cannot_be_read_is_made_anew(planted_corpus, damage):
+    good = as_plain(load_corpus("movies"))
+    derived = planted_corpus / "movies.arrow"
+    content = derived.read_bytes()
+    derived.write_bytes(damage if isinstance(damage, bytes) else content[: damage % len(content)])
+    assert as_plain(load_corpus("movies")) == good
+    assert derived.read_bytes() == content
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_no_flipped_byte_of_what_was_derived_brings_a_corpus_down(planted_corpus, place, bits):
+    load_corpus("movies")
+    derived = planted_corpus / "movies.arrow"
+    content = bytearray(derived.read_bytes())
+    content[place % len(content)] ^= bits
+    derived.write_bytes(content)
+    try:
+        assert len(load_corpus("movies").texts) == 2
+    finally:
+        derived.unlink()
+
+
+@pytest.mark.parametrize("derived", [None, b"", b"ARROW1\0\0 cut short"])
+@pytest.mark.parametrize("why", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT])
+def test_a_folder_that_takes_no_file_has_the_corpus_all_the_same(planted_corpus, monkeypatch, derived, why):
+    good = as_plain(load_corpus("movies"))
+    (planted_corpus / "movies.arrow").unlink()
+    if derived is not None:
+        (planted_corpus / "movies.arrow").write_bytes(derived)
+    before = {file.name: file.read_bytes() for file in planted_corpus.iterdir()}
+
+    def refuse(**named: object) -> NoReturn:
+        raise OSError(why, os.strerror(why), str(planted_corpus))
+
+    monkeypatch.setattr("labkit.files.tempfile.mkstemp", refuse)
+    assert as_plain(load_corpus("movies")) == good == as_plain(load_corpus("movies"))
+    assert {file.name: file.read_bytes() for file in planted_corpus.iterdir()} == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_folder_that_may_only_be_read_is_read(planted_corpus):
+    for mode in (0o555, 0o755):  # whoever runs tests as root may write in either
+        planted_corpus.chmod(mode)
+        assert load_corpus("movies").texts == ['A "good" film', "a dull film"]
+
+
+@pytest.mark.parametrize("content", [b"", b"1_1\tgood\n", b"1_1\t2.5\tcaf\xe9\n", b"1_9\t1\tunrated\n", None])
+def test_a_corpus_whose_own_files_are_damaged_is_refused_with_the_remedy(planted_corpus, content):
+    file = planted_corpus / "movieReviewSnippets_GroundTruth.txt"
+    file.unlink()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(
+        AssetError, match="movies cannot be read .*; remove that folder and run `labkit fetch reviews`$"
+    ):
+        load_corpus("movies")
 
 
 def test_a_corpus_that_is_none_is_refused_with_the_nearest():

@@ -3,7 +3,10 @@
 import dataclasses
 import hashlib
 import math
+import re
+import unicodedata
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,15 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inventing import make_reviews
 
-from labkit.data.reviews import Corpus, Reviews, label_corpus, normalise
+from labkit.data.assets import TINY_BERT
+from labkit.data.reviews import Corpus, Reviews, copy_key, label_corpus, load_corpus, normalise
 from labkit.data.splits import (
     FEWEST_PER_CLASS,
+    held_out_places,
     in_test_split,
     leaks,
     plant_copies,
     split_reviews,
     stratified_split,
 )
+from labkit.data.tokens import load_tokenizer
 from labkit.errors import UsageError
 
 law = settings(max_examples=25, deadline=None)
@@ -27,15 +33,20 @@ unicode_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 seeds = st.integers(0, 2**32 - 1)
 
 
+@pytest.fixture(scope="module")
+def tiny_bert_tokenizer():
+    return load_tokenizer(TINY_BERT)
+
+
 # The test split
 
 
 @law
 @given(unicode_text, st.sampled_from([str.upper, str.lower, lambda text: f" {text}\t"]))
-def test_a_text_is_in_the_test_split_by_the_hash_of_its_normal_form_alone(text, change):
-    first_64_bits = hashlib.sha256(normalise(text).encode()).hexdigest()[:16]
-    assert in_test_split(text) == (int(first_64_bits, 16) % 10 == 0)
-    if normalise(change(text)) == normalise(text):
+def test_a_text_is_in_the_test_split_by_the_hash_of_its_words_in_lower_case_alone(text, change):
+    hashed = " ".join(text.lower().split())
+    assert in_test_split(text) == (int(hashlib.sha256(hashed.encode()).hexdigest()[:16], 16) % 10 == 0)
+    if " ".join(change(text).lower().split()) == hashed:
         assert in_test_split(change(text)) == in_test_split(text)
 
 
@@ -133,6 +144,105 @@ def test_too_few_of_a_class_for_a_split_are_refused_with_their_number(split, out
         f"mine.csv: 4000 reviews give the {split} split {int(split != 'train')} negative ones; "
         f"wanted at least {FEWEST_PER_CLASS} of each class in each split, so add reviews"
     )
+
+
+# Copies in another spelling
+
+SPELLINGS: list[Callable[[str], str]] = [
+    lambda text: unicodedata.normalize("NFD", text),
+    lambda text: "\u200b".join(text),
+    lambda text: text.replace("é", "e"),
+    lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),  # full width
+    lambda text: text.replace("fi", "\ufb01"),
+    lambda text: text.replace("review", "re\u00adview").replace(" ", "\u00a0"),
+    lambda text: text.upper() + "!!!",
+    lambda text: f"\u201c{text.replace(',', '').replace('-', ' ')}\u2026\u201d",
+    lambda text: text.replace(",", " , "),
+]
+
+
+def respelled(n: int, seed: int, spellings: int) -> Reviews:
+    """N texts, of which each stands there in several spellings that an uncased model can hardly tell apart."""
+    generator = np.random.default_rng(seed)
+    texts, labels = [], []
+    for number in range(n):
+        text = f"The café's review, well-made {number} of {seed}, was fine"
+        chosen = generator.choice(len(SPELLINGS), size=spellings, replace=False)
+        texts += [text, *(SPELLINGS[place](text) for place in chosen)]
+        labels += [int(generator.integers(2))] * (spellings + 1)
+    order = generator.permutation(len(texts))
+    return Reviews(
+        "respelled", order.astype(str).tolist(), [texts[i] for i in order], np.array([labels[i] for i in order])
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds, st.integers(1, 4))
+def test_what_an_uncased_model_reads_alike_stands_in_one_split(tiny_bert_tokenizer, seed, spellings):
+    splits = split_reviews(respelled(80, seed, spellings), seed)
+    where: dict[tuple[int, ...], set[str]] = {}
+    for name, part in vars(splits).items():
+        for text, ids in zip(part.texts, tiny_bert_tokenizer(list(part.texts))["input_ids"], strict=True):
+            if tiny_bert_tokenizer.unk_token_id not in ids:  # what a vocabulary lacks, it cannot tell apart
+                where.setdefault(tuple(ids), set()).add(name)
+            letters = re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", text).casefold().replace("\u0301", ""))
+            where.setdefault((-1, *map(ord, letters.replace("é", "e"))), set()).add(name)
+    assert {len(names) for names in where.values()} == {1}
+    assert leaks(splits) == {"validation": 0, "test": 0}
+
+
+@law
+@given(seeds, st.integers(0, 4))
+def test_copies_are_for_testing_as_soon_as_one_is_in_any_order(seed, spellings):
+    reviews = respelled(40, seed, spellings)
+    places = held_out_places(reviews.texts)
+    chosen = {reviews.texts[place] for place in places}
+    assert {text for text in reviews.texts if in_test_split(text)} <= chosen
+    groups: dict[str, list[str]] = {}
+    for text in reviews.texts:
+        groups.setdefault(copy_key(text), []).append(text)
+    assert len(groups) == 40
+    assert chosen == {text for texts in groups.values() if any(map(in_test_split, texts)) for text in texts}
+    order = np.random.default_rng(seed).permutation(len(reviews))
+    assert {reviews.texts[i] for i in order[held_out_places([reviews.texts[i] for i in order])]} == chosen
+
+
+@law
+@given(seeds, st.integers(0, 3))
+def test_no_review_that_is_added_takes_another_out_of_the_test_split(seed, spellings):
+    reviews = respelled(40, seed, spellings)
+    part = reviews.texts[: len(reviews) // 2]
+    fewer, more = held_out_places(part), held_out_places(reviews.texts)
+    assert set(fewer) <= set(more)
+
+
+@law
+@given(seeds, st.floats(0.1, 3))
+def test_no_neutral_band_moves_a_copy_out_of_the_test_split(seed, band):
+    generator = np.random.default_rng(seed)
+    reviews = respelled(500, seed, 1)
+    corpus = Corpus("invented", reviews.ids, reviews.texts, generator.uniform(-4, 4, len(reviews)), ())
+    whole, part = (split_reviews(label_corpus(corpus, each)) for each in (0.01, band))
+    assert set(part.test.texts) <= set(whole.test.texts)
+    assert not {*part.train.texts, *part.validation.texts} & set(whole.test.texts)
+
+
+@pytest.mark.parametrize("spelling", range(len(SPELLINGS)))
+def test_a_leak_is_seen_in_any_spelling(spelling):
+    splits = split_reviews(respelled(200, 0, 0))
+    changed = dataclasses.replace(splits.test, texts=list(map(SPELLINGS[spelling], splits.test.texts)))
+    assert leaks(dataclasses.replace(splits, train=changed)) == {"validation": 0, "test": len(splits.test)}
+
+
+@pytest.mark.parametrize(("name", "moved"), [("movies", 0), ("products", 3), ("editorials", 0), ("tweets", 54)])
+def test_a_corpus_keeps_its_test_split_but_for_the_copies_that_joined_it(users_cache, name, moved):
+    texts = load_corpus(name).texts
+    formerly = {place for place, text in enumerate(texts) if in_test_split(text)}
+    now = set(held_out_places(texts))
+    assert formerly <= now and len(now - formerly) == moved
+    joined = {copy_key(texts[place]) for place in now - formerly}
+    assert joined <= {copy_key(texts[place]) for place in formerly}
+    assert leaks(split_reviews(label_corpus(load_corpus(name)))) == {"validation": 0, "test": 0}
 
 
 # The splits of the movie reviews
