@@ -484,7 +484,7 @@ def test_a_corpus_whose_own_files_are_damaged_is_refused_with_the_remedy(planted
     else:
         file.write_bytes(content)
     with pytest.raises(
-        AssetError, match="movies cannot be read .*; remove that folder and run `labkit fetch reviews`$"
+        AssetError, match=r"movies cannot be read .*; remove that folder and run `labkit fetch reviews`$"
     ):
         load_corpus("movies")
 
