@@ -32,7 +32,6 @@ CORPORA = {
     "editorials": "nytEditorialSnippets",
     "tweets": "tweets",
 }
-PARSED_COLUMNS = ["id", "text", "rating", "ratings"]
 CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # category Cc without tab and line breaks
 UNREAD_CATEGORIES = ("Mn", "Cc", "Cf")  # accents and other marks, control and format characters: BERT drops them
 FILLERS = "\u115f\u1160\u2800"  # of Korean (the others become these in NFKD) and Braille: nothing of them is seen
@@ -231,7 +230,7 @@ def load_corpus(name: str = "movies") -> Corpus:
 def _read_parsed(file: Path) -> Any:
     """Read a corpus as an earlier call kept it.
 
-    None where there is no such file, or it cannot be read: what is only derived is made anew.
+    None where there is no such file, or not every byte of it is as it was written: what is only derived is made anew.
     """
     import pyarrow
     import pyarrow.ipc
@@ -240,19 +239,37 @@ def _read_parsed(file: Path) -> Any:
         with pyarrow.memory_map(str(file)) as source:
             columns = pyarrow.ipc.open_file(source).read_all()
             columns.validate(full=True)
-            return columns if columns.column_names == PARSED_COLUMNS else None
-    except (OSError, pyarrow.ArrowException):
+            return columns if (columns.schema.metadata or {}).get(b"sha256") == _digest(columns) else None
+    except (OSError, ValueError, pyarrow.ArrowException):
         return None
 
 
 def _keep_parsed(file: Path, columns: Any) -> None:
-    import pyarrow
+    """Keep a parsed corpus as an Arrow file with its own hash, in the form that it has after having been written once."""
+    import pyarrow.ipc
+
+    written = pyarrow.ipc.open_file(_arrow_file(columns)).read_all()
+    content = _arrow_file(written.replace_schema_metadata({"sha256": _digest(written)}))
+    write_atomically(file, content.to_pybytes())
+
+
+def _arrow_file(columns: Any) -> Any:
     import pyarrow.ipc
 
     sink = pyarrow.BufferOutputStream()
     with pyarrow.ipc.new_file(sink, columns.schema) as writer:
         writer.write_table(columns)
-    write_atomically(file, sink.getvalue().to_pybytes())
+    return sink.getvalue()
+
+
+def _digest(columns: Any) -> bytes:
+    """Hash a table: its columns, their lengths and their bytes."""
+    digest = hashlib.sha256(f"{columns.schema.remove_metadata()} {columns.num_rows}".encode())
+    for chunk in (chunk for column in columns.columns for chunk in column.chunks):
+        digest.update(f"{len(chunk)} {chunk.null_count}".encode())
+        for buffer in filter(None, chunk.buffers()):
+            digest.update(buffer)
+    return digest.hexdigest().encode()
 
 
 def _parse_corpus(folder: Path, stem: str) -> Any:

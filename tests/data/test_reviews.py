@@ -439,16 +439,13 @@ def test_what_was_derived_and_cannot_be_read_is_made_anew(planted_corpus, damage
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10_000), st.integers(1, 255))
-def test_no_flipped_byte_of_what_was_derived_brings_a_corpus_down(planted_corpus, place, bits):
-    load_corpus("movies")
+def test_no_flipped_byte_of_what_was_derived_changes_a_corpus(planted_corpus, place, bits):
+    good = as_plain(load_corpus("movies"))
     derived = planted_corpus / "movies.arrow"
     content = bytearray(derived.read_bytes())
     content[place % len(content)] ^= bits
     derived.write_bytes(content)
-    try:
-        assert len(load_corpus("movies").texts) == 2
-    finally:
-        derived.unlink()
+    assert as_plain(load_corpus("movies")) == good
 
 
 @pytest.mark.parametrize("derived", [None, b"", b"ARROW1\0\0 cut short"])
