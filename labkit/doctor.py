@@ -77,6 +77,7 @@ def examine(network: bool = True) -> Iterator[Finding]:
     if importlib.util.find_spec("torch"):
         yield from _arithmetic()
     yield from _space()
+    yield _load()
     if network:
         yield _network()
     yield from map(_asset, assets.ARCHIVES)
@@ -141,6 +142,21 @@ def _space() -> Iterator[Finding]:
         yield Finding("disk", "bad", found, "free 2 GiB, or set LABKIT_HOME to a folder on another disk")
     else:
         yield Finding("disk", "good", found)
+
+
+def _load() -> Finding:
+    """What others compute here meanwhile, as the system counts it: the processes that want a core."""
+    cores = os.cpu_count() or 1
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):  # Windows keeps no such count
+        return Finding("load", "good", f"{cores} cores; this system does not say how many are busy")
+    found = f"{load:.1f} processes want the {cores} cores (mean of the last minute)"
+    if load > cores:
+        return Finding(
+            "load", "note", found, "training takes longer by about that ratio; close what else computes here"
+        )
+    return Finding("load", "good", found)
 
 
 def _network() -> Finding:

@@ -16,10 +16,10 @@ from pathlib import Path
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that `path` holds the old content or the new, never a part.
 
-    content: text (as UTF-8, newlines as they are) or bytes. Raises OSError as the file system does (disk full, no
-    permission); the old file then stands as it was.
+    content: text (as UTF-8, newlines as they are; what has no UTF-8, such as a byte of a path, by its number) or bytes.
+    Raises OSError as the file system does (disk full, no permission); the old file then stands as it was.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:

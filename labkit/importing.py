@@ -1,15 +1,18 @@
-"""Large imports made quicker: Python looks for no garbage among what they bring.
+"""What is settled before the large imports: how torch's threads wait, and that Python looks for no garbage meanwhile.
 
 torch and transformers make some 600,000 objects when they are imported, and the collector goes through those that are there
 again and again (benchmarks/STARTUP.md says what that costs). Imports nothing itself.
 """
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 LARGE = 200  # modules; a smaller import is no matter
+# How threads wait, as OpenMP itself, its GNU form and its LLVM or Intel form call it.
+HOW_TO_WAIT = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
 
 @contextmanager
@@ -29,3 +32,17 @@ def quick_imports() -> Iterator[None]:
             gc.freeze()
         if was_on:
             gc.enable()
+
+
+def wait_without_spinning() -> None:
+    """Let the threads of OpenMP sleep while they wait, here and in what is started from here.
+
+    By default they go round in a circle until more work comes, and where other programs want the same cores they take them from
+    the thread that they wait for: training then takes many times as long (benchmarks/busy_machine.py).
+
+    LLVM's form heeds KMP_BLOCKTIME (milliseconds until a thread sleeps) alone. Whoever set one of the variables has chosen, and
+    all stay as they are. Without effect on a torch that is there already.
+    """
+    if not any(name in os.environ for name in HOW_TO_WAIT):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ["KMP_BLOCKTIME"] = "0"

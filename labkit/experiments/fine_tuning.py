@@ -303,7 +303,7 @@ def save_model(
             tokenizer.save_pretrained(unfinished)
             kept = {"max_length": config.max_length, "truncation": config.truncation}
             (unfinished / "labkit.json").write_text(json.dumps(kept) + "\n")
-            (unfinished / "README.md").write_text(card, "utf-8")
+            (unfinished / "README.md").write_text(card, "utf-8", "backslashreplace")
     except (OSError, SafetensorError) as why:
         raise LabkitError(f"{folder}: the model could not be saved ({why}); run the same command again") from None
 
