@@ -113,7 +113,12 @@ class PackedTokens:
         padding = attention_mask == 0
         if input_ids.device.type != "cpu":  # to ask how many tokens there are would make the host wait for the device
             return replace(whole, key_padding_mask=padding[:, None, None])
-        return whole._without_padding(padding.flatten()) if padding.any() else whole
+        if not padding.any():
+            return whole
+        if padding[:, 0].any():  # the head reads each review's first token, and a row without any has nothing to attend to
+            row = int(padding[:, 0].nonzero()[0, 0])
+            raise UsageError(f"row {row} of the batch is empty or padded on the left; wanted tokens first, then padding")
+        return whole._without_padding(padding.flatten())
 
     @classmethod
     def of_packed(

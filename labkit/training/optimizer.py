@@ -44,7 +44,8 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> torch
     values = [_values(parameter) for parameter in parameters if parameter.grad is not None]
     norm = nn.utils.get_total_norm(values)
     scale = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
-    if values and (norm.device.type != "cpu" or float(scale) < 1.0):  # on a GPU to ask would mean to wait for it
+    # A norm of NaN makes every gradient NaN. On a GPU to ask would mean to wait for it.
+    if values and (norm.device.type != "cpu" or float(scale) != 1.0):
         torch._foreach_mul_(values, scale)
     return norm
 

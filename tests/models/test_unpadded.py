@@ -236,6 +236,18 @@ def test_every_family_is_compared_here_with_the_models_own_forward_pass():
     assert set(CONFIGS) == set(FAMILIES)
 
 
+@pytest.mark.parametrize("attended", ["0001111", "0000000"], ids=["padded on the left", "empty"])
+@pytest.mark.parametrize("rows", [3, 40])
+def test_a_row_that_does_not_begin_with_a_token_is_refused_by_its_place(model, attended, rows):
+    ids = torch.arange(rows * len(attended)).view(rows, -1) % WORDS
+    mask = torch.ones_like(ids)
+    mask[:, -1] = 0
+    Unpadded(model.eval())(ids, mask)
+    mask[2] = torch.tensor([int(bit) for bit in attended])
+    with pytest.raises(UsageError, match="row 2 of the batch is empty or padded on the left"):
+        Unpadded(model)(ids, mask)
+
+
 def test_a_family_that_is_not_known_is_refused():
     electra = AutoModelForSequenceClassification.from_config(ElectraConfig(**SHARED, **BERT_LIKE, embedding_size=16))
     with pytest.raises(UsageError, match="bert, distilbert, albert, not for electra"):

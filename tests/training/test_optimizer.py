@@ -185,6 +185,23 @@ def test_a_frozen_embedding_is_left_as_it_is():
     assert torch.equal(model.embedding.weight, before)
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf"), 1e38, 0.0, 1e-30], ids=str)
+@pytest.mark.parametrize("limit", [1e-3, 1.0, 1e3])
+def test_clipping_leaves_the_bits_that_torch_leaves_whatever_the_norm_is(odd, limit):
+    values = [torch.tensor([odd, 0.25]), torch.tensor([[500.0, -2.0]])]
+    ours, theirs = ([nn.Parameter(torch.zeros_like(value)) for value in values] for _ in range(2))
+    for parameters in (ours, theirs):
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.grad = value.clone()
+    norms = clip_gradients(ours, limit), nn.utils.clip_grad_norm_(theirs, limit)
+    found, wanted = (
+        [norm, *(parameter.grad for parameter in parameters)]
+        for norm, parameters in zip(norms, (ours, theirs), strict=True)
+    )
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+
+
 @law
 @given(st.floats(1e-3, 100), st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=9), st.booleans())
 def test_clipping_does_what_torch_does_to_dense_gradients(limit, ids, sparse):
