@@ -37,6 +37,7 @@ def printed(code: str, environment: dict[str, str]) -> str:
     ).stdout.strip()
 
 
+@pytest.mark.slow  # it measures, so other work on the machine can upset it
 @pytest.mark.skipif((os.cpu_count() or 1) < 2 or sys.platform != "linux", reason="needs GNU's OpenMP and two cores")
 def test_a_thread_that_waits_leaves_the_processor_to_others() -> None:
     sleeping = float(printed(WAIT, UNSET))
