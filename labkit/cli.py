@@ -5,7 +5,6 @@ anything was written; 130 and 143 for Ctrl-C and SIGTERM.
 """
 
 import dataclasses
-import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from labkit import __version__
+from labkit.display import SURROGATES, discard_output, prepare_streams, print_html, print_json
 from labkit.errors import LabkitError, UsageError
 from labkit.explanation.registry import DEFAULT, METHODS
 from labkit.importing import quick_imports
@@ -70,7 +70,7 @@ def doctor(*, as_json: AsJson = False) -> int:
         if not as_json:
             print(finding, flush=True)
     if as_json:
-        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+        print_json([dataclasses.asdict(finding) for finding in findings])
     return int(any(finding.verdict == "bad" for finding in findings))
 
 
@@ -135,12 +135,7 @@ def train(
     scores = score_table(run.test, seed=config.seed)
     if as_json:
         model = str(output / "model")
-        print(
-            json.dumps(
-                {"model": model, "n": scores.n, "history": run.record["history"], "metrics": scores_as_json(scores)},
-                indent=1,
-            )
-        )
+        print_json({"model": model, "n": scores.n, "history": run.record["history"], "metrics": scores_as_json(scores)})
     else:
         print(f"\nTest split:\n{scores}\n\nmodel: {output / 'model'}\ncard:  {output / 'model_card.md'}")
     return 0
@@ -168,7 +163,7 @@ def lab(
     results = main_job(config, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)
     report_page = write_report(output)
     if as_json:
-        print(json.dumps(results, indent=1, ensure_ascii=False))
+        print_json(results)
     else:
         files = {"model": output / "model", "table": output / RESULTS_FILE, "report": report_page}
         print("\n" + results_as_text(results) + "\n")
@@ -219,7 +214,7 @@ def evaluate(
             "metrics": scores_as_json(scores),
             "reliability": [dataclasses.asdict(each) for each in bins if each.count],
         }
-        print(json.dumps(row | ({"behaviour": report.as_json()} if report else {}), indent=1, ensure_ascii=False))
+        print_json(row | ({"behaviour": report.as_json()} if report else {}))
     else:
         print("\n\n".join(map(str, [scores, bins_as_text(bins), *([report] if report else [])])))
     return 0
@@ -232,7 +227,10 @@ def compare(folder_a: Path, folder_b: Path, /, *, as_json: AsJson = False) -> in
     from labkit.experiments.run_folder import compare_runs
 
     comparison = compare_runs(folder_a, folder_b, ALL_METRICS)
-    print(json.dumps(comparison.as_json(), indent=1) if as_json else comparison)
+    if as_json:
+        print_json(comparison.as_json())
+    else:
+        print(comparison)
     return 0
 
 
@@ -252,7 +250,7 @@ def predict(
 
     predictions = Classifier.load(model).predict(lines)
     if as_json:
-        print(json.dumps([dataclasses.asdict(prediction) for prediction in predictions], indent=1, ensure_ascii=False))
+        print_json([dataclasses.asdict(prediction) for prediction in predictions])
     else:
         print("\n".join(map(str, predictions)))
     return 0
@@ -293,9 +291,11 @@ def explain(
     attention = "eager" if any(METHODS[name].needs_eager for name in chosen) else "sdpa"
     explanations = Classifier.load(model, attention=attention).explain(lines, chosen, layer=layer, head=head)
     if as_json:
-        print(json.dumps([one.as_dict() for one in explanations], indent=1, ensure_ascii=False))
+        print_json([one.as_dict() for one in explanations])
+    elif as_html:
+        print_html(explanations.to_page())
     else:
-        print(explanations.to_page() if as_html else explanations)
+        print(explanations)
     return 0
 
 
@@ -341,7 +341,7 @@ def _texts(texts: Sequence[str], file: str | None, purpose: str = "predict") -> 
             f"nothing to {purpose}; wanted texts, or --file FILE with one on each line (- for standard input)"
         )
     if file is None:
-        return list(texts)
+        return [SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text) for text in texts]
     if texts:
         raise UsageError("texts and --file were both given; wanted one of them")
     from labkit.data.readers import ReviewFileError, decode_utf8
@@ -361,26 +361,46 @@ def _texts(texts: Sequence[str], file: str | None, purpose: str = "predict") -> 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit with its code; a user's mistake is one message, never a traceback."""
+    prepare_streams()
     signal.signal(signal.SIGTERM, _terminated)
+    code = _run(arguments)
     try:
-        sys.exit(
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        discard_output()
+    except OSError as why:
+        discard_output()
+        code = code or _failed(f"the output could not be written: {why.strerror}", LabkitError.exit_code)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """The exit code of a command, after what there is to say."""
+    try:
+        return (
             app(arguments, exit_on_error=False, print_error=True, help_on_error=False, result_action="return_value")
             or 0
         )
     except CycloptsError:
-        sys.exit(UsageError.exit_code)
+        return UsageError.exit_code
     except LabkitError as error:
-        print(f"labkit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return _failed(str(error), error.exit_code)
     except KeyboardInterrupt:
-        print("labkit: interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+        return _failed("interrupted", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        discard_output()
+        return 0
     except OSError as error:  # a full disk, a folder without permission: the operating system's own words name the file
-        print(f"labkit: {error}", file=sys.stderr)
-        sys.exit(LabkitError.exit_code)
+        return _failed(str(error), LabkitError.exit_code)
+    except SystemExit as ended:  # what shows the help ends the program itself where nobody reads it
+        if isinstance(ended.__context__, BrokenPipeError):
+            return 0
+        raise
+
+
+def _failed(why: str, code: int) -> int:
+    print(f"labkit: {why}", file=sys.stderr)
+    return code
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,14 +1,58 @@
-"""What is shown to a person: notices, and tables for a page and for a terminal.
+"""What is shown to a person: notices, and tables for a page and for a terminal; and how a program's output arrives.
 
 Does not know what it shows. Figures are pictures.py's.
 """
 
+import contextlib
 import html
+import io
+import json
+import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 Tell = Callable[[str], None]  # where a long piece of work puts its notices
 LEFT = "text-align:left"  # of the cell itself: a notebook's own style sheet sets it to the right
+
+SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of an argument or a path that are no UTF-8, as Python holds them
+
+
+def prepare_streams() -> None:
+    """Make sure that whatever a program says can be written, wherever its output goes.
+
+    A character that the terminal or file cannot hold is written as its number, and a closed stream takes everything and keeps
+    nothing: else the next file to be opened would get its place, and all notices with it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, stream := open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # to the program's end
+        if mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Let go of what standard output still holds, so that Python does not try again to write it when it ends."""
+    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor, as in tests
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, sys.stdout.fileno())
+        os.close(descriptor)
+
+
+def print_json(content: Any) -> None:
+    """Print a value as JSON that is JSON in any encoding."""
+    print(json.dumps(content, indent=1, ensure_ascii=not _prints_utf8()))
+
+
+def print_html(page: str) -> None:
+    """Print a page that says of itself that it is UTF-8, and reads the same in any encoding."""
+    print(page if _prints_utf8() else page.encode("ascii", "xmlcharrefreplace").decode("ascii"))
+
+
+def _prints_utf8() -> bool:
+    return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 
 def say(text: str) -> None:

@@ -1,6 +1,5 @@
 """The commands `labkit course ...` and `labkit check`: thin. labkit.cli loads this module by name when one is called."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +8,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from labkit.course.running import CELL_SECONDS
+from labkit.display import print_json
 
 if TYPE_CHECKING:
     from labkit.checks.courses import Course
@@ -241,7 +241,7 @@ def check(
         if not as_json:
             print(checked[-1], flush=True)
     if as_json:
-        print(json.dumps([one.as_json() for one in checked], indent=1, ensure_ascii=False))
+        print_json([one.as_json() for one in checked])
     return int(any(one.trouble for one in checked))
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from labkit.data.reviews import CLASS_NAMES, Reviews
 from labkit.data.splits import Splits
-from labkit.display import Tell
+from labkit.display import SURROGATES, Tell
 from labkit.errors import UsageError
 from labkit.evaluation.comparison import Comparison, compare_models
 from labkit.evaluation.intervals import METRICS
@@ -54,7 +54,9 @@ class RunFolder:
     def write(self, **changes: Any) -> None:
         """Change the record and put it on the disk."""
         self.record |= changes
-        write_atomically(self.folder / RUN_FILE, json.dumps(self.record, indent=1, ensure_ascii=False) + "\n")
+        content = json.dumps(self.record, indent=1, ensure_ascii=False) + "\n"
+        # A byte of a file's name that is no UTF-8 by its number, as JSON writes it too.
+        write_atomically(self.folder / RUN_FILE, content.encode("utf-8", "backslashreplace"))
 
     def note(self, notice: str) -> None:
         """Tell what the reader of the run must know and keep it in the record, once."""
@@ -170,6 +172,10 @@ def check_folder(folder: Path, config: Config, reviews: Reviews, overwrite: bool
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; wanted a folder for the run")
     _check_writable(folder)
+    if SURROGATES.search(str(folder)):
+        raise RunError(
+            f"{folder}: a name that is not UTF-8, which the writer of weights does not take; name another folder"
+        )
     record = read_record(folder) if folder.is_dir() else None
     if record is None:
         foreign = (

@@ -15,7 +15,17 @@ from labkit.errors import UsageError
 from labkit.evaluation.comparison import compare_models
 from labkit.evaluation.metrics import EvalResult
 from labkit.experiments.fine_tuning import finished_run
-from labkit.experiments.run_folder import RUN_FILE, TEST_FILE, RunError, compare_runs, finished_record, read_test
+from labkit.experiments.run_folder import (
+    RUN_FILE,
+    TEST_FILE,
+    RunError,
+    RunFolder,
+    check_folder,
+    compare_runs,
+    finished_record,
+    read_record,
+    read_test,
+)
 from labkit.report.page import write_report
 from labkit.training.config import Config
 
@@ -102,3 +112,15 @@ def test_a_finished_run_whose_test_file_is_missing_is_refused_with_the_way_out(t
     for read in (READERS["compare"], READERS["finished_run"]):
         with pytest.raises(RunError, match=r"test\.json is missing, though the run is finished; .*--overwrite"):
             read(folder)
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused_before_anything_is_there(tmp_path):
+    with pytest.raises(RunError, match="not UTF-8"):
+        check_folder(tmp_path / "caf\udce9", Config(), REVIEWS, overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_record_keeps_a_name_that_is_not_utf_8(tmp_path):
+    run = RunFolder(tmp_path, {}, lambda notice: None)
+    run.write(settings={}, data={"name": "caf\udce9.csv"}, status="running")
+    assert read_record(tmp_path) == run.record
