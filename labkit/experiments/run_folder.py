@@ -22,7 +22,7 @@ from typing import Any
 
 from labkit.data.reviews import CLASS_NAMES, Reviews
 from labkit.data.splits import Splits
-from labkit.display import SURROGATES, Tell
+from labkit.display import SURROGATES, Tell, quoted
 from labkit.errors import UsageError
 from labkit.evaluation.comparison import Comparison, compare_models
 from labkit.evaluation.intervals import METRICS
@@ -155,7 +155,7 @@ def making_sense_of(file: Path) -> Iterator[None]:
 
 def _way_out(file: Path) -> str:
     if file.name == RESULTS_FILE:
-        return f"labkit lab --output {file.parent} writes it again"
+        return f"labkit lab --output {quoted(file.parent)} writes it again"
     if file.name == TEST_FILE:
         return "the command that made the run makes it anew with --overwrite"
     return "name a new folder; where this is still a run's record, --overwrite begins it again"
