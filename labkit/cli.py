@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnknownOptionError
 
 from labkit import __version__
 from labkit.display import SURROGATES, discard_output, prepare_streams, print_html, print_json
@@ -380,6 +380,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             app(arguments, exit_on_error=False, print_error=True, help_on_error=False, result_action="return_value")
             or 0
         )
+    except UnknownOptionError as error:
+        if error.command_chain and error.command_chain[-1] in ("predict", "explain"):
+            print("labkit: a text that begins with a hyphen stands behind --, after all options", file=sys.stderr)
+        return UsageError.exit_code
     except CycloptsError:
         return UsageError.exit_code
     except LabkitError as error:

@@ -55,6 +55,18 @@ def _prints_utf8() -> bool:
     return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 
+def quoted(argument: object) -> str:
+    """An argument of a command as it is typed into a shell.
+
+    >>> print("labkit course open", quoted("Lab 2026").replace('"', "'"))
+    labkit course open 'Lab 2026'
+    """
+    import shlex
+    import subprocess
+
+    return subprocess.list2cmdline([str(argument)]) if os.name == "nt" else shlex.quote(str(argument))
+
+
 def say(text: str) -> None:
     """Print a notice without breaking a progress bar, on standard error.
 

@@ -1,5 +1,6 @@
 """What this machine has for the course, and the remedy for what it lacks."""
 
+import contextlib
 import html
 import importlib.util
 import os
@@ -12,6 +13,7 @@ from importlib import metadata
 
 from labkit.data import assets
 from labkit.display import LEFT, Markup, html_table
+from labkit.errors import UsageError
 from labkit.importing import quick_imports
 from labkit.training.memory import free_memory
 
@@ -80,7 +82,8 @@ def examine(network: bool = True) -> Iterator[Finding]:
     yield _load()
     if network:
         yield _network()
-    yield from map(_asset, assets.ARCHIVES)
+    with contextlib.suppress(UsageError):  # no place for them, which _space has said
+        yield from map(_asset, assets.ARCHIVES)
     yield _shipped()
     yield _jupyter()
 
@@ -136,6 +139,12 @@ def _space() -> Iterator[Finding]:
         yield Finding("memory", "note", f"{free:.1f} GiB free", "MiniLM will train in smaller micro-batches")
     else:
         yield Finding("memory", "good", f"{free:.1f} GiB free")
+    try:
+        assets.home()
+    except UsageError as why:
+        found, _, remedy = str(why).partition("; ")
+        yield Finding("cache", "bad", found, remedy)
+        return
     free = assets.free_bytes(assets.home()) / GIB
     found = f"{free:.1f} GiB free for {assets.home()}"
     if free < 2:

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from labkit.course.running import CELL_SECONDS
-from labkit.display import print_json
+from labkit.display import print_json, quoted
 
 if TYPE_CHECKING:
     from labkit.checks.courses import Course
@@ -176,7 +176,7 @@ def start(folder: Path = Path("my-course"), /, *, source: Source = None) -> int:
     from labkit.course.copies import start
 
     lessons = start(folder, source)
-    print(f"{folder}: {', '.join(lessons)}\nOpen it: labkit course open {folder}")
+    print(f"{folder}: {', '.join(lessons)}\nOpen it: labkit course open {quoted(folder)}")
     return 0
 
 
@@ -197,7 +197,8 @@ def open_copy(
         print(f"your own copy: {folder}: {', '.join(start(folder, source))}", flush=True)
     elif is_behind(folder, source):
         print(
-            f"There is a newer release: labkit course update {folder} brings it in and keeps all your work.", flush=True
+            f"There is a newer release: labkit course update {quoted(folder)} brings it in and keeps all your work.",
+            flush=True,
         )
     return jupyterlab(folder, arguments)
 

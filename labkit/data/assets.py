@@ -104,12 +104,18 @@ ARCHIVES = {
 def home() -> Path:
     """Return the one cache folder.
 
-    `LABKIT_HOME` where that is set, else the platform's usual place for caches.
+    `LABKIT_HOME` where that is set, else the platform's usual place for caches. Raises UsageError where there is neither.
     """
     import platformdirs
 
     chosen = os.environ.get("LABKIT_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("labkit")
+    try:
+        return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("labkit")
+    except RuntimeError:  # no HOME and a user without an entry, or another user's that is not there
+        found = (
+            f"LABKIT_HOME={chosen} begins with the home folder of nobody" if chosen else "this user has no home folder"
+        )
+        raise UsageError(f"{found}; set LABKIT_HOME to a folder for reviews and weights") from None
 
 
 def archive_named(name: str) -> Archive:

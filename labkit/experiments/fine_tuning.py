@@ -21,7 +21,7 @@ from labkit.data.batching import Batcher
 from labkit.data.reviews import CLASS_NAMES, Reviews
 from labkit.data.splits import Splits, split_reviews
 from labkit.data.tokens import tokenize_parts
-from labkit.display import Tell
+from labkit.display import SURROGATES, Tell
 from labkit.errors import LabkitError
 from labkit.evaluation.metrics import EvalResult
 from labkit.experiments.run_folder import (
@@ -275,7 +275,7 @@ def _finish(
     """Test the best weights, save them with their card, and close the run."""
     evaluation = evaluate(model, test, config, config.chosen_precision())
     result = EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=config.model_name)
-    card = model_card(run.record, result)
+    card = SURROGATES.sub("\N{REPLACEMENT CHARACTER}", model_card(run.record, result))
     save_model(run.folder / "model", model, tokenizer, config, card)
     write_atomically(run.folder / CARD_FILE, card)
     rows = {"ids": list(reviews.ids), "labels": result.labels.tolist(), "probabilities": result.probabilities.tolist()}

@@ -22,7 +22,7 @@ from typing import Any
 
 from labkit.data.reviews import CLASS_NAMES, Reviews
 from labkit.data.splits import Splits
-from labkit.display import SURROGATES, Tell
+from labkit.display import SURROGATES, Tell, quoted
 from labkit.errors import UsageError
 from labkit.evaluation.comparison import Comparison, compare_models
 from labkit.evaluation.intervals import METRICS
@@ -54,7 +54,9 @@ class RunFolder:
     def write(self, **changes: Any) -> None:
         """Change the record and put it on the disk."""
         self.record |= changes
-        write_atomically(self.folder / RUN_FILE, json.dumps(self.record, indent=1, ensure_ascii=False) + "\n")
+        content = json.dumps(self.record, indent=1, ensure_ascii=False) + "\n"
+        # A byte of a file's name that is no UTF-8 by its number, as JSON writes it too.
+        write_atomically(self.folder / RUN_FILE, content.encode("utf-8", "backslashreplace"))
 
     def note(self, notice: str) -> None:
         """Tell what the reader of the run must know and keep it in the record, once."""
@@ -153,7 +155,7 @@ def making_sense_of(file: Path) -> Iterator[None]:
 
 def _way_out(file: Path) -> str:
     if file.name == RESULTS_FILE:
-        return f"labkit lab --output {file.parent} writes it again"
+        return f"labkit lab --output {quoted(file.parent)} writes it again"
     if file.name == TEST_FILE:
         return "the command that made the run makes it anew with --overwrite"
     return "name a new folder; where this is still a run's record, --overwrite begins it again"
