@@ -395,6 +395,8 @@ class _FineTuning:
         """Close the epoch: validate, keep the weights where they are the best so far, and write a checkpoint."""
         self.optimizer.catch_up()
         loss, logits, labels = evaluate(self.model, self.validation, self.config, self.precision)
+        if not math.isfinite(loss):
+            raise TrainingError(f"the validation loss became {loss} in epoch {self.epoch}; try a lower learning_rate")
         record = EpochRecord(
             epoch=self.epoch,
             train_loss=self.loss_sum / self.examples,
