@@ -37,6 +37,7 @@ from labkit.experiments.run_folder import (
 )
 from labkit.files import atomic_folder, write_atomically
 from labkit.models.encoders import freeze, load_encoder, quiet_transformers, registry_entry
+from labkit.models.soundness import check_vocabulary, positions_of
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import Config, ConfigError
 from labkit.training.fit import EpochRecord, TrainingStopped, evaluate, fit
@@ -122,12 +123,22 @@ def fine_tune(
     precision = choose_precision(
         there["resolved"]["precision"] if there else config.precision, choose_device(config.device)
     )
-    model, tokenizer = load_encoder(config.model, config.seed, pretrained=config.pretrained, dropout=config.dropout)
+    notices: list[str] = []
+    model, tokenizer = load_encoder(
+        config.model,
+        config.seed,
+        pretrained=config.pretrained,
+        dropout=config.dropout,
+        head=config.head,
+        tell=notices.append,
+    )
     check_max_length(model, config)
     freeze(model, config.freeze)
 
     multiple = config.pad_to_multiple_of or suitable_multiple(precision)
     batchers = make_batchers(splits, tokenizer, config, multiple)
+    for batcher in batchers.values():
+        check_vocabulary(model, tokenizer, batcher.tokenized.input_ids, config.model)
     micro_batch_size = 0 if there else _micro_batch(model, config, batchers["train"], tell)
     with locked(folder), StopRequest() as stop:
         if check_folder(folder, config, reviews, overwrite) != there:
@@ -138,7 +149,8 @@ def fine_tune(
         else:
             run = _begin(folder, config, reviews, splits, batchers, model, precision.name, micro_batch_size, tell)
         write_atomically(folder / CONFIG_FILE, config.to_toml())
-        for notice in (*reviews.notes, *_truncation_notes(batchers), *([precision.notice] if precision.notice else [])):
+        notices += [*reviews.notes, *_truncation_notes(batchers), *([precision.notice] if precision.notice else [])]
+        for notice in notices:
             run.note(notice)
         _train(run, model, batchers, config, stop, progress)
         result = _finish(run, model, tokenizer, batchers["test"], splits.test, config)
@@ -174,8 +186,8 @@ def make_batchers(
 
 def check_max_length(model: "PreTrainedModel", config: Config) -> None:
     """Raises ConfigError where `max_length` asks for more positions than the model has."""
-    positions = getattr(model.config, "max_position_embeddings", config.max_length)
-    if config.max_length > positions:
+    positions = positions_of(model)
+    if positions is not None and config.max_length > positions:
         raise ConfigError(f"max_length = {config.max_length} is more than the {positions} positions of {config.model}")
 
 

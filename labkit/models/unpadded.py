@@ -115,9 +115,13 @@ class PackedTokens:
             return replace(whole, key_padding_mask=padding[:, None, None])
         if not padding.any():
             return whole
-        if padding[:, 0].any():  # the head reads each review's first token, and a row without any has nothing to attend to
+        if padding[
+            :, 0
+        ].any():  # the head reads each review's first token, and a row without any has nothing to attend to
             row = int(padding[:, 0].nonzero()[0, 0])
-            raise UsageError(f"row {row} of the batch is empty or padded on the left; wanted tokens first, then padding")
+            raise UsageError(
+                f"row {row} of the batch is empty or padded on the left; wanted tokens first, then padding"
+            )
         return whole._without_padding(padding.flatten())
 
     @classmethod

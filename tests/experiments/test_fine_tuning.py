@@ -1,5 +1,6 @@
 """Laws of a run's folder: interrupted anywhere it ends with the same bits, and what is refused leaves no trace."""
 
+import copy
 import dataclasses
 import errno
 import json
@@ -496,6 +497,30 @@ def test_a_folder_without_permission_is_refused(tune, tmp_path, monkeypatch):
 
 def test_a_max_length_beyond_the_positions_of_the_model_is_refused(tune, tmp_path):
     refused(tune, ConfigError, "max_length = 129 is more than the 128 positions", tmp_path, max_length=129)
+
+
+def test_a_model_that_cannot_work_is_refused_before_anything_is_written(tune, tiny_folder, tiny_world, tmp_path):
+    model = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text())
+    for change, message in (({"model_type": "newbert9"}, "newbert9"), ({"hidden_size": "big"}, "hidden_size")):
+        (model / "config.json").write_text(json.dumps(config | change))
+        refused(tune, ModelError, message, tmp_path, model=str(model))
+    (model / "config.json").write_text(json.dumps(config))
+    tokenizer = copy.deepcopy(tiny_world.tokenizer)
+    tokenizer.add_tokens(["moviestar"])
+    tokenizer.save_pretrained(model)
+    reviews = dataclasses.replace(REVIEWS, texts=[f"moviestar {text}" for text in REVIEWS.texts])
+    refused(tune, ModelError, "gives moviestar the number", tmp_path, model=str(model), reviews=reviews)
+
+
+def test_a_run_that_was_begun_before_a_setting_was_there_goes_on_and_is_the_same_run(tune, whole, tmp_path):
+    kill_after(2, tune)
+    record = record_of(tmp_path / "run")
+    del record["settings"]["head"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    refused(tune, RunError, "head: fresh there, kept now", tmp_path, head="kept")
+    tune()
+    assert weights(tmp_path / "run") == weights(whole.folder)
 
 
 def test_a_broken_model_folder_is_refused(tune, tiny_folder, tmp_path):
