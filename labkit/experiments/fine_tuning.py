@@ -3,6 +3,7 @@
 What the folder holds is run_folder.py's. Does not compare models (comparison.py).
 """
 
+import copy
 import dataclasses
 import json
 import platform
@@ -304,19 +305,31 @@ def save_model(
 ) -> None:
     """Save a classifier so that plain transformers loads it; `labkit.json` beside it keeps how texts were cut.
 
-    The card goes with it, since a model's folder is what people pass on.
+    A plain pipeline with truncation cuts in the same place, but for `head+tail`, which it cannot do. The card goes with the
+    model, since a model's folder is what people pass on.
     """
     from safetensors import SafetensorError
 
     try:
         with quiet_transformers(), atomic_folder(folder) as unfinished:
             model.save_pretrained(unfinished, safe_serialization=True)
-            tokenizer.save_pretrained(unfinished)
+            _as_cut(tokenizer, config).save_pretrained(unfinished)
             kept = {"max_length": config.max_length, "truncation": config.truncation}
             (unfinished / "labkit.json").write_text(json.dumps(kept) + "\n")
             (unfinished / "README.md").write_text(card, "utf-8")
     except (OSError, SafetensorError) as why:
         raise LabkitError(f"{folder}: the model could not be saved ({why}); run the same command again") from None
+
+
+def _as_cut(tokenizer: "PreTrainedTokenizerBase", config: Config) -> "PreTrainedTokenizerBase":
+    """A copy of the tokenizer that cuts, when it is asked to, where this run did."""
+    side = "left" if config.truncation == "tail" else "right"
+    kept = {"model_max_length": config.max_length, "truncation_side": side, "padding_side": "right"}
+    copied = copy.deepcopy(tokenizer)
+    for name, value in kept.items():
+        setattr(copied, name, value)
+    copied.init_kwargs |= kept  # a tokenizer saves only those that it was made with
+    return copied
 
 
 def model_card(record: Mapping[str, Any], result: EvalResult) -> str:

@@ -35,7 +35,8 @@ from labkit.experiments import fine_tuning as runs
 from labkit.experiments import run_folder
 from labkit.experiments.fine_tuning import FineTuned, Interrupted, fine_tune
 from labkit.experiments.run_folder import RunError
-from labkit.models.encoders import ModelError
+from labkit.models.encoders import ModelError, quiet_transformers
+from labkit.serving.classifier import Classifier
 from labkit.training import fit as training
 from labkit.training import memory, precision
 from labkit.training.checkpoints import CheckpointError
@@ -521,6 +522,24 @@ def test_a_run_that_was_begun_before_a_setting_was_there_goes_on_and_is_the_same
     refused(tune, RunError, "head: fresh there, kept now", tmp_path, head="kept")
     tune()
     assert weights(tmp_path / "run") == weights(whole.folder)
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail"])
+def test_a_plain_pipeline_that_truncates_answers_as_the_classifier_that_was_saved(truncation, tune):
+    from transformers import pipeline
+
+    folder = tune(truncation=truncation, max_length=12).folder / "model"
+    texts = ["good " * 30 + "bad " * 30, "bad " * 30 + "good " * 30, "a good film", *REVIEWS.texts[:20]]
+    with quiet_transformers():
+        answers = pipeline("text-classification", model=str(folder), device="cpu")(texts, truncation=True, batch_size=5)
+    for ours, theirs in zip(Classifier.load(folder, "fp32", "cpu").predict(texts), answers, strict=True):
+        assert ours.label == theirs["label"] and ours.probability == pytest.approx(theirs["score"], abs=1e-5)
+    assert "cuts them in the same place" in (folder / "README.md").read_text("utf-8")
+
+
+def test_the_card_says_where_a_plain_pipeline_cannot_cut_as_in_training(tune):
+    card = (tune(truncation="head+tail").folder / "model" / "README.md").read_text("utf-8")
+    assert "A plain pipeline cannot cut so" in card and "keeps the head alone" in card
 
 
 def test_a_broken_model_folder_is_refused(tune, tiny_folder, tmp_path):
