@@ -4,6 +4,7 @@ What the folder holds is run_folder.py's. Does not compare models (comparison.py
 """
 
 import contextlib
+import copy
 import dataclasses
 import json
 import platform
@@ -40,6 +41,7 @@ from labkit.experiments.run_folder import (
 )
 from labkit.files import atomic_folder, write_atomically
 from labkit.models.encoders import freeze, load_encoder, quiet_transformers
+from labkit.models.soundness import check_vocabulary, positions_of
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import NEVER_CHANGE_THE_RESULT, Config, ConfigError
 from labkit.training.fit import TrainingStopped, evaluate, fit
@@ -127,11 +129,21 @@ def fine_tune(
     may_change = ("device", *NEVER_CHANGE_THE_RESULT)  # a run may go on on another machine; all else it keeps
     chosen = {name: value for name, value in there["resolved"].items() if name not in may_change} if there else {}
     resolved = config.replaced(chosen).resolved()
-    model, tokenizer = load_encoder(config.model, config.seed, pretrained=config.pretrained, dropout=config.dropout)
+    notices: list[str] = []
+    model, tokenizer = load_encoder(
+        config.model,
+        config.seed,
+        pretrained=config.pretrained,
+        dropout=config.dropout,
+        head=config.head,
+        tell=notices.append,
+    )
     check_max_length(model, config)
     freeze(model, config.freeze)
 
     batchers = make_batchers(splits, tokenizer, resolved)
+    for batcher in batchers.values():
+        check_vocabulary(model, tokenizer, batcher.tokenized.input_ids, config.model)
     if not there:
         resolved = _with_micro_batch_that_fits(resolved, model, batchers["train"], tell)
     with locked(folder), StopRequest() as stop:
@@ -145,7 +157,7 @@ def fine_tune(
             run = _begin(folder, config, resolved, reviews, splits, batchers, model, tell)
         write_atomically(folder / CONFIG_FILE, config.to_toml())
         slow = resolved.chosen_precision().notice
-        for notice in (*reviews.notes, *_truncation_notes(batchers), *([slow] if slow else [])):
+        for notice in (*notices, *reviews.notes, *_truncation_notes(batchers), *([slow] if slow else [])):
             run.note(notice)
         _train(run, model, batchers, resolved, stop, progress)
         result = _finish(run, model, tokenizer, batchers["test"], splits.test, resolved)
@@ -179,8 +191,8 @@ def make_batchers(splits: Splits, tokenizer: "PreTrainedTokenizerBase", config: 
 
 def check_max_length(model: "PreTrainedModel", config: Config) -> None:
     """Raise ConfigError where `max_length` is more than the model has positions."""
-    positions = getattr(model.config, "max_position_embeddings", config.max_length)
-    if config.max_length > positions:
+    positions = positions_of(model)
+    if positions is not None and config.max_length > positions:
         raise ConfigError(f"max_length = {config.max_length} is more than the {positions} positions of {config.model}")
 
 
@@ -292,20 +304,31 @@ def save_model(
 ) -> None:
     """Save a classifier so that plain transformers loads it.
 
-    `labkit.json` beside it keeps how texts were cut. The card goes with it, since a model's folder is what people pass
-    on.
+    A plain pipeline with truncation cuts in the same place, but for `head+tail`, which it cannot do. The card goes with the
+    model, since a model's folder is what people pass on.
     """
     from safetensors import SafetensorError
 
     try:
         with quiet_transformers(), atomic_folder(folder) as unfinished:
             model.save_pretrained(unfinished, safe_serialization=True)
-            tokenizer.save_pretrained(unfinished)
+            _as_cut(tokenizer, config).save_pretrained(unfinished)
             kept = {"max_length": config.max_length, "truncation": config.truncation}
             (unfinished / "labkit.json").write_text(json.dumps(kept) + "\n")
             (unfinished / "README.md").write_text(card, "utf-8", "backslashreplace")
     except (OSError, SafetensorError) as why:
         raise LabkitError(f"{folder}: the model could not be saved ({why}); run the same command again") from None
+
+
+def _as_cut(tokenizer: "PreTrainedTokenizerBase", config: Config) -> "PreTrainedTokenizerBase":
+    """A copy of the tokenizer that cuts, when it is asked to, where this run did."""
+    side = "left" if config.truncation == "tail" else "right"
+    kept = {"model_max_length": config.max_length, "truncation_side": side, "padding_side": "right"}
+    copied = copy.deepcopy(tokenizer)
+    for name, value in kept.items():
+        setattr(copied, name, value)
+    copied.init_kwargs |= kept  # a tokenizer saves only those that it was made with
+    return copied
 
 
 def model_card(record: Mapping[str, Any], result: EvalResult) -> str:

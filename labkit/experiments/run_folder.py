@@ -28,7 +28,7 @@ from labkit.evaluation.comparison import Comparison, compare_models
 from labkit.evaluation.intervals import METRICS
 from labkit.evaluation.metrics import EvalResult
 from labkit.files import remove_leftovers, write_atomically
-from labkit.training.config import NEVER_CHANGE_THE_RESULT, Config
+from labkit.training.config import NEVER_CHANGE_THE_RESULT, SETTINGS, Config
 
 FORMAT = 1  # of run.json and results.json
 RUN_FILE, CONFIG_FILE, TEST_FILE, CARD_FILE = ("run.json", "config.toml", "test.json", "model_card.md")
@@ -216,7 +216,9 @@ def differences(record: Mapping[str, Any], config: Config, reviews: Reviews) -> 
     wanted = {name: value for name, value in dataclasses.asdict(config).items() if name not in NEVER_CHANGE_THE_RESULT}
     there = record["settings"]
     found = [
-        f"{name}: {there.get(name)} there, {value} now" for name, value in wanted.items() if there.get(name) != value
+        f"{name}: {begun} there, {value} now"
+        for name, value in wanted.items()
+        if (begun := there.get(name, SETTINGS[name].default)) != value  # an older run lacks what came after it
     ]
     if record["data"]["hash"] != reviews.hash:
         found.append(f"data: {record['data']['name']} there, {reviews.name} now, and their contents differ")

@@ -13,6 +13,7 @@ import torch
 from labkit.data.reviews import CLASS_NAMES
 from labkit.data.tokens import pad
 from labkit.evaluation.arrays import FloatArray
+from labkit.models.classes import class_places
 from labkit.models.evaluation_mode import evaluation_mode
 
 if TYPE_CHECKING:
@@ -28,19 +29,23 @@ def margins(model: "PreTrainedModel", rows: Sequence[np.ndarray], pad_token_id: 
     It is the logit of positive minus that of negative. Rows of one length share a batch, and a row that comes twice is
     computed once.
     """
+    classes = class_places(model.config)
     places = {row.tobytes(): place for place, row in enumerate(rows)}
     found = np.zeros(len(rows))
     with evaluation_mode(model):
         for chosen in batches(rows, sorted(places.values())):
             input_ids, mask = padded([rows[place] for place in chosen], pad_token_id, model.device)
-            found[chosen] = margin_of(model(input_ids=input_ids, attention_mask=mask)).cpu().numpy()
+            found[chosen] = margin_of(model(input_ids=input_ids, attention_mask=mask), classes).cpu().numpy()
     return found[[places[row.tobytes()] for row in rows]]
 
 
-def margin_of(output: Any) -> torch.Tensor:
-    """Compute the margins (rows,) of a model's output, in float32 or better."""
+def margin_of(output: Any, classes: Sequence[int] = (0, 1)) -> torch.Tensor:
+    """Compute the margins (rows,) of a model's output, in float32 or better.
+
+    classes: where the logits of negative and of positive stand (`class_places`).
+    """
     logits = output.logits.to(torch.promote_types(output.logits.dtype, torch.float32))
-    return logits[:, 1] - logits[:, 0]
+    return logits[:, classes[1]] - logits[:, classes[0]]
 
 
 def batches(rows: Sequence[np.ndarray], places: Sequence[int] | None = None) -> Iterator[np.ndarray]:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from labkit.data.reviews import CLASS_NAMES
 from labkit.errors import did_you_mean
 from labkit.evaluation.arrays import FloatArray, as_array
 from labkit.explanation.attention import AttentionWeights, attention_rollout, attentions_of
@@ -23,7 +22,9 @@ from labkit.explanation.attribution import TOLERANCE, Attribution, AttributionEr
 from labkit.explanation.margins import TOKENS_AT_ONCE, batches, margin_of, margins, padded
 from labkit.explanation.registry import DEFAULT, METHODS
 from labkit.explanation.words import AlignedText, align
+from labkit.models.classes import class_places
 from labkit.models.evaluation_mode import evaluation_mode
+from labkit.models.soundness import ModelError, check_vocabulary, padding_position, positions_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -123,10 +124,17 @@ class AttributionInputs:
         """The input ids of each text."""
         return [text.input_ids for text in self.texts]
 
-    def embedded(self, rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Word embeddings (rows, width, features) of padded rows, and their mask."""
+    def embedded(self, rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Word embeddings (rows, width, features) of padded rows, and what else the model needs beside them.
+
+        That is their mask, and where positions come from the ids, the positions.
+        """
         input_ids, mask = padded(rows, self.pad_token_id, self.model.device)
-        return self.model.get_input_embeddings()(input_ids).detach(), mask
+        beside = {} if mask is None else {"attention_mask": mask}
+        if padding := padding_position(self.model):
+            is_token = (input_ids != padding[1]).long()
+            beside["position_ids"] = is_token.cumsum(dim=1) * is_token + padding[1]
+        return self.model.get_input_embeddings()(input_ids).detach(), beside
 
     @property
     def pad_token_id(self) -> int:
@@ -164,8 +172,10 @@ def explain(
     """
     chosen = check_methods(methods)
     aligned = align(cleaned([texts] if isinstance(texts, str) else texts), tokenizer, max_length, truncation)
-    _check(model, aligned)
+    _check(model, tokenizer, aligned)
     found = margins(model, [text.input_ids for text in aligned], int(tokenizer.pad_token_id))
+    if not np.isfinite(found).all():
+        raise AttributionError("the model's logits are no finite numbers; there is nothing to explain")
     inputs = AttributionInputs(model, tokenizer, aligned, found, layer, head, steps, seed)
     with evaluation_mode(model, input_gradients=True):
         by_method = {name: METHODS[name].compute(inputs) for name in chosen}
@@ -192,12 +202,15 @@ def check_methods(methods: str | Sequence[str]) -> list[str]:
     return chosen
 
 
-def _check(model: "PreTrainedModel", texts: Sequence[AlignedText]) -> None:
-    if model.config.num_labels != len(CLASS_NAMES):
-        raise AttributionError(f"the model has {model.config.num_labels} classes; wanted {len(CLASS_NAMES)}")
-    positions = getattr(model.config, "max_position_embeddings", None)
+def _check(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", texts: Sequence[AlignedText]) -> None:
+    try:
+        class_places(model.config)
+        check_vocabulary(model, tokenizer, [text.input_ids for text in texts])
+    except ModelError as why:
+        raise AttributionError(str(why)) from None
+    positions = positions_of(model)
     longest = max(map(len, texts), default=0)
-    if positions and longest > positions:
+    if positions is not None and longest > positions:
         raise AttributionError(f"a text has {longest} tokens and the model {positions} positions; set max_length lower")
 
 
@@ -206,11 +219,7 @@ def integrated_gradients_scores(inputs: AttributionInputs) -> list[TokenScores]:
 
     The points on a review's path are of one length, so they fill a batch without padding.
     """
-    ends = margins(inputs.model, [_baseline(one, inputs) for one in inputs.texts], inputs.pad_token_id)
-    return [
-        _until_complete(inputs, text, float(change))
-        for text, change in zip(inputs.texts, inputs.margins - ends, strict=True)
-    ]
+    return [_until_complete(inputs, text) for text in inputs.texts]
 
 
 def _baseline(text: AlignedText, inputs: AttributionInputs) -> np.ndarray:
@@ -225,12 +234,14 @@ def _baseline(text: AlignedText, inputs: AttributionInputs) -> np.ndarray:
 class EmbeddedReview:
     """A review as embeddings, its baseline, and the margin as a function of such.
 
-    The baseline is the same review with nothing in it. inputs, baseline: (tokens, features).
+    The baseline is the same review with nothing in it. inputs, baseline: (tokens, features). position_ids: (1, tokens), those
+    of the review, on the whole way to it; None where the model counts them itself.
     """
 
     model: "PreTrainedModel"
     inputs: torch.Tensor
     baseline: torch.Tensor
+    position_ids: torch.Tensor | None = None
 
     def margins(self, points: torch.Tensor) -> torch.Tensor:
         """Compute the margins, (points, tokens, features) -> (points,), without dropout.
@@ -238,7 +249,8 @@ class EmbeddedReview:
         A gradient flows to the points alone.
         """
         with evaluation_mode(self.model, input_gradients=True):
-            return margin_of(self.model(inputs_embeds=points))
+            given = {} if self.position_ids is None else {"position_ids": self.position_ids.expand(len(points), -1)}
+            return margin_of(self.model(inputs_embeds=points, **given), class_places(self.model.config))
 
 
 def embedded_review(
@@ -254,21 +266,25 @@ def embedded_review(
     Raises as `explain` does.
     """
     (aligned,) = texts = align(cleaned([text]), tokenizer, max_length, truncation)
-    _check(model, texts)
+    _check(model, tokenizer, texts)
     return _embedded(AttributionInputs(model, tokenizer, texts, np.zeros(1)), aligned)
 
 
 def _embedded(inputs: AttributionInputs, text: AlignedText) -> EmbeddedReview:
-    embedded, _ = inputs.embedded([text.input_ids, _baseline(text, inputs)])
-    return EmbeddedReview(inputs.model, embedded[0], embedded[1])
+    review, beside = inputs.embedded([text.input_ids])
+    baseline, _ = inputs.embedded([_baseline(text, inputs)])
+    return EmbeddedReview(inputs.model, review[0], baseline[0], beside.get("position_ids"))
 
 
-def _until_complete(inputs: AttributionInputs, text: AlignedText, change: float) -> TokenScores:
-    """Raise the steps until one review's scores add up to the change.
+def _until_complete(inputs: AttributionInputs, text: AlignedText) -> TokenScores:
+    """Raise the steps until one review's scores add up to the change between the two ends of its path.
 
-    They may miss it by one percent.
+    They may miss it by one percent. Both ends are computed as the path is: of input ids some models make other positions.
     """
     asked = _embedded(inputs, text)
+    with torch.no_grad():
+        end, start = asked.margins(torch.stack([asked.inputs, asked.baseline])).cpu().double().tolist()
+    change = end - start
     at_once = max(1, TOKENS_AT_ONCE // len(text))
     scores, steps, error = np.zeros(len(text)), 0, math.inf
     for steps in inputs.steps:
@@ -287,11 +303,12 @@ def gradient_x_input_scores(inputs: AttributionInputs) -> list[TokenScores]:
     of this product: where nothing is added to the embedding before it, as in ModernBERT, only noise is left.
     """
     found: dict[int, TokenScores] = {}
+    classes = class_places(inputs.model.config)
     for places in batches(inputs.rows):
-        embedded, mask = inputs.embedded([inputs.rows[place] for place in places])
+        embedded, beside = inputs.embedded([inputs.rows[place] for place in places])
         embedded.requires_grad_()
         with torch.enable_grad():
-            margin = margin_of(inputs.model(inputs_embeds=embedded, attention_mask=mask)).sum()
+            margin = margin_of(inputs.model(inputs_embeds=embedded, **beside), classes).sum()
             (gradients,) = torch.autograd.grad(margin, embedded)
         scores = (gradients * embedded).detach().sum(dim=-1).cpu().double().numpy()
         found |= {place: TokenScores(row[: len(inputs.rows[place])]) for place, row in zip(places, scores, strict=True)}
@@ -303,13 +320,14 @@ def occlusion_scores(inputs: AttributionInputs) -> list[TokenScores]:
 
     The tokens of a word get equal shares.
     """
-    if inputs.tokenizer.mask_token_id is None:
+    mask = inputs.tokenizer.mask_token_id
+    if mask is None:
         raise AttributionError("occlusion needs a [MASK] token, and this tokenizer has none")
-    rows = [
-        text.with_tokens(word.tokens, int(inputs.tokenizer.mask_token_id))
-        for text in inputs.texts
-        for word in text.words
-    ]
+    if mask >= inputs.model.get_input_embeddings().weight.shape[0]:
+        raise AttributionError(
+            f"occlusion needs the tokenizer's {inputs.tokenizer.mask_token}, and the model has no row for it"
+        )
+    rows = [text.with_tokens(word.tokens, int(mask)) for text in inputs.texts for word in text.words]
     hidden = iter(margins(inputs.model, rows, inputs.pad_token_id).tolist())
     found = []
     for text, margin in zip(inputs.texts, inputs.margins.tolist(), strict=True):

@@ -1,11 +1,11 @@
-"""Encoders: the registry by size, their loading with a fresh head, and freezing.
+"""Encoders: the registry by size, their loading with a fresh head or the one that they have, and freezing.
 
 Weights come as safetensors or not at all, and no code of a model's authors is ever run. Does not train (fit.py).
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.data import assets
 from labkit.data.tokens import load_tokenizer
+from labkit.display import Tell, say
 from labkit.errors import UsageError, did_you_mean
 from labkit.importing import quick_imports
+from labkit.models.classes import name_classes, take_our_order
+from labkit.models.soundness import ModelError, check_soundness, in_one_line
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FREEZABLE = ("nothing", "embeddings", "encoder")
-
-
-class ModelError(UsageError):
-    """A model that is not there, or that transformers cannot load safely."""
+HEADS = ("fresh", "kept")
 
 
 @dataclass(frozen=True)
@@ -81,68 +81,140 @@ def encoder_folder(name: str) -> Path:
 
 
 def load_encoder(
-    name: str, seed: int = 0, *, pretrained: bool = True, dropout: float | None = None, attention: str = "sdpa"
+    name: str,
+    seed: int = 0,
+    *,
+    pretrained: bool = True,
+    dropout: float | None = None,
+    attention: str = "sdpa",
+    head: str = "fresh",
+    tell: Tell = say,
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """Load an encoder with a fresh two-class head, and its tokenizer.
+    """Load an encoder with a two-class head, and its tokenizer.
 
-    seed: draws the head (and, where not `pretrained`, every weight) without touching the global random state. dropout: in
-    place of the model's own probability. attention: `sdpa`, or `eager` where attention weights are wanted.
+    seed: draws the fresh head (and, where not `pretrained`, every weight) without touching the global random state.
+    dropout: in place of the model's own probability. attention: `sdpa`, or `eager` where attention weights are wanted.
+    head: `fresh` also where the folder holds a classifier; `kept` goes on from that classifier's head. Raises ModelError,
+    TokenizerError.
     """
     with quick_imports():
         import torch
-        from transformers import AutoConfig, AutoModelForSequenceClassification
+        from transformers import AutoModelForSequenceClassification
 
         import_module("transformers.modeling_utils")  # what every model is made with, and most of the time
 
+    if head not in HEADS:
+        raise UsageError(f"head {head!r} is none of {', '.join(HEADS)}{did_you_mean(head, HEADS)}")
+    if head == "kept" and not pretrained:
+        raise UsageError("head = kept and pretrained = false contradict each other; wanted one of them")
     folder = encoder_folder(name)
     check_model_folder(folder)
     tokenizer = load_tokenizer(folder)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    config.num_labels = 2
-    config.id2label, config.label2id = ({0: "negative", 1: "positive"}, {"negative": 0, "positive": 1})
+    config = _read_config(folder)
+    if head == "fresh":
+        name_classes(config)
     if dropout is not None:
         _set_dropout(config, dropout)
     with quiet_transformers(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        if pretrained:
-            model = _load_weights(folder, attention, head_may_be_fresh=True, config=config)
+        if not pretrained:
+            model = _with_attention(
+                lambda kind: AutoModelForSequenceClassification.from_config(config, attn_implementation=kind),
+                folder,
+                attention,
+                tell,
+            )
+        elif head == "kept":
+            model, _ = _load_weights(folder, attention, tell, config=config)
+            try:
+                take_our_order(model)
+            except ModelError as why:
+                raise ModelError(f"{folder}: {why}") from None
         else:
-            model = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention)
-    return model.float(), tokenizer
+            model, missing = _load_weights(folder, attention, tell, head_may_be_fresh=True, config=config)
+            _draw_head(model, missing, seed)
+        model = model.float()
+        check_soundness(model, tokenizer, folder)
+    return model, tokenizer
 
 
-def load_classifier(folder: Path, attention: str = "sdpa") -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+def load_classifier(
+    folder: Path, attention: str = "sdpa", tell: Tell = say
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
     """Load a fine-tuned classifier as it was saved, and its tokenizer.
 
-    It is in evaluation mode. Raises ModelError, TokenizerError.
+    It is in evaluation mode, and its classes have their own names and order (classes.py). Raises ModelError,
+    TokenizerError.
     """
     check_model_folder(folder)
     tokenizer = load_tokenizer(folder)
     with quiet_transformers():
-        model = _load_weights(folder, attention)
-    return model.float().eval(), tokenizer
+        model, _ = _load_weights(folder, attention, tell, config=_read_config(folder))
+        model = model.float().eval()
+        check_soundness(model, tokenizer, folder)
+    return model, tokenizer
 
 
-def _load_weights(folder: Path, attention: str, head_may_be_fresh: bool = False, **settings: Any) -> "PreTrainedModel":
-    """Load the model with the weights of its folder.
+def _read_config(folder: Path) -> Any:
+    """Read the model's config. Raises ModelError where transformers makes nothing of it."""
+    with quick_imports():
+        from transformers import CONFIG_MAPPING, AutoConfig
 
-    What the folder lacks transformers draws at random; only a head may lack.
+    kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise ModelError(
+            f"{folder / 'config.json'}: model_type {json.dumps(kind)} is none that transformers knows; "
+            f"wanted one such as bert{did_you_mean(str(kind), CONFIG_MAPPING)}"
+        )
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except Exception as why:  # each family checks its settings in its own way
+        raise ModelError(f"{folder / 'config.json'}: not the config of a {kind} ({in_one_line(why)})") from None
+
+
+def _with_attention(make: Callable[[str], Any], folder: Path, attention: str, tell: Tell) -> Any:
+    """Make a model with fused attention, or with eager attention where its family has no other.
+
+    Raises ModelError where it cannot be made.
     """
-    from safetensors import SafetensorError
+    try:
+        try:
+            return make(attention)
+        except ValueError as why:
+            if attention == "eager" or "scaled_dot_product_attention" not in str(why):
+                raise
+        made = make("eager")
+    except MemoryError:
+        raise
+    except Exception as why:  # a config that is valid by itself fails in each family in its own way
+        raise ModelError(f"{folder}: the model cannot be loaded ({in_one_line(why)})") from None
+    tell(f"{folder}: this family of models has no fused attention; its eager attention is slower")
+    return made
 
+
+def _load_weights(
+    folder: Path, attention: str, tell: Tell, head_may_be_fresh: bool = False, **settings: Any
+) -> tuple["PreTrainedModel", set[str]]:
+    """Load the model with the weights of its folder, and name those that the folder lacks.
+
+    What it lacks transformers draws at random; only a head may lack.
+    """
     with quick_imports():
         from transformers import AutoModelForSequenceClassification
 
         import_module("transformers.modeling_utils")  # as in load_encoder
 
-    settings |= {"attn_implementation": attention, "local_files_only": True, "use_safetensors": True}
-    try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, ignore_mismatched_sizes=True, output_loading_info=True, **settings
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as why:
-        raise ModelError(f"{folder}: the model cannot be loaded ({str(why).strip().splitlines()[0]})") from None
-    drawn = report["missing_keys"] | {name for name, *_ in report["mismatched_keys"]}
+    settings |= {"local_files_only": True, "use_safetensors": True}
+    model, report = _with_attention(
+        lambda kind: AutoModelForSequenceClassification.from_pretrained(
+            folder, ignore_mismatched_sizes=True, output_loading_info=True, attn_implementation=kind, **settings
+        ),
+        folder,
+        attention,
+        tell,
+    )
+    missing = set(report["missing_keys"])
+    drawn = missing | {name for name, *_ in report["mismatched_keys"]}
     encoder = f"{model.base_model_prefix}."
     lacking = sorted(
         name for name in drawn if not head_may_be_fresh or (name.startswith(encoder) and "pooler" not in name)
@@ -152,7 +224,28 @@ def _load_weights(folder: Path, attention: str, head_may_be_fresh: bool = False,
         raise ModelError(
             f"{folder}: not the weights of {wanted}, for {lacking[0]} is not there as config.json wants it"
         )
-    return model
+    return model, missing
+
+
+def _draw_head(model: "PreTrainedModel", missing: set[str], seed: int) -> None:
+    """Draw the head anew where the folder held the whole of a classifier's, of however many classes.
+
+    Everything around the encoder is drawn as transformers draws what is missing. Part of a head that came with an
+    encoder, as ModernBERT's first layer does, is pretrained and stays.
+    """
+    import torch
+
+    encoder = set(model.base_model.modules())
+    around = [part for part in model.modules() if part not in encoder]
+    weights = {id(weight) for part in around for weight in part.parameters(recurse=False)}
+    if any(name in missing for name, weight in model.named_parameters() if id(weight) in weights):
+        return
+    for part in around:
+        part._is_hf_initialized = False  # transformers' own mark of what stays
+        for weight in part.parameters(recurse=False):
+            weight._is_hf_initialized = False
+    torch.manual_seed(seed)
+    model.initialize_weights()
 
 
 def check_model_folder(folder: Path) -> None:
@@ -167,9 +260,11 @@ def check_model_folder(folder: Path) -> None:
         hint = f"; did you mean {folder / 'model'}?" if (folder / "model" / "config.json").is_file() else ""
         raise ModelError(f"{folder}: no config.json there, so it is no model folder{hint}")
     try:
-        json.loads(config.read_text("utf-8"))
-    except ValueError as why:
+        settings = json.loads(config.read_text("utf-8"))
+    except (ValueError, RecursionError) as why:
         raise ModelError(f"{config}: not readable as JSON ({why})") from None
+    if not isinstance(settings, dict) or not isinstance(settings.get("model_type"), str):
+        raise ModelError(f"{config}: no model_type there; wanted the family of the model, such as bert")
     if not list(folder.glob("*.safetensors")):
         pickled = [file.name for suffix in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in folder.glob(suffix)]
         found = f"only {pickled[0]}, which is a pickle and can run code when it is opened" if pickled else "none"

@@ -1,5 +1,6 @@
 """A saved model, loaded to be asked: what it says of texts, why, and how well."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +12,24 @@ import numpy as np
 from labkit.data.batching import Batcher
 from labkit.data.reviews import CLASS_NAMES, Reviews, clean, is_blank
 from labkit.data.tokens import tokenize
-from labkit.errors import UsageError
+from labkit.display import Tell, say
+from labkit.errors import UsageError, did_you_mean
 from labkit.evaluation.metrics import EvalResult
 from labkit.explanation.attribution import Explanations
 from labkit.explanation.methods import explain
 from labkit.explanation.registry import DEFAULT
+from labkit.models.classes import class_places
 from labkit.models.encoders import load_classifier
-from labkit.training.config import Config
+from labkit.models.soundness import ModelError, check_vocabulary, positions_of
+from labkit.training.config import Config, ConfigError
 from labkit.training.fit import evaluate
 from labkit.training.precision import choose_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+KEPT_FILE, KEPT_SETTINGS = "labkit.json", ("max_length", "truncation")  # beside a model's weights: how texts were cut
 
 
 @dataclass(frozen=True)
@@ -79,19 +86,30 @@ class Classifier:
     name: str
 
     @classmethod
-    def load(cls, folder: Path, precision: str = "auto", device: str = "auto", attention: str = "sdpa") -> "Classifier":
-        """Load what `labkit train` saved, or any two-class Hugging Face folder.
+    def load(
+        cls,
+        folder: Path,
+        precision: str = "auto",
+        device: str = "auto",
+        attention: str = "sdpa",
+        tell: Tell = say,
+    ) -> "Classifier":
+        """Load what `labkit train` saved, or any Hugging Face folder of two classes whose names are known.
 
-        attention: `eager` where attention weights are wanted. Raises ModelError, TokenizerError.
+        attention: `eager` where attention weights are wanted. A folder that does not say how texts are cut has them cut as
+        labkit does by default, or where the model has fewer positions, to these. Raises ModelError, TokenizerError.
         """
-        model, tokenizer = load_classifier(folder, attention)
-        if model.config.num_labels != len(CLASS_NAMES):
-            raise UsageError(f"{folder}: the model has {model.config.num_labels} classes; wanted {len(CLASS_NAMES)}")
-        kept = folder / "labkit.json"
-        settings = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
-        return cls(
-            model, tokenizer, Config(precision=precision, device=device, **settings), folder.parent.name or folder.name
-        )
+        config = dataclasses.replace(_kept_settings(folder / KEPT_FILE), precision=precision, device=device)
+        model, tokenizer = load_classifier(folder, attention, tell)
+        class_places(model.config, f"{folder}: the model")
+        positions = positions_of(model)
+        if positions is not None and config.max_length > positions:
+            if (folder / KEPT_FILE).is_file():
+                asked = f"max_length = {config.max_length} is more than the {positions} positions of the model"
+                raise ModelError(f"{folder / KEPT_FILE}: {asked}")
+            config = dataclasses.replace(config, max_length=positions)
+            tell(f"{folder}: the model has {positions} positions, so texts are cut to {positions} tokens")
+        return cls(model, tokenizer, config, folder.parent.name or folder.name)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Return one prediction for each text, in order.
@@ -153,10 +171,35 @@ class Classifier:
         return explain(model, self.tokenizer, texts, methods, **(settings | options))
 
     def _batcher(self, texts: Sequence[str], labels: np.ndarray) -> Batcher:
-        config = self.config
-        return Batcher(tokenize(texts, self.tokenizer, config.max_length, config.truncation), labels)
+        tokenized = tokenize(texts, self.tokenizer, self.config.max_length, self.config.truncation)
+        check_vocabulary(self.model, self.tokenizer, tokenized.input_ids, self.name)
+        return Batcher(tokenized, labels)
 
     def _evaluate(self, batcher: Batcher) -> EvalResult:
         precision = self.config.chosen_precision()
         evaluation = evaluate(self.model.to(precision.device), batcher, self.config, precision)
-        return EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=self.name)
+        logits = evaluation.logits.numpy()[:, class_places(self.model.config)]
+        if not np.isfinite(logits).all():
+            raise ModelError(f"{self.name}: the model's logits are no finite numbers; its weights are damaged")
+        return EvalResult.from_logits(evaluation.labels.numpy(), logits, name=self.name)
+
+
+def _kept_settings(file: Path) -> Config:
+    """Read how texts were cut in training; the defaults where there is no such file. Raises ModelError, with the way out."""
+    if not file.exists():
+        return Config()
+    way_out = 'wanted {"max_length": 128, "truncation": "head"} or the like, as in training, or no such file'
+    try:
+        settings = json.loads(file.read_text("utf-8"))
+        if not isinstance(settings, dict):
+            raise ModelError(f"{file}: holds no settings by name; {way_out}")
+        for name in settings:
+            if name not in KEPT_SETTINGS:
+                raise ModelError(
+                    f"{file}: {name} is none of its settings{did_you_mean(name, KEPT_SETTINGS)}; {way_out}"
+                )
+        return Config(**settings)
+    except ConfigError as why:
+        raise ModelError(f"{file}: {why}; {way_out}") from None
+    except (OSError, ValueError, RecursionError) as why:
+        raise ModelError(f"{file}: not readable as JSON ({why}); {way_out}") from None

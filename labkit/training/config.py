@@ -18,7 +18,7 @@ from labkit.data.batching import BATCHINGS
 from labkit.data.readers import decode_utf8
 from labkit.data.tokens import TRUNCATIONS
 from labkit.errors import UsageError, did_you_mean
-from labkit.models.encoders import FREEZABLE, registry_entry
+from labkit.models.encoders import FREEZABLE, HEADS, registry_entry
 from labkit.training.precision import PRECISIONS, Precision, choose_device, choose_precision, suitable_multiple
 
 FAST_PATHS = ("full", "exact", "off")
@@ -71,6 +71,9 @@ class Config:
     max_grad_norm: float = _setting(1.0, "gradients are clipped to this norm", above=0)
     dropout: float | None = _setting(None, "dropout probability (default: the model's own)", at_least=0, below=1)
     freeze: str = _setting("nothing", "what keeps its pretrained weights", one_of=FREEZABLE)
+    head: str = _setting(
+        "fresh", "fresh: drawn by the seed; kept: go on from the head of the classifier that model names", one_of=HEADS
+    )
     pretrained: bool = _setting(True, "start from pretrained weights, or from random ones")
     patience: int = _setting(2, "epochs without a lower validation loss before training stops", at_least=1)
     precision: str = _setting("auto", "arithmetic of the matrix products", one_of=PRECISIONS)

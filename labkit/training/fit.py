@@ -197,7 +197,12 @@ class _FineTuning:
     def validate(self) -> Evaluation:
         """Evaluate the model as it is now on the validation reviews."""
         self.optimizer.catch_up()
-        return evaluate(self.model, self.validation, self.config, self.precision)
+        validated = evaluate(self.model, self.validation, self.config, self.precision)
+        if not math.isfinite(validated.loss):
+            raise TrainingError(
+                f"the validation loss became {validated.loss} in epoch {self.epoch}; try a lower learning_rate"
+            )
+        return validated
 
     def close_epoch(self, validated: Evaluation, is_best: bool) -> None:
         """Record the epoch, keep its weights if they are the best, write a checkpoint."""

@@ -1,5 +1,6 @@
 """Laws of a run's folder: interrupted anywhere it ends with the same bits, and what is refused leaves no trace."""
 
+import copy
 import dataclasses
 import errno
 import json
@@ -34,8 +35,9 @@ from labkit.experiments import fine_tuning as runs
 from labkit.experiments import run_folder
 from labkit.experiments.fine_tuning import FineTuned, Interrupted, fine_tune
 from labkit.experiments.run_folder import RunError, compare_runs
-from labkit.models.encoders import ModelError
+from labkit.models.encoders import ModelError, quiet_transformers
 from labkit.report.page import write_report
+from labkit.serving.classifier import Classifier
 from labkit.training import fit as training
 from labkit.training import memory, precision
 from labkit.training.checkpoints import CheckpointError
@@ -547,6 +549,48 @@ def test_a_folder_without_permission_is_refused(tune, tmp_path, monkeypatch):
 
 def test_a_max_length_beyond_the_positions_of_the_model_is_refused(tune, tmp_path):
     refused(tune, ConfigError, "max_length = 129 is more than the 128 positions", tmp_path, max_length=129)
+
+
+def test_a_model_that_cannot_work_is_refused_before_anything_is_written(tune, tiny_folder, tiny_world, tmp_path):
+    model = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text())
+    for change, message in (({"model_type": "newbert9"}, "newbert9"), ({"hidden_size": "big"}, "hidden_size")):
+        (model / "config.json").write_text(json.dumps(config | change))
+        refused(tune, ModelError, message, tmp_path, model=str(model))
+    (model / "config.json").write_text(json.dumps(config))
+    tokenizer = copy.deepcopy(tiny_world.tokenizer)
+    tokenizer.add_tokens(["moviestar"])
+    tokenizer.save_pretrained(model)
+    reviews = dataclasses.replace(REVIEWS, texts=[f"moviestar {text}" for text in REVIEWS.texts])
+    refused(tune, ModelError, "gives moviestar the number", tmp_path, model=str(model), reviews=reviews)
+
+
+def test_a_run_that_was_begun_before_a_setting_was_there_goes_on_and_is_the_same_run(tune, whole, tmp_path):
+    kill_after(2, tune)
+    record = record_of(tmp_path / "run")
+    del record["settings"]["head"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    refused(tune, RunError, "head: fresh there, kept now", tmp_path, head="kept")
+    tune()
+    assert weights(tmp_path / "run") == weights(whole.folder)
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail"])
+def test_a_plain_pipeline_that_truncates_answers_as_the_classifier_that_was_saved(truncation, tune):
+    from transformers import pipeline
+
+    folder = tune(truncation=truncation, max_length=12).folder / "model"
+    texts = ["good " * 30 + "bad " * 30, "bad " * 30 + "good " * 30, "a good film", *REVIEWS.texts[:20]]
+    with quiet_transformers():
+        answers = pipeline("text-classification", model=str(folder), device="cpu")(texts, truncation=True, batch_size=5)
+    for ours, theirs in zip(Classifier.load(folder, "fp32", "cpu").predict(texts), answers, strict=True):
+        assert ours.label == theirs["label"] and ours.probability == pytest.approx(theirs["score"], abs=1e-5)
+    assert "cuts them in the same place" in (folder / "README.md").read_text("utf-8")
+
+
+def test_the_card_says_where_a_plain_pipeline_cannot_cut_as_in_training(tune):
+    card = (tune(truncation="head+tail").folder / "model" / "README.md").read_text("utf-8")
+    assert "A plain pipeline cannot cut so" in card and "keeps the head alone" in card
 
 
 def test_a_broken_model_folder_is_refused(tune, tiny_folder, tmp_path):

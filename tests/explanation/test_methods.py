@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import FeatureAblation, InputXGradient, IntegratedGradients, Occlusion
+from conftest import VOCABULARY
 from explaining import FAMILIES, LONGER, TEXT, SumOfWords, byte_level, encoded, margin, of_family
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    MPNetConfig,
+    RobertaConfig,
+    XLMRobertaConfig,
+)
 
 from labkit.errors import UsageError
 from labkit.explanation import margins
@@ -89,6 +97,42 @@ def test_an_embedded_review_is_the_model_on_the_way_from_the_empty_review_and_gi
     scores = integrated_gradients(asked.margins, asked.inputs, asked.baseline, steps=8).sum(dim=1)
     assert np.allclose(scores, one.scores, atol=1e-5)
     assert model.training and all(weight.requires_grad and weight.grad is None for weight in model.parameters())
+
+
+ROBERTA_LIKE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+ROBERTA_LIKE |= {"vocab_size": len(VOCABULARY), "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+POSITIONS_FROM_IDS = {
+    "roberta": RobertaConfig(**ROBERTA_LIKE, initializer_range=0.5),
+    "xlm-roberta": XLMRobertaConfig(**ROBERTA_LIKE, initializer_range=0.5),
+    "mpnet": MPNetConfig(**ROBERTA_LIKE, initializer_range=0.5),
+}
+
+
+@pytest.mark.parametrize("text", [TEXT, "a superb film [PAD] , not the slow one"])
+@pytest.mark.parametrize("kind", POSITIONS_FROM_IDS)
+def test_where_positions_come_from_the_ids_the_whole_way_has_those_of_the_review(kind, text, tiny_world):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = AutoModelForSequenceClassification.from_config(POSITIONS_FROM_IDS[kind], attn_implementation="eager")
+    tokenizer = tiny_world.tokenizer
+    (one,) = explain(model, tokenizer, text)
+    assert not one.is_flagged
+    ids = torch.from_numpy(one.reading.input_ids).long()[None]
+    padding = model.base_model.embeddings.position_embeddings.padding_idx
+    positions = (ids != padding).cumsum(dim=1) * (ids != padding) + padding
+    embedding = model.get_input_embeddings()
+    inputs = embedding(ids).detach()
+    baseline = embedding(torch.where(torch.from_numpy(one.reading.is_special), ids, 0)).detach()
+
+    def forward(points: torch.Tensor) -> torch.Tensor:
+        return margin(model, inputs_embeds=points, position_ids=positions.expand(len(points), -1))
+
+    with torch.no_grad():
+        assert float(forward(inputs)) == pytest.approx(one.margin, abs=1e-4)  # the review itself, from its ids
+        change = float(forward(inputs) - forward(baseline))
+    assert float(one.scores.sum()) == pytest.approx(change, abs=max(abs(change), 0.1) * TOLERANCE * 1.1)
+    oracle = IntegratedGradients(forward).attribute(inputs, baseline, n_steps=one.steps, method="gausslegendre")
+    assert np.allclose(oracle.detach().sum(dim=-1)[0].numpy(), one.scores, atol=1e-3)
 
 
 def test_steps_are_raised_until_the_scores_add_up_and_it_is_said_where_they_never_do(tiny_world):

@@ -1,5 +1,6 @@
 """Laws of encoders: what a seed decides, what is refused unopened, and what is frozen."""
 
+import copy
 import json
 import pickle
 import shutil
@@ -163,6 +164,50 @@ def test_an_encoder_out_of_a_classifier_with_other_classes_gets_a_fresh_head(tin
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
     tiny_world.tokenizer.save_pretrained(tmp_path)
     assert head(load_encoder(str(tmp_path))[0]).shape == (2, 32)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("family", CONFIGS)
+def test_a_fresh_head_is_the_seed_s_also_where_the_folder_holds_a_classifier_of_any_shape(
+    family, classes, tiny_world, tmp_path
+):
+    config = copy.deepcopy(CONFIGS[family])
+    config.update({"vocab_size": len(tiny_world.tokenizer), "id2label": dict(enumerate("abcde"[:classes]))})
+    stored = AutoModelForSequenceClassification.from_config(config)
+    stored.save_pretrained(tmp_path)
+    tiny_world.tokenizer.save_pretrained(tmp_path)
+    states = [load_encoder(str(tmp_path), seed)[0].state_dict() for seed in (1, 1, 2)]
+    inside = f"{stored.base_model_prefix}."
+    for name, weights in states[0].items():
+        there = stored.state_dict()[name]
+        assert torch.equal(weights, states[1][name]), name
+        if name.startswith(inside):
+            assert torch.equal(weights, there) and torch.equal(weights, states[2][name]), name
+        elif weights.dim() > 1:
+            assert not torch.equal(weights, states[2][name]), name
+            assert weights.shape != there.shape or not torch.equal(weights, there), name
+
+
+def test_a_head_over_a_classifier_is_the_one_over_the_same_encoder_without_a_head(bare_folder, tiny_folder):
+    for seed in (0, 3):
+        bare, classifier = (load_encoder(str(folder), seed)[0] for folder in (bare_folder, tiny_folder))
+        for (name, one), (_, other) in zip(bare.named_parameters(), classifier.named_parameters(), strict=True):
+            assert torch.equal(one, other), name
+
+
+def test_a_kept_head_is_the_stored_one_whatever_the_seed_and_one_that_is_not_there_is_refused(
+    bare_folder, tiny_folder, tiny_world
+):
+    for seed in (0, 1):
+        model, _ = load_encoder(str(tiny_folder), seed, head="kept")
+        for name, weights in tiny_world.model().state_dict().items():
+            assert torch.equal(model.state_dict()[name], weights), name
+    with pytest.raises(ModelError, match="not the weights of a fine-tuned classifier"):
+        load_encoder(str(bare_folder), head="kept")
+    with pytest.raises(UsageError, match="contradict each other"):
+        load_encoder(str(tiny_folder), head="kept", pretrained=False)
+    with pytest.raises(UsageError, match=r"head 'keep' is none of fresh, kept; did you mean kept\?"):
+        load_encoder(str(tiny_folder), head="keep")
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------

@@ -1,12 +1,16 @@
 """Laws of a classifier that is asked which words its verdict needs."""
 
+import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from labkit.errors import UsageError
+from labkit.models.encoders import ModelError
 from labkit.serving.classifier import Classifier
 from labkit.training.config import Config
 
@@ -37,3 +41,49 @@ def test_the_words_of_the_effects_name_each_word_with_its_sign(classifier: Class
 def test_a_text_without_two_words_has_none_to_leave_out(classifier: Classifier, text: str) -> None:
     with pytest.raises(UsageError, match="wanted two"):
         classifier.leave_one_out(text)
+
+
+DAMAGED = {
+    "": "not readable as JSON",
+    '{"max_length": 12': "not readable as JSON",
+    "\x00": "not readable as JSON",
+    "[" * 100_000: "not readable as JSON",
+    "[]": "holds no settings by name",
+    "null": "holds no settings by name",
+    "128": "holds no settings by name",
+    '{"max_length": 128, "truncation": "head", "stride": 3}': "stride is none of its settings",
+    '{"max_lenght": 128}': "max_lenght is none of its settings; did you mean max_length?",
+    '{"device": "cpu"}': "device is none of its settings",
+    '{"max_length": "128"}': "max_length = '128' is str; wanted int",
+    '{"max_length": null}': "max_length = None",
+    '{"max_length": NaN}': "max_length = nan",
+    '{"max_length": -1}': "max_length = -1 is out of range",
+    '{"max_length": 129}': "max_length = 129 is more than the 128 positions",
+    '{"truncation": "middle"}': "truncation = 'middle' is none of head",
+    '{"truncation": ["head"]}': "truncation = ['head'] is list",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_file_beside_the_weights_is_named_in_one_line(
+    content: str, tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    (folder / "labkit.json").write_text(content)
+    with pytest.raises(ModelError) as refused:
+        Classifier.load(folder, device="cpu")
+    said = str(refused.value)
+    assert DAMAGED[content] in said and str(folder / "labkit.json") in said and "\n" not in said
+    assert "positions" in said or "wanted {" in said  # the way out
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("kept", [{"max_length": 16, "truncation": "tail"}, {"max_length": 16}, {}])
+def test_what_the_file_beside_the_weights_leaves_out_is_as_by_default(
+    kept: dict[str, Any], tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    (folder / "labkit.json").write_text(json.dumps(kept))
+    config = Classifier.load(folder, device="cpu").config
+    wanted = {"max_length": 128, "truncation": "head"} | kept
+    assert {"max_length": config.max_length, "truncation": config.truncation} == wanted

@@ -246,6 +246,19 @@ def test_a_loss_that_is_no_number_ends_the_run_with_what_to_try(run, tiny_world)
     assert same(weights_of(model), before)  # those of the best epoch, not the ones that are NaN
 
 
+def test_a_validation_loss_that_is_no_number_ends_the_run_and_is_in_no_record(run, tiny_world):
+    model, steps = tiny_world.model(), list[StepRecord]()
+
+    def spoil(record: StepRecord) -> None:
+        steps.append(record)
+        if len(steps) == 3:  # the last of the epoch: no later loss tells
+            with torch.no_grad():
+                model.classifier.bias += math.nan
+
+    with pytest.raises(TrainingError, match="the validation loss became nan in epoch 0; try a lower learning_rate"):
+        next(run(model, after_step=spoil))
+
+
 # --- the fast path ------------------------------------------------------------------------------------------------
 
 
