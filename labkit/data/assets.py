@@ -192,7 +192,11 @@ def fetch(name: str, source: Path | None = None) -> Path:
         about_the_source = source is not None and str(why.filename).startswith(str(source))
         if about_the_source or why.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-        raise _read_only(archive) from None
+        raise AssetMissing(
+            f"{name} ({archive.contents}) is missing from {home()}, or not whole there, and you may not write there\n"
+            f"Two ways out: whoever keeps that folder runs `labkit fetch {name}`; "
+            "or set LABKIT_HOME to a folder of your own."
+        ) from None
     return folder_of(archive)
 
 
@@ -299,14 +303,6 @@ def _missing(archive: Archive, why: str) -> AssetMissing:
         f"{archive.name} ({archive.contents}) is not in {home()} and could not be fetched: {why}\n"
         f"Two ways out: run `labkit fetch` where there is a network; or bring {archive.filename} in a folder "
         "(`labkit fetch --to FOLDER` elsewhere) and run `labkit fetch --from FOLDER`."
-    )
-
-
-def _read_only(archive: Archive) -> AssetMissing:
-    return AssetMissing(
-        f"{archive.name} ({archive.contents}) is missing from {home()}, or not whole there, and you may not write there\n"
-        f"Two ways out: whoever keeps that folder runs `labkit fetch {archive.name}`; "
-        "or set LABKIT_HOME to a folder of your own."
     )
 
 

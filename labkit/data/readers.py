@@ -4,6 +4,7 @@ Says what a file has in it and refuses what is broken; what a review or a label 
 """
 
 import codecs
+import contextlib
 import csv
 import io
 import json
@@ -91,8 +92,9 @@ def read_lines(path: Path, content: bytes | None = None) -> list[str]:
     lines = split_lines(decode_utf8(path, data))
     if lines and {"text", "label"} <= {name.strip().strip('"').lower() for name in re.split(r"[,;|\t]", lines[0])}:
         raise _is_a_table(path, f'a table, for its first line is the header "{lines[0][:40]}"')
-    if lines and _is_json_object(lines[0]):
-        raise _is_a_table(path, "JSON lines")
+    with contextlib.suppress(ValueError, RecursionError):  # no JSON: a text, as it should be
+        if isinstance(json.loads("".join(lines[:1])), dict):
+            raise _is_a_table(path, "JSON lines")
     return lines
 
 
@@ -118,13 +120,6 @@ def _is_a_table(path: Path, found: str) -> ReviewFileError:
         f"{path} is {found}; wanted plain text with one text on each line, so save its texts alone as a .txt file "
         "(`labkit evaluate --data FILE` takes tables with labels)"
     )
-
-
-def _is_json_object(line: str) -> bool:
-    try:
-        return line.lstrip().startswith("{") and isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def column_of(rows: Sequence[Row], name: str, path: Path) -> str:
@@ -168,7 +163,9 @@ def decode_utf8(path: Path, content: bytes | None = None) -> str:
     Raises ReviewFileError that names the line of the first bad byte.
     """
     data = path.read_bytes() if content is None else content
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _looks_like_utf16(data):
+    start = data[:400]  # of UTF-16 without a mark, every other byte of Latin letters is NUL
+    unmarked = len(start) >= 8 and max(start[0::2].count(0), start[1::2].count(0)) > 0.4 * len(start)
+    if unmarked or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ReviewFileError(f"{path} is UTF-16 text; wanted UTF-8 (save it as UTF-8)")
     if kind := _binary_kind(data):
         raise ReviewFileError(f'{path}: the content is {kind}, which the ending "{path.suffix}" does not say')
@@ -185,12 +182,6 @@ def decode_utf8(path: Path, content: bytes | None = None) -> str:
 def _binary_kind(data: bytes) -> str:
     """Name the format of content that is no text, or nothing."""
     return next((kind for magic, kind in BINARY_KINDS.items() if data.startswith(magic)), "")
-
-
-def _looks_like_utf16(data: bytes) -> bool:
-    """Recognise UTF-16 without a mark: every other byte of Latin letters is NUL."""
-    start = data[:400]
-    return len(start) >= 8 and max(start[0::2].count(0), start[1::2].count(0)) > 0.4 * len(start)
 
 
 def _read_csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> list[Row]:
@@ -221,15 +212,12 @@ def _check_separator(path: Path, first_line: str, delimiter: str, columns: Seque
             f'{path} line 1: "sep={note[1]}" tells Excel that values are separated by {note[1]!r}, and is no header; '
             f"remove that line{remedy}"
         )
-    names = {mark: _header_names(first_line, mark) for mark in SEPARATORS}
+    cells = {mark: next(csv.reader([first_line], delimiter=mark), []) for mark in SEPARATORS}
+    names = {mark: [cell.strip() for cell in found] for mark, found in cells.items()}
     lacking = [name for name in columns if name not in names[delimiter]]
     fitting = [mark for mark in SEPARATORS if lacking and set(columns) <= set(names[mark])]
     if fitting:
         raise _no_column(path, lacking[0], [first_line], separator=fitting[0])
-
-
-def _header_names(line: str, mark: str) -> list[str]:
-    return [name.strip() for values in csv.reader([line], delimiter=mark) for name in values]
 
 
 def _parse_separated(path: Path, text: str, delimiter: str, columns: Sequence[str]) -> list[Row]:

@@ -207,6 +207,8 @@ def load_corpus(name: str = "movies") -> Corpus:
     name: movies, products, editorials or tweets; fetched if need be. Raises UsageError for another name, and
     AssetMissing where it is neither in the cache nor to be had.
     """
+    import pyarrow.ipc
+
     if name not in CORPORA:
         raise UsageError(f"{name} is none of {', '.join(CORPORA)}{did_you_mean(name, CORPORA)}")
     folder = assets.fetch("reviews")
@@ -216,8 +218,10 @@ def load_corpus(name: str = "movies") -> Corpus:
             columns = _parse_corpus(folder, CORPORA[name])
         except (OSError, ValueError, LookupError) as why:
             raise assets.damaged("reviews", f"{name} cannot be read ({why})") from None
-        with contextlib.suppress(OSError):  # a folder that others filled may only be read, and the next may parse again
-            _keep_parsed(folder / f"{name}.arrow", columns)
+        written = pyarrow.ipc.open_file(_arrow_file(columns)).read_all()  # in the form that a reader will hash
+        content = _arrow_file(written.replace_schema_metadata({"sha256": _digest(written)}))
+        with contextlib.suppress(OSError):  # a folder that others filled may only be read: the next call parses again
+            write_atomically(folder / f"{name}.arrow", content.to_pybytes())
     return Corpus(
         name=name,
         ids=columns["id"].to_pylist(),
@@ -242,15 +246,6 @@ def _read_parsed(file: Path) -> Any:
             return columns if (columns.schema.metadata or {}).get(b"sha256") == _digest(columns) else None
     except (OSError, ValueError, pyarrow.ArrowException):
         return None
-
-
-def _keep_parsed(file: Path, columns: Any) -> None:
-    """Keep a parsed corpus as an Arrow file with its own hash, in the form that it has after having been written once."""
-    import pyarrow.ipc
-
-    written = pyarrow.ipc.open_file(_arrow_file(columns)).read_all()
-    content = _arrow_file(written.replace_schema_metadata({"sha256": _digest(written)}))
-    write_atomically(file, content.to_pybytes())
 
 
 def _arrow_file(columns: Any) -> Any:
