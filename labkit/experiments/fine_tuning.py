@@ -156,7 +156,8 @@ def finished_run(folder: Path, config: Config, reviews: Reviews, splits: Splits 
     if record is None or record["status"] != "finished" or differences(record, config, reviews):
         return None
     rows = json.loads((folder / TEST_FILE).read_text("utf-8"))
-    test = EvalResult(rows["labels"], rows["probabilities"], record["test"]["loss"], name=config.model_name)
+    loss, name = record["test"]["loss"], config.model_name
+    test = EvalResult(rows["labels"], rows["probabilities"], loss, name, ids=rows["ids"])
     return FineTuned(folder, record, test, splits or _splits_of(reviews, config))
 
 
@@ -274,7 +275,8 @@ def _finish(
     """Test the best weights, save them as a plain model with its card, and close the run."""
     precision = choose_precision(run.record["resolved"]["precision"], choose_device(config.device))
     evaluation = evaluate(model, test, config, precision)
-    result = EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=config.model_name)
+    labels, logits = evaluation.labels.numpy(), evaluation.logits.numpy()
+    result = EvalResult.from_logits(labels, logits, config.model_name, ids=reviews.ids)
     card = model_card(run.record, result)
     save_model(run.folder / "model", model, tokenizer, config, card)
     write_atomically(run.folder / CARD_FILE, card)

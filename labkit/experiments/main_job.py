@@ -87,7 +87,7 @@ def results_as_text(results: Mapping[str, Any]) -> str:
     """The results for a terminal: one column a model, then the comparison and the surest mistakes."""
     rows: Sequence[Mapping[str, Any]] = results["rows"]
     first = rows[0]
-    lines = [f"Test split, n = {first['n']:,}, seed {first['seed']}, {results['level']:.0%} bootstrap intervals", ""]
+    lines = [f"Test split, n = {first['n']:,}, seed {first['seed']}, {results['level']:.0%} intervals", ""]
     heads = ["", *(row["name"][:21] for row in rows)]
     scores = [[metric, *(_score_text(row["metrics"][metric]) for row in rows)] for metric in first["metrics"]]
     lines.append(text_table([heads, *scores], ["<10", *["<22"] * len(rows)], gap=""))
@@ -115,7 +115,9 @@ def _row(scores: Scores, seed: int, seconds: float) -> dict[str, Any]:
 
 
 def _score_text(score: Mapping[str, Any]) -> str:
-    return "undefined" if score["value"] is None else f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+    if score["value"] is None or score["low"] is None:
+        return "undefined" if score["value"] is None else f"{score['value']:.3f} (no interval)"
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
 def _comparison(test: McNemar, first: str, second: str) -> dict[str, Any]:

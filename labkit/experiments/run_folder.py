@@ -151,7 +151,8 @@ def run_result(folder: Path) -> tuple[list[str], EvalResult]:
     if record is None or record["status"] != "finished" or not file.is_file():
         raise UsageError(f"{folder} holds no finished run; wanted the folder that `labkit train --output` was given")
     rows = json.loads(file.read_text("utf-8"))
-    return rows["ids"], EvalResult(rows["labels"], rows["probabilities"], record["test"]["loss"], name=str(folder))
+    loss = record["test"]["loss"]
+    return rows["ids"], EvalResult(rows["labels"], rows["probabilities"], loss, str(folder), ids=rows["ids"])
 
 
 def compare_runs(folder_a: Path, folder_b: Path, metrics: Sequence[str] = METRICS, seed: int = 0) -> Comparison:

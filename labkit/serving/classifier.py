@@ -1,5 +1,6 @@
 """A saved model, loaded and asked: probabilities for texts, why, which words it needs, and its result on labelled reviews."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ class Classifier:
 
     def evaluate(self, reviews: Reviews) -> EvalResult:
         """The model's result on labelled reviews, in their order."""
-        return self._evaluate(self._batcher(reviews.texts, reviews.labels))
+        return dataclasses.replace(self._evaluate(self._batcher(reviews.texts, reviews.labels)), ids=reviews.ids)
 
     def explain(
         self, texts: str | Sequence[str], methods: str | Sequence[str] = DEFAULT, **options: Any
