@@ -222,7 +222,7 @@ def evaluate(
 
 @app.command
 def compare(folder_a: Path, folder_b: Path, /, *, as_json: AsJson = False) -> int:
-    """Compare two finished runs on their test reviews: paired bootstrap intervals of the differences, and McNemar's test."""
+    """Compare two finished runs on their test reviews: intervals of the paired differences, and McNemar's test."""
     from labkit.evaluation.intervals import ALL_METRICS
     from labkit.experiments.run_folder import compare_runs
 

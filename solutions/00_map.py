@@ -170,8 +170,8 @@ before = score_table(classifier.evaluate(lesson.splits.test))
 print("accuracy before fine-tuning:", before.accuracy)
 
 # %% [markdown]
-# In brackets is the 95 % interval: how far the score could move with other test reviews. About half is what guessing
-# gives here. Now let the model learn from the training reviews. What will that do?
+# In brackets is the 95 % interval: where the score on endlessly many such reviews may lie, of which these are a sample.
+# About half is what guessing gives here. Now let the model learn from the training reviews. What will that do?
 
 # %%
 shares = ["fewer than 6 in 10", "6 or 7 in 10", "8 in 10 or more"]

@@ -256,8 +256,8 @@ for name, a, b in zip(("precision", "recall", "F1"), scores, by_sklearn, strict=
 
 # %% [markdown]
 # All of it side by side. **MCC**, Matthews' correlation, uses all four cells of the matrix: 1 is perfect, 0 is no better
-# than a model that reads nothing. The lines are 95 % intervals: how far the score could move with other
-# reviews.
+# than a model that reads nothing. The lines are 95 % intervals: made so that they hold the score on endlessly many such
+# reviews 95 times in 100. (The score on one other sample of this size is off by luck too, and lies inside less often.)
 
 # %%
 from labkit.figures import score_intervals
@@ -457,6 +457,11 @@ from labkit.figures import reliability_diagram
 
 figure(reliability_diagram(balanced))
 
+# %% [markdown]
+# Half of the ten bins are empty, by construction: of two classes the more probable one has at least 0.5. So the error of
+# ten bins is here one of five. And it is never below 0: also a perfectly calibrated model shows some, the more the fewer
+# reviews there are. `score_table` says how much that is.
+
 # %%
 right = labkit.proportion_interval(round(fullest.accuracy * fullest.count), fullest.count)
 found = sides[1 - int(right.high < fullest.confidence) + int(right.low > fullest.confidence)]
@@ -576,7 +581,8 @@ why = "Reviews with a mean near 0, which divide people most, were left out of th
 outcome("04-person", found, why)
 
 # %% [markdown]
-# That is the **human ceiling**. A label is what most people said, so one person alone is a fair reference for a model.
+# That is called the **human ceiling**, but one person against the others is a yardstick that a model may pass, no ceiling:
+# a label is what *most* said, and a model can be nearer to most than one person is.
 # Where the single ratings are known, the model minus the person says how much room is left, with its interval.
 
 # %% [markdown]

@@ -46,7 +46,7 @@ def majority(train: LabelledTexts, test: LabelledTexts) -> EvalResult:
     num_classes = max(2, train_labels.max() + 1, test_labels.max() + 1)
     counts = np.bincount(train_labels, minlength=num_classes) + 1
     log_shares = np.log(counts / counts.sum())
-    return EvalResult.from_logits(test_labels, np.tile(log_shares, (len(test_labels), 1)), name="majority")
+    return EvalResult.from_logits(test_labels, np.tile(log_shares, (len(test_labels), 1)), "majority", ids=test.texts)
 
 
 def tfidf(train: LabelledTexts, test: LabelledTexts, seed: int = 0) -> EvalResult:
@@ -69,15 +69,15 @@ def tfidf(train: LabelledTexts, test: LabelledTexts, seed: int = 0) -> EvalResul
     if test_labels.max() >= len(counts):
         raise ValueError(f"test has label {test_labels.max()}; the training labels are 0..{len(counts) - 1}")
     model = _fitted(train.texts, train_labels, seed)
-    return EvalResult.from_logits(test_labels, model.predict_log_proba(test.texts), name="TF-IDF")
+    return EvalResult.from_logits(test_labels, model.predict_log_proba(test.texts), "TF-IDF", ids=test.texts)
 
 
 def nearest_neighbour(train: LabelledTexts, test: LabelledTexts) -> EvalResult:
     """Give each text the label of the most similar training text: pure memory.
 
-    Similarity is the cosine of TF-IDF weights of words. Its shares are (votes + 1) / (1 + classes) of one vote; a text
-    without a known word gets the first training text's label. Raises ValueError for an empty set, and for training texts
-    without any word.
+    Similarity is the cosine of TF-IDF weights of words; of equally similar texts the first counts, so that a text without
+    a known word gets the first training text's label. Its shares are (votes + 1) / (1 + classes) of one vote. Raises
+    ValueError for an empty set, and for training texts without any word.
 
     >>> from types import SimpleNamespace as Texts
     >>> train = Texts(texts=["a fine film", "a dull film"], labels=[1, 0])
@@ -85,14 +85,15 @@ def nearest_neighbour(train: LabelledTexts, test: LabelledTexts) -> EvalResult:
     [1, 0]
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.metrics import pairwise_distances_argmin
 
     train_labels, test_labels = (_checked_labels(train, "train"), _checked_labels(test, "test"))
     num_classes = max(2, train_labels.max() + 1, test_labels.max() + 1)
     words = TfidfVectorizer(sublinear_tf=True).fit(train.texts)
-    memory = KNeighborsClassifier(1, metric="cosine").fit(words.transform(train.texts), train_labels)
-    votes = np.eye(num_classes)[memory.predict(words.transform(test.texts))]
-    return EvalResult.from_logits(test_labels, np.log((votes + 1) / (1 + num_classes)), name="nearest neighbour")
+    nearest = pairwise_distances_argmin(words.transform(test.texts), words.transform(train.texts), metric="cosine")
+    votes = np.eye(num_classes)[train_labels[nearest]]
+    logits = np.log((votes + 1) / (1 + num_classes))
+    return EvalResult.from_logits(test_labels, logits, "nearest neighbour", ids=test.texts)
 
 
 def _fitted(texts: Sequence[str], labels: IntArray, seed: int) -> "Pipeline":

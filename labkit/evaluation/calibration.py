@@ -1,7 +1,7 @@
 """Calibration: does a model that says 90 % have 9 of 10 right? And if it has not?
 
-Reliability bins and the calibration error, temperature scaling, and the abstention curve: how right a model is on what it is
-surest of. Does not resample (intervals.py) or draw (figures.py).
+Reliability bins and the calibration error, temperature scaling, and the abstention curve: how right a model is on what it
+is surest of. Does not resample (intervals.py) or draw (figures.py).
 """
 
 import html
@@ -113,23 +113,16 @@ def _sums(member: IntArray, values: FloatArray, bins: int) -> FloatArray:
 def at_temperature(result: EvalResult, temperature: float) -> EvalResult:
     """Divide every logit by `temperature`: above 1 makes the model less sure.
 
-    The largest logit stays the largest, so no prediction changes. A probability below 1e-308 counts as that. Raises
-    ValueError for a temperature that is not above 0 and finite.
+    The largest logit stays the largest, so no prediction changes. Raises ValueError for a temperature that is not above 0
+    and finite.
 
     >>> at_temperature(EvalResult.from_logits([1], [[0.0, 4.0]]), 2.0).probabilities.round(3).tolist()
     [[0.119, 0.881]]
     """
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be above 0 and finite; found {temperature}")
-    return EvalResult.from_logits(result.labels, log_probabilities(result) / temperature, result.name)
-
-
-def log_probabilities(result: EvalResult) -> FloatArray:
-    """Take logarithms of the probabilities, (n, classes).
-
-    They are the logits minus a number of each row's own, which softmax ignores.
-    """
-    return np.log(np.maximum(result.probabilities, np.finfo(np.float64).tiny))
+    # The log-probabilities are the logits minus a number of each row's own, which softmax ignores.
+    return EvalResult.from_logits(result.labels, result.log_probabilities / temperature, result.name, result.ids)
 
 
 @dataclass(frozen=True)
@@ -137,7 +130,7 @@ class Temperature:
     """A temperature fitted on validation examples, which refuses those same examples.
 
     value: the temperature; n: how many examples it was fitted on; loss_before, loss_after: their negative log-likelihood
-    at temperature 1 and at this one. note: what is odd about the fit, or nothing.
+    at temperature 1 and at this one. note: what is odd about the fit, or nothing. examples: their ids.
     """
 
     value: float
@@ -145,16 +138,17 @@ class Temperature:
     loss_before: float
     loss_after: float
     note: str = ""
-    examples: frozenset[bytes] = field(default=frozenset(), repr=False)
+    examples: frozenset[str] = field(default=frozenset(), repr=False)
 
     def apply(self, result: EvalResult) -> EvalResult:
         """The result at this temperature.
 
         Raises ValueError where more than half of the examples are those it was fitted on: a score on them is better than
         the truth, and it is the score on new examples that is asked for. What the fit did there is in `loss_after`.
+        Examples are told apart by their ids. A result without ids is known again itself, also under another name or at
+        another temperature; the same examples in a result made anew are not.
         """
-        asked = _fingerprints(result)
-        share = len(asked & self.examples) / max(len(asked), 1)
+        share = sum(each in self.examples for each in result.ids) / max(len(result), 1)
         if share > MOST_IN_COMMON:
             raise ValueError(
                 f"{share:.0%} of these {len(result)} examples are those that the temperature was fitted on; "
@@ -182,7 +176,7 @@ def fit_temperature(*, validation: EvalResult) -> Temperature:
 
     if len(validation) == 0:
         raise ValueError("a temperature needs validation examples; found none")
-    logits = log_probabilities(validation)
+    logits = validation.log_probabilities
     true = logits[np.arange(len(logits)), validation.labels]
 
     def slope(inverse: float) -> float:
@@ -199,13 +193,7 @@ def fit_temperature(*, validation: EvalResult) -> Temperature:
     else:
         value = 1 / brentq(slope, 1 / hottest, 1 / coldest, xtol=1e-12)
     before, after = at_temperature(validation, 1.0).loss, at_temperature(validation, value).loss
-    return Temperature(float(value), len(validation), before, after, note, _fingerprints(validation))
-
-
-def _fingerprints(result: EvalResult) -> frozenset[bytes]:
-    """Tell examples apart by their label and what the model said of them."""
-    rows = np.column_stack([result.labels, result.probabilities])
-    return frozenset(row.tobytes() for row in rows)
+    return Temperature(float(value), len(validation), before, after, note, frozenset(validation.ids))
 
 
 # --- abstention ---------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Is one model better than another, or was it luck?
 
-Two trained models on the same examples: McNemar's test, and the paired bootstrap for every metric. Two recipes over the same
-folds: the t-test with Nadeau and Bengio's correction, beside the naive one that it corrects. Works on predictions that were
-made before: does not run a model (fit.py, folds.py) or give a single model's intervals (intervals.py).
+Two trained models on the same examples: McNemar's test, and the paired bootstrap for every metric. Two recipes over the
+same folds: the t-test with Nadeau and Bengio's correction, beside the naive one that it corrects. Works on predictions
+that were made before: does not run a model (fit.py, folds.py) or give a single model's intervals (intervals.py).
 """
 
 import html
@@ -16,18 +16,19 @@ from numpy.typing import ArrayLike
 
 from labkit.display import html_table, text_table
 from labkit.evaluation.arrays import FloatArray, IntArray, check_level, floats, same_length
+from labkit.evaluation.interval_methods import NO_INTERVAL, combined_interval, correlations_of
 from labkit.evaluation.intervals import (
     METRICS,
+    MetricIntervals,
     Score,
     check_metrics,
-    percentile_score,
-    point_metrics,
     resampled_metrics,
     undefined,
 )
 from labkit.evaluation.metrics import EvalResult
 
 LESS_IS_BETTER = ("ece", "brier", "nll")
+WORST_CASE = np.array([[1.0, -1.0], [-1.0, 1.0]])  # correlations under which the errors of a difference add up
 
 
 # --- two trained models on the same examples ----------------------------------------------------------------------
@@ -108,8 +109,8 @@ def mcnemar_p_values(only_a_right: IntArray, only_b_right: IntArray) -> FloatArr
 class Comparison:
     """Two trained models on the same n examples: differences and McNemar's test.
 
-    scores: by metric A's value, B's value and the difference A minus B with its interval. p_values: by metric the bootstrap's,
-    two-sided.
+    scores: by metric A's value, B's value and the difference A minus B with its interval. p_values: by metric the
+    bootstrap's, two-sided.
     """
 
     name_a: str
@@ -124,13 +125,18 @@ class Comparison:
     @property
     def caption(self) -> str:
         """The models, n and the kind of interval."""
-        kind = f"{100 * self.level:.4g}% paired bootstrap intervals ({self.resamples} resamples)"
+        kind = f"{100 * self.level:.4g}% intervals of the paired differences"
         return f"A = {self.name_a}, B = {self.name_b}, n = {self.n:,}, {kind}"
 
     @property
     def verdict(self) -> str:
         """McNemar's line, with the question that it answers."""
         return f"{self.mcnemar}. It asks of these two trained models; another seed would have trained two others."
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the differences must know."""
+        return [f"{metric}: {score.note}" for metric, (_, _, score) in self.scores.items() if score.note]
 
     def _rows(self) -> Iterator[tuple[str, str, str, str, str]]:
         for metric, (a, b, difference) in self.scores.items():
@@ -140,11 +146,11 @@ class Comparison:
 
     def __str__(self) -> str:
         table = text_table([("", "A", "B", "A minus B", ""), *self._rows()])
-        return "\n".join([self.caption, table, self.verdict])
+        return "\n".join([self.caption, table, *(f"* {note}" for note in self.notes), self.verdict])
 
     def _repr_html_(self) -> str:
         table = html_table(self.caption, [("metric", "A", "B", "A minus B", "bootstrap p"), *self._rows()])
-        return f"{table}<p>{html.escape(self.verdict)}</p>"
+        return table + "".join(f"<p>{html.escape(line)}</p>" for line in (*self.notes, self.verdict))
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data; an undefined number is null."""
@@ -181,11 +187,15 @@ def compare_models(
 ) -> Comparison:
     """Compare two results on the same examples, metric by metric.
 
-    Each difference has its paired bootstrap interval; beside them stands McNemar's test. The same resample of the examples
-    is drawn for both, so what is hard for both weighs on neither (Efron & Tibshirani 1993; Koehn 2004). The p-value is
-    twice the share of resamples on the far side of no difference, those without a difference counted half, and one added to
-    each side, so that it is never 0. Raises ValueError where the labels of the two differ, for a level outside (0, 1),
-    resamples < 1 or a metric that is none.
+    Each difference has its interval; beside them stands McNemar's test. The same resample of the examples is drawn for
+    both, so what is hard for both weighs on neither (Efron & Tibshirani 1993; Koehn 2004). The interval combines those
+    that `score_table` gives of A and B, with the correlation of the two over the resamples (MOVER, Zou & Donner 2008;
+    of accuracies it is Newcombe's method 10). In the simulation that `score_table` tells of, the 95 % intervals of the
+    differences held the truth in 94 to 100 % of the samples at n = 50, 92 to 100 % at 200 and 91 to 100 % at 1,000, by
+    metric and kind of model. Of two calibration errors, both biased, the least of A minus the most of B is the lower
+    bound, and so on: wide, but it holds. The p-value is twice the share of resamples on the far side of no difference,
+    those without a difference counted half, and one added to each side, so that it is never 0. Raises ValueError where
+    the labels of the two differ, for a level outside (0, 1), resamples < 1 or a metric that is none.
 
     >>> a = EvalResult.from_logits([1, 1, 0, 0] * 25, [[0, 1], [0, 1], [1, 0], [0, 1]] * 25, name="A")
     >>> b = EvalResult.from_logits([1, 1, 0, 0] * 25, [[0, 1], [1, 0], [0, 1], [0, 1]] * 25, name="B")
@@ -202,15 +212,28 @@ def compare_models(
     if len(a) == 0:
         nothing = dict.fromkeys(metrics, (math.nan, math.nan, undefined("no examples")))
         return Comparison(*names, 0, level, resamples, nothing, dict.fromkeys(metrics, math.nan), test)
-    values = [point_metrics(result, metrics) for result in (a, b)]
     drawn = np.concatenate(list(resampled_metrics([a, b], metrics, resamples, seed)), axis=2)
-    differences = drawn[0] - drawn[1]
-    scores = {
-        metric: (float(of_a), float(of_b), percentile_score(float(of_a - of_b), differences[row], level))
-        for row, (metric, of_a, of_b) in enumerate(zip(metrics, *values, strict=True))
-    }
-    p_values = {metric: bootstrap_p(differences[row]) for row, metric in enumerate(metrics)}
+    intervals = [MetricIntervals(result, level, resamples, seed) for result in (a, b)]
+    scores, p_values = {}, {}
+    for metric, both in zip(metrics, drawn.swapaxes(0, 1), strict=True):
+        of_a, of_b = (each.score(metric) for each in intervals)
+        correlations = WORST_CASE if metric == "ece" else correlations_of(both)
+        left_out = int(np.isnan(both).any(axis=0).sum())
+        scores[metric] = of_a.value, of_b.value, _difference(of_a, of_b, correlations, left_out, resamples)
+        p_values[metric] = bootstrap_p(both[0] - both[1])
     return Comparison(*names, len(a), level, resamples, scores, p_values, test)
+
+
+def _difference(a: Score, b: Score, correlations: FloatArray, left_out: int, resamples: int) -> Score:
+    """Score A minus B from the score of each, and their correlations (2, 2) over the resamples."""
+    if math.isnan(a.value - b.value):
+        return undefined(a.note or b.note)
+    values, lows, highs = (np.array([getattr(each, part) for each in (a, b)]) for part in ("value", "low", "high"))
+    if np.isnan(lows).any():
+        return Score(a.value - b.value, *NO_INTERVAL, a.note if math.isnan(a.low) else b.note, left_out)
+    low, high = combined_interval(values, lows, highs, np.array([1.0, -1.0]), correlations)
+    note = f"{left_out} of {resamples} resamples lacked a class and were left out" if left_out else ""
+    return Score(a.value - b.value, low, high, note, left_out)
 
 
 def bootstrap_p(differences: FloatArray) -> float:
@@ -258,15 +281,21 @@ class FoldTest:
         return html.escape(str(self))
 
 
-def fold_test(scores: ArrayLike, test_to_train: float, level: float = 0.95) -> FoldTest:
+def fold_test(
+    scores: ArrayLike, test_to_train: float, level: float = 0.95, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> FoldTest:
     """Average k fold scores, with the interval of the corrected resampled t-test.
 
     The correction is Nadeau and Bengio's (2003, section 5). scores: (k,), k >= 2, the scores of one recipe, or the
     differences of two on the same folds. test_to_train: test examples over training examples of a fold, 1 / (k - 1) where
-    nothing else is held out; 0 gives the naive interval. Folds share most of their training examples, so k scores are fewer
-    than k independent ones: the variance of their mean is taken as (1 / k + test_to_train) times that of a score, in place
-    of 1 / k. That factor is a guess that held up in simulations, not a theorem: no unbiased estimate exists (Bengio &
-    Grandvalet 2004). Raises ValueError for fewer than 2 scores.
+    nothing else is held out; 0 gives the naive interval. Folds share most of their training examples, so k scores are
+    fewer than k independent ones: the variance of their mean is taken as (1 / k + test_to_train) times that of a score,
+    in place of 1 / k. That factor is a guess that held up in simulations, not a theorem: no unbiased estimate exists
+    (Bengio & Grandvalet 2004). bounds: what the metric cannot leave, such as (0, 1) for a share. Between two finite ones
+    the interval is made on the logit scale, where the mean is mean ± the same half over the slope there, and brought
+    back: it stays inside, and is lopsided near an end. A mean at an end itself has no slope: then the interval is cut off
+    at the bounds, as where only one bound is finite. The p-value knows of no bounds. Raises ValueError for fewer than 2
+    scores, and for a score out of bounds.
 
     >>> test = fold_test([0.85, 0.86, 0.84, 0.87, 0.85], test_to_train=1 / 4)
     >>> test.naive_low > test.mean.low, round(test.spread, 4)
@@ -281,12 +310,28 @@ def fold_test(scores: ArrayLike, test_to_train: float, level: float = 0.95) -> F
         raise ValueError(f"a spread needs at least 2 scores; found {k}")
     if not test_to_train >= 0:
         raise ValueError(f"test_to_train must be at least 0; found {test_to_train}")
+    if not bounds[0] <= values.min() <= values.max() <= bounds[1]:
+        raise ValueError(
+            f"scores must lie in [{bounds[0]:g}, {bounds[1]:g}]; found {values.min():g} to {values.max():g}"
+        )
     mean, spread = float(values.mean()), float(values.std(ddof=1))
     half = float(t.ppf((1 + level) / 2, k - 1)) * spread
     corrected, naive = math.sqrt(1 / k + test_to_train), math.sqrt(1 / k)
     p_value, naive_p = (float(fold_p_values(values[None], ratio)[0]) for ratio in (test_to_train, 0.0))
-    interval = Score(mean, mean - half * corrected, mean + half * corrected)
-    return FoldTest(interval, spread, k, level, p_value, mean - half * naive, mean + half * naive, naive_p)
+    low, high = _within(bounds, mean, half * corrected)
+    naive_low, naive_high = _within(bounds, mean, half * naive)
+    return FoldTest(Score(mean, low, high), spread, k, level, p_value, naive_low, naive_high, naive_p)
+
+
+def _within(bounds: tuple[float, float], mean: float, half: float) -> tuple[float, float]:
+    """Return mean ± half, on the logit scale of two finite bounds."""
+    least, most = bounds
+    share = (mean - least) / (most - least) if math.isfinite(most - least) else 0.0
+    if not 0 < share < 1:
+        return max(mean - half, least), min(mean + half, most)
+    odds, factor = share / (1 - share), math.exp(min(half / (most - least) / (share * (1 - share)), 350.0))
+    low, high = odds / (odds + factor), odds * factor / (1 + odds * factor)
+    return least + (most - least) * min(low, share), least + (most - least) * max(high, share)
 
 
 def fold_p_values(scores: FloatArray, test_to_train: float) -> FloatArray:

@@ -9,7 +9,9 @@ what the tables resample.
 
 import html
 import math
-from dataclasses import dataclass
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -63,9 +65,12 @@ def log_softmax(logits: FloatArray) -> FloatArray:
 class EvalResult:
     """What a model predicted on a labelled set: what every score is computed from.
 
-    labels: (n,) int64; probabilities: (n, classes) float64, each row summing to 1; loss: mean negative log-likelihood
-    per example in nats, NaN for n = 0; name: the model's, as tables and figures show it. Raises ValueError when shapes,
-    labels or probabilities do not fit.
+    labels: (n,) int64; probabilities: (n, classes) float64, each row summing to 1; loss: mean negative log-likelihood per
+    example in nats, NaN for n = 0; name: the model's, as tables and figures show it. log_probabilities: (n, classes)
+    float64, exact where `from_logits` made the result, also where a probability is too small for a float; else the
+    logarithms of the probabilities, of which 0 counts as 2e-308. ids: (n,) what tells the examples apart from those of
+    another result (`fit_temperature` asks); not given, they differ from all others. Raises ValueError when shapes, labels
+    or probabilities do not fit.
 
     >>> EvalResult([0, 1], [[0.8, 0.2], [0.6, 0.4]], loss=0.57, name="MiniLM")
     EvalResult(MiniLM, n = 2, 2 classes, loss 0.570, accuracy 0.500)
@@ -75,6 +80,8 @@ class EvalResult:
     probabilities: FloatArray
     loss: float
     name: str = ""
+    log_probabilities: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    ids: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         labels, probabilities = _checked_predictions(self.labels, self.probabilities, "probabilities")
@@ -83,12 +90,25 @@ class EvalResult:
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "probabilities", np.minimum(probabilities, 1.0))
         object.__setattr__(self, "loss", float(self.loss))
+        if np.shape(self.log_probabilities) == (0, 0):
+            logarithms = np.log(np.maximum(self.probabilities, np.finfo(np.float64).tiny))
+            object.__setattr__(self, "log_probabilities", logarithms)
+        elif np.shape(self.log_probabilities) != self.probabilities.shape:
+            raise ValueError(
+                f"log_probabilities must have the shape of the probabilities, {self.probabilities.shape}; "
+                f"found {np.shape(self.log_probabilities)}"
+            )
+        mark = uuid.uuid4().hex
+        ids = tuple(map(str, self.ids)) or tuple(f"{mark} {index}" for index in range(len(labels)))
+        if len(ids) != len(labels):
+            raise ValueError(f"ids and labels must be equally long; found {len(ids)} and {len(labels)}")
+        object.__setattr__(self, "ids", ids)
 
     @classmethod
-    def from_logits(cls, labels: ArrayLike, logits: ArrayLike, name: str = "") -> "EvalResult":
+    def from_logits(cls, labels: ArrayLike, logits: ArrayLike, name: str = "", ids: Sequence[str] = ()) -> "EvalResult":
         """Make the result of a model that returned `logits` (n, classes).
 
-        labels: (n,). The loss is the cross-entropy.
+        labels: (n,); ids: (n,) the examples', where known. The loss is the cross-entropy.
 
         >>> EvalResult.from_logits([1], [[0.0, 0.0]]).probabilities.tolist()
         [[0.5, 0.5]]
@@ -96,7 +116,8 @@ class EvalResult:
         true, raw = _checked_predictions(labels, logits, "logits")
         log_probabilities = log_softmax(raw)
         likelihoods = log_probabilities[np.arange(len(true)), true]
-        return cls(true, np.exp(log_probabilities), -float(likelihoods.mean()) if len(true) else math.nan, name)
+        loss = -float(likelihoods.mean()) if len(true) else math.nan
+        return cls(true, np.exp(log_probabilities), loss, name, log_probabilities, ids)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -286,7 +286,8 @@ def _finish(
 ) -> EvalResult:
     """Test the best weights, save them with their card, and close the run."""
     evaluation = evaluate(model, test, config, config.chosen_precision())
-    result = EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=config.model_name)
+    labels, logits = evaluation.labels.numpy(), evaluation.logits.numpy()
+    result = EvalResult.from_logits(labels, logits, name=config.model_name, ids=reviews.ids)
     card = SURROGATES.sub("\N{REPLACEMENT CHARACTER}", model_card(run.record, result))
     save_model(run.folder / "model", model, tokenizer, config, card)
     write_atomically(run.folder / CARD_FILE, card)

@@ -24,7 +24,7 @@ from labkit.data.splits import Splits, assign_groups
 from labkit.display import Tell, html_table, text_table
 from labkit.evaluation.arrays import FloatArray, integers, same_length
 from labkit.evaluation.comparison import FoldTest, fold_test
-from labkit.evaluation.intervals import METRICS, point_metrics, score_table
+from labkit.evaluation.intervals import BOUNDS, METRICS, point_metrics, score_table
 from labkit.evaluation.metrics import EvalResult
 from labkit.experiments.fine_tuning import fine_tune, finished_run
 from labkit.training.config import Config
@@ -150,8 +150,8 @@ class CrossValidation(_Repeated):
         return float(np.mean([len(each.test) / each.train_examples for each in self.repetitions]))
 
     def test(self, metric: str = "accuracy", level: float = 0.95) -> FoldTest:
-        """Return a metric's mean and spread over the folds, with its corrected interval."""
-        return fold_test(self.scores(metric), self.test_to_train, level)
+        """Return a metric's mean and spread over the folds, with its corrected interval within the metric's bounds."""
+        return fold_test(self.scores(metric), self.test_to_train, level, BOUNDS[metric])
 
     @property
     def pooled(self) -> EvalResult:
@@ -159,12 +159,12 @@ class CrossValidation(_Repeated):
 
         These are the predictions of k models, not of one.
         """
-        labels, probabilities = (
+        labels, probabilities, log_probabilities, ids = (
             np.concatenate([getattr(each.test, what) for each in self.repetitions])
-            for what in ("labels", "probabilities")
+            for what in ("labels", "probabilities", "log_probabilities", "ids")
         )
         losses = [each.test.loss * len(each.test) for each in self.repetitions]
-        return EvalResult(labels, probabilities, sum(losses) / len(labels), self.name)
+        return EvalResult(labels, probabilities, sum(losses) / len(labels), self.name, log_probabilities, ids.tolist())
 
     @property
     def caption(self) -> str:
@@ -237,7 +237,8 @@ def compare_folds(a: CrossValidation, b: CrossValidation, metric: str = "accurac
     )
     if not same:
         raise ValueError("A and B must have the same folds: the same reviews, k and seed")
-    return fold_test(a.scores(metric) - b.scores(metric), a.test_to_train, level)
+    least, most = BOUNDS[metric]
+    return fold_test(a.scores(metric) - b.scores(metric), a.test_to_train, level, (least - most, most - least))
 
 
 # --- the runs -----------------------------------------------------------------------------------------------------

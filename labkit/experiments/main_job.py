@@ -95,7 +95,7 @@ def results_as_text(results: Mapping[str, Any]) -> str:
     """Show the results in a terminal: the table, the comparison, the surest mistakes."""
     rows: Sequence[Mapping[str, Any]] = results["rows"]
     first = rows[0]
-    lines = [f"Test split, n = {first['n']:,}, seed {first['seed']}, {results['level']:.0%} bootstrap intervals", ""]
+    lines = [f"Test split, n = {first['n']:,}, seed {first['seed']}, {results['level']:.0%} intervals", ""]
     heads = ["", *(row["name"][:21] for row in rows)]
     scores = [[metric, *(_score_text(**row["metrics"][metric]) for row in rows)] for metric in first["metrics"]]
     lines.append(text_table([heads, *scores], ["<10", *["<22"] * len(rows)], gap=""))
@@ -107,8 +107,10 @@ def results_as_text(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _score_text(value: float | None, low: float, high: float, note: str) -> str:
-    return "undefined" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+def _score_text(value: float | None, low: float | None, high: float | None, note: str) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:.3f} (no interval)" if low is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def scores_as_json(scores: Scores) -> dict[str, Any]:

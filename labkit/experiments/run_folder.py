@@ -115,7 +115,7 @@ def read_test(folder: Path, record: Mapping[str, Any], name: str) -> tuple[list[
         loss = float(record["test"]["loss"])
     rows = read_json(folder / TEST_FILE)
     with making_sense_of(folder / TEST_FILE):
-        result = EvalResult(rows["labels"], rows["probabilities"], loss, name)
+        result = EvalResult(rows["labels"], rows["probabilities"], loss, name, ids=rows["ids"])
         if result.num_classes != len(CLASS_NAMES) or len(rows["ids"]) != len(result):
             raise ValueError(f"{len(rows['ids'])} ids for {len(result)} reviews of {result.num_classes} classes")
         return [str(review) for review in rows["ids"]], result

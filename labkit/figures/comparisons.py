@@ -24,7 +24,7 @@ from labkit.figures.drawing import CUT, UNNAMED, WHOLE, axes_or_new, finished, m
 def repeated_scores(runs: "CrossValidation | SeedSpread", metric: str = "accuracy", ax: Axes | None = None) -> Axes:
     """Draw a metric of each fold or seed with its interval, and the mean of all.
 
-    Folds have the corrected interval. A run's own interval is the bootstrap's over its test reviews; the band is the
+    Folds have the corrected interval. A run's own interval is Wilson's over its test reviews; the band is the
     corrected one of the mean.
     """
     scores = [getattr(score_table(each.test, metrics=(metric,)), metric) for each in runs.repetitions]

@@ -17,7 +17,6 @@ from labkit.evaluation.calibration import (
     ReliabilityBin,
     abstention_curve,
     expected_calibration_error,
-    log_probabilities,
     reliability_bins,
 )
 from labkit.evaluation.intervals import proportion_interval, score_table
@@ -74,7 +73,7 @@ def softmax_curve(result: EvalResult, ax: Axes | None = None) -> Axes:
     if len(result) == 0:
         raise ValueError("wanted a result with examples")
     ax = axes_or_new(ax)
-    negative, positive = log_probabilities(result).T
+    negative, positive = result.log_probabilities.T
     difference, probability, wrong = positive - negative, result.probabilities[:, 1], ~result.correct
     reach = max(3.0, float(np.abs(difference).max()) * 1.1)
     across = np.linspace(-reach, reach, 201)
@@ -103,8 +102,8 @@ def score_intervals(
 ) -> Axes:
     """Draw several metrics of several results, each with its 95% interval.
 
-    The intervals are the bootstrap's; a metric that was set to 0 is one at 0. Raises ValueError without results, and for a
-    metric that is none.
+    The intervals are those of `score_table`; a metric that was set to 0 is one at 0. Raises ValueError without results,
+    and for a metric that is none.
     """
     if not results:
         raise ValueError("wanted at least one result")
@@ -132,7 +131,7 @@ def reliability_diagram(result: EvalResult, ax: Axes | None = None, *, bins: int
     """Draw accuracy by confidence in equal-width bins.
 
     Each has Wilson's 95% interval and its number of examples. A bar below the diagonal is overconfidence. The caption gives
-    the expected calibration error over these bins, and for the ten bins of `score_table` its bootstrap interval.
+    the expected calibration error over these bins, and for the ten bins of `score_table` its interval.
     """
     ax = axes_or_new(ax)
     rows = reliability_bins(result.confidences, result.correct, bins)

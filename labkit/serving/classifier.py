@@ -157,7 +157,7 @@ class Classifier:
 
     def evaluate(self, reviews: Reviews) -> EvalResult:
         """The model's result on labelled reviews, in their order."""
-        return self._evaluate(self._batcher(reviews.texts, reviews.labels))
+        return dataclasses.replace(self._evaluate(self._batcher(reviews.texts, reviews.labels)), ids=reviews.ids)
 
     def explain(
         self, texts: str | Sequence[str], methods: str | Sequence[str] = DEFAULT, **options: Any

@@ -183,3 +183,12 @@ def test_the_nearest_neighbour_takes_texts_without_a_known_word_and_refuses_an_e
     for sets in ((Reviews([], []), train), (train, Reviews([], []))):
         with pytest.raises(ValueError, match="needs texts"):
             nearest_neighbour(*sets)
+
+
+@pytest.mark.parametrize("n", [3, 20, 400])
+def test_of_equally_similar_training_texts_the_first_is_the_nearest(n):
+    train = Reviews([f"word{number} film" for number in range(n)], [1] + [0] * (n - 1))
+    unknown = nearest_neighbour(train, Reviews(["zzz", "", "qqq xxx"], [1, 1, 1]))
+    assert unknown.predictions.tolist() == [1, 1, 1]
+    known_twice = Reviews([*train.texts, *train.texts], [*train.labels, *(1 - label for label in train.labels)])
+    assert nearest_neighbour(known_twice, train).correct.all()

@@ -1,15 +1,20 @@
 """Laws of calibration, temperature and abstention, with plain loops, scipy and the definition as oracles."""
 
+import dataclasses
 import math
 import pickle
+from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from predicting import calibration_by_hand, make_confident, make_result
 
+from labkit.evaluation.baselines import majority, nearest_neighbour
 from labkit.evaluation.calibration import (
     abstention_curve,
     at_temperature,
@@ -17,6 +22,7 @@ from labkit.evaluation.calibration import (
     fit_temperature,
     reliability_bins,
 )
+from labkit.evaluation.intervals import score_table
 from labkit.evaluation.metrics import EvalResult, softmax
 
 law = settings(max_examples=30, deadline=None)
@@ -110,18 +116,62 @@ def test_a_temperature_from_validation_lowers_the_loss_on_test_and_leaves_the_pr
     np.testing.assert_array_equal(after.predictions, test.predictions)
 
 
+def with_ids(result: EvalResult, ids: Sequence[object], rows: Sequence[int] | None = None) -> EvalResult:
+    """Make a result anew from some rows of another, its examples marked."""
+    rows = range(len(result)) if rows is None else rows
+    labels, probabilities = result.labels[list(rows)], result.probabilities[list(rows)]
+    return EvalResult(labels, probabilities, result.loss, ids=[f"review {ids[row]}" for row in rows])
+
+
 def test_a_temperature_refuses_the_examples_it_was_fitted_on_in_any_order():
-    validation, test = make_confident(100, 3.0, seed=1), make_confident(100, 3.0, seed=2)
+    validation = with_ids(make_confident(100, 3.0, seed=1), range(100))
+    test = with_ids(make_confident(100, 3.0, seed=2), range(100, 200))
     fitted = fit_temperature(validation=validation)
-    backwards = EvalResult(validation.labels[::-1], validation.probabilities[::-1], validation.loss)
-    for same in (validation, backwards, pickle.loads(pickle.dumps(validation))):
+    backwards = with_ids(validation, range(100), range(99, -1, -1))
+    for same in (validation, backwards, pickle.loads(pickle.dumps(validation)), at_temperature(validation, 2.0)):
         with pytest.raises(ValueError, match="100% of these 100 examples are those that the temperature was fitted on"):
             fitted.apply(same)
-    labels = np.concatenate([validation.labels[:60], test.labels[:40]])
-    mixed = EvalResult(labels, np.concatenate([validation.probabilities[:60], test.probabilities[:40]]), loss=0.0)
+    mixed = with_ids(test, [*range(60), *range(160, 200)])
     with pytest.raises(ValueError, match="60% of these 100 examples"):
         fitted.apply(mixed)
     fitted.apply(test)
+
+
+def test_a_result_without_ids_is_known_again_itself_and_by_nothing_that_the_model_said():
+    validation = make_confident(100, 3.0, seed=1)
+    fitted = fit_temperature(validation=validation)
+    for same in (validation, pickle.loads(pickle.dumps(validation)), dataclasses.replace(validation, name="other")):
+        with pytest.raises(ValueError, match="100% of these 100 examples"):
+            fitted.apply(same)
+    fitted.apply(EvalResult(validation.labels, validation.probabilities, validation.loss))
+
+
+def test_new_examples_that_the_model_answers_alike_are_new():
+    train, validation, test = (
+        SimpleNamespace(texts=texts, labels=[1, 0, 1])
+        for texts in (["good film", "bad film", "fine plot"], ["good", "bad", "fine"], ["film", "dull", "plot"])
+    )
+    for model in (majority, nearest_neighbour):
+        fitted = fit_temperature(validation=model(train, validation))
+        assert len(fitted.apply(model(train, test))) == 3
+        with pytest.raises(ValueError, match="100% of these 3 examples"):
+            fitted.apply(model(train, validation))
+
+
+@law
+@given(st.integers(0, 10_000), st.sampled_from([1.0, 300.0, 1e6, 1e30]), st.sampled_from([2, 3]))
+def test_losses_and_temperatures_are_those_of_the_logits_however_far_apart_they_lie(seed, scale, classes):
+    generator = np.random.default_rng(seed)
+    labels, logits = generator.integers(classes, size=30), scale * generator.normal(size=(30, classes))
+    result = EvalResult.from_logits(labels, logits)
+    for temperature in (0.5, 1.0, 7.0):
+        truth = -scipy.special.log_softmax(logits / temperature, axis=1)[np.arange(30), labels].mean()
+        scaled = at_temperature(result, temperature)
+        assert scaled.loss == pytest.approx(truth, rel=1e-9)
+        assert score_table(scaled, resamples=5, metrics=("nll",)).nll.value == pytest.approx(truth, rel=1e-9)
+    fitted = fit_temperature(validation=result)
+    assert fitted.loss_before == pytest.approx(result.loss, rel=1e-9)
+    assert fitted.loss_after <= fitted.loss_before + 1e-9
 
 
 def test_what_the_validation_split_is_has_to_be_said():

@@ -125,7 +125,7 @@ def pair(n: int = 80, seed: int = 0, gap: float = 0.8) -> tuple[EvalResult, Eval
     return results[0], results[1]
 
 
-def test_the_paired_bootstrap_is_resampling_both_models_in_a_loop_with_scikit_learn():
+def test_the_paired_bootstraps_p_is_that_of_a_loop_with_scikit_learn():
     a, b = pair(n=40)
     found = compare_models(a, b, level=0.9, resamples=60, seed=3, metrics=("accuracy", "roc_auc", "mcc"))
     drawn = np.random.default_rng(3).integers(40, size=(60, 40))
@@ -140,11 +140,21 @@ def test_the_paired_bootstrap_is_resampling_both_models_in_a_loop_with_scikit_le
 
     loop = np.array([np.subtract(by_sklearn(a, rows), by_sklearn(b, rows)) for rows in drawn])
     values = [by_sklearn(result, np.arange(40)) for result in (a, b)]
-    for column, (of_a, of_b, difference) in enumerate(found.scores.values()):
+    for column, (metric, (of_a, of_b, difference)) in enumerate(found.scores.items()):
         assert (of_a, of_b) == pytest.approx((values[0][column], values[1][column]), abs=1e-12)
-        low, high = np.quantile(loop[:, column], [0.05, 0.95])
-        expected = values[0][column] - values[1][column], low, high
-        assert (difference.value, difference.low, difference.high) == pytest.approx(expected, abs=1e-12)
+        assert difference.value == pytest.approx(values[0][column] - values[1][column], abs=1e-12)
+        assert found.p_values[metric] == pytest.approx(bootstrap_p(loop[:, column]), abs=1e-12)
+
+
+def test_a_resample_of_one_class_is_left_out_of_the_difference_of_areas_and_counted():
+    labels = [1] + [0] * 7
+    a, b = (EvalResult.from_logits(labels, [[0, first]] + [[1, 0]] * 6 + [[0, 1]]) for first in (2, 0.5))
+    area = compare_models(a, b, resamples=300).scores["roc_auc"][2]
+    drawn = np.random.default_rng(0).integers(8, size=(300, 8))
+    one_class = int(((drawn == 0).sum(axis=1) % 8 == 0).sum())
+    assert area.left_out == one_class > 0
+    assert f"{one_class} of 300 resamples" in area.note
+    assert any(note.startswith("roc_auc: ") for note in compare_models(a, b, resamples=300).notes)
 
 
 def test_a_model_compared_with_itself_shows_no_difference_of_any_kind():
@@ -237,6 +247,28 @@ def test_the_correction_widens_by_the_factor_of_nadeau_and_bengio():
     )  # sqrt(1 + 5/4)
     assert found.p_value > found.naive_p_value
     assert "Nadeau" in str(found)
+
+
+@law
+@given(st.lists(st.integers(0, 20), min_size=2, max_size=6), st.sampled_from([0.0, 0.25, 1.0]))
+def test_the_interval_of_a_share_over_folds_stays_a_share(scores, test_to_train):
+    values = np.array(scores) / 20
+    found = fold_test(values, test_to_train, bounds=(0.0, 1.0))
+    for low, high in ((found.mean.low, found.mean.high), (found.naive_low, found.naive_high)):
+        assert 0 <= low <= found.mean.value <= high <= 1
+    unbounded = fold_test(values, test_to_train)
+    assert (found.p_value, found.spread) == (unbounded.p_value, unbounded.spread)
+    turned = fold_test(1 - values, test_to_train, bounds=(0.0, 1.0)).mean
+    assert (1 - turned.high, 1 - turned.low) == pytest.approx((found.mean.low, found.mean.high), abs=1e-9)
+
+
+def test_far_from_its_bounds_the_interval_over_folds_is_the_t_interval():
+    scores = [0.501, 0.499, 0.502, 0.500, 0.498]
+    free, bound = fold_test(scores, 0.25).mean, fold_test(scores, 0.25, bounds=(0.0, 1.0)).mean
+    assert (bound.low, bound.high) == pytest.approx((free.low, free.high), abs=1e-6)
+    assert fold_test([0.1, 0.9], 0.25, bounds=(0.0, math.inf)).mean.low == 0.0
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]; found 0.5 to 1.2"):
+        fold_test([0.5, 1.2], 0.25, bounds=(0.0, 1.0))
 
 
 def test_fold_scores_that_have_no_spread_are_refused():
