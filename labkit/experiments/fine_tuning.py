@@ -30,12 +30,14 @@ from labkit.experiments.run_folder import (
     CONFIG_FILE,
     FORMAT,
     OURS,
+    RUN_FILE,
     TEST_FILE,
     RunError,
     RunFolder,
     check_folder,
     differences,
     locked,
+    making_sense_of,
     read_record,
     read_test,
     remove_checkpoints_of_finished,
@@ -165,6 +167,8 @@ def finished_run(folder: Path, config: Config, reviews: Reviews, splits: Splits 
     if record is None or record["status"] != "finished" or differences(record, config, reviews):
         return None
     _, test = read_test(folder, record, config.model_name)
+    with making_sense_of(folder / RUN_FILE):
+        _ = [EpochRecord(**epoch) for epoch in record["history"]]
     remove_checkpoints_of_finished(folder)
     return FineTuned(folder, record, test, splits or _splits_of(reviews, config))
 

@@ -81,9 +81,16 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     record = read_json(file)
     with making_sense_of(file):
-        for part in ("settings", "data", "status"):
-            record[part]
+        _check_parts(record, settings=dict, data=dict, status=str)
+        _check_parts(record["data"], name=str, hash=str)
     return record
+
+
+def _check_parts(record: Mapping[str, Any], **kinds: type) -> None:
+    """Raise KeyError or TypeError where a part is missing or of another kind than it is read as."""
+    for part, kind in kinds.items():
+        if not isinstance(record[part], kind):
+            raise TypeError(f"{part} is a {type(record[part]).__name__}, wanted a {kind.__name__}")
 
 
 def finished_record(folder: Path) -> dict[str, Any]:
@@ -196,6 +203,8 @@ def check_folder(folder: Path, config: Config, reviews: Reviews, overwrite: bool
     if record["status"] == "finished":
         done = "; the checkpoints that its end had left there are removed" * remove_checkpoints_of_finished(folder)
         raise RunError(f"{folder} holds a finished run{done}; name a new folder or --overwrite")
+    with making_sense_of(folder / RUN_FILE):
+        _check_parts(record, resolved=dict, history=list, notices=list)
     return record
 
 
