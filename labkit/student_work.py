@@ -4,9 +4,10 @@ Predictions, reflections, results of checks, and settings. Knows what is kept, n
 judge, the lab report gathers. A file that cannot be read is set aside under a new name and never overwritten.
 """
 
+import contextlib
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class Work:
             raise ValueError(f"{kind} is none of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
         json.dumps(value, allow_nan=False)
         self.folder.mkdir(exist_ok=True)
-        with self._lock():
+        with self._locked():
             entries = self._read_or_set_aside(kind) | {key: value}
             content = json.dumps(entries, indent=1, allow_nan=False) + "\n"
             write_atomically(self._path(kind), content)
@@ -103,7 +104,7 @@ class Work:
         try:
             return _entries(self._path(kind))
         except ValueError:
-            with self._lock():
+            with self._locked():
                 return self._read_or_set_aside(kind)
 
     def _read_or_set_aside(self, kind: str) -> Entries:
@@ -121,10 +122,23 @@ class Work:
             self._tell(f"{path} could not be read ({why}); it is kept as {aside.name}, and an empty one begins.")
             return {}
 
-    def _lock(self) -> Any:
-        from filelock import FileLock
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One writer at a time. Raises TimeoutError with what to do where another does not end."""
+        from filelock import FileLock, Timeout
 
-        return FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
+        lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise TimeoutError(
+                f"{self.folder}: another program has been writing there for {LOCK_SECONDS:g} seconds; "
+                "close the other notebooks of this course, then do this again"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _entries(path: Path) -> Entries:

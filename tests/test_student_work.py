@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from labkit.student_work import Work, course_folder
 
@@ -96,3 +97,16 @@ def test_the_folder_shows_how_much_is_kept_in_each_file(tmp_path: Path) -> None:
     assert rows == [["predictions.json", "2"], ["reflections.json", "0"], ["checks.json", "0"], ["settings.json", "0"]]
     page = Work(tmp_path)._repr_html_()
     assert "predictions.json</th><td>2</td>" in page and "<b>" not in page
+
+
+def test_a_lock_that_another_holds_for_too_long_names_the_folder_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Work(tmp_path).save("checks", "1.1", {"points": 1.0})
+    monkeypatch.setattr("labkit.student_work.LOCK_SECONDS", 0.0)
+    with (
+        FileLock(tmp_path / ".labkit" / ".lock"),
+        pytest.raises(TimeoutError, match="close the other notebooks") as held,
+    ):
+        Work(tmp_path).save("checks", "1.1", {"points": 2.0})
+    assert str(tmp_path / ".labkit") in str(held.value)

@@ -10,6 +10,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -292,10 +293,20 @@ def _largest_file(folder: Path, filename: str) -> int:
 
 
 def _last_error(log: str) -> str:
-    """Find the line of pip's output that says why: its last error, or its last line."""
+    """Find what in pip's output says why: the connection that broke, its last error, or its last line.
+
+    Where pip reaches no index, its last error is that no index has the archive.
+    """
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")]
-    return (errors or lines or ["pip ended without a word"])[-1]
+    last = (errors or lines or ["pip ended without a word"])[-1]
+    broken = re.findall(r"connection broken by '(.*)': \S*$|Could not fetch URL (.*) - skipping$", log, re.MULTILINE)
+    if broken and "No matching distribution" in last:
+        why = "".join(broken[-1])
+        return (
+            f"pip reached no package index ({why}); `pip config list` shows the index and the proxy that it is set to"
+        )
+    return last
 
 
 def _missing(archive: Archive, why: str) -> AssetMissing:

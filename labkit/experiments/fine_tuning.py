@@ -27,17 +27,21 @@ from labkit.errors import LabkitError
 from labkit.evaluation.metrics import EvalResult
 from labkit.experiments.run_folder import (
     CARD_FILE,
+    CHECKPOINTS,
     CONFIG_FILE,
     FORMAT,
     OURS,
+    RUN_FILE,
     TEST_FILE,
     RunError,
     RunFolder,
     check_folder,
     differences,
     locked,
+    making_sense_of,
     read_record,
     read_test,
+    remove_checkpoints_of_finished,
 )
 from labkit.files import atomic_folder, write_atomically
 from labkit.models.encoders import freeze, load_encoder, quiet_transformers
@@ -175,6 +179,9 @@ def finished_run(folder: Path, config: Config, reviews: Reviews, splits: Splits 
     if record is None or record["status"] != "finished" or differences(record, config, reviews):
         return None
     _, test = read_test(folder, record, config.model_name)
+    with making_sense_of(folder / RUN_FILE):
+        _ = [EpochRecord(**epoch) for epoch in record["history"]]
+    remove_checkpoints_of_finished(folder)
     return FineTuned(folder, record, test, splits or _splits_of(reviews, config))
 
 
@@ -207,6 +214,7 @@ def _begin(
     tell: Tell,
 ) -> RunFolder:
     """Begin the record of a new run, in place of whatever run was there."""
+    CheckpointFolder(folder / CHECKPOINTS).remove()
     for name in OURS:
         old = folder / name
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
@@ -259,7 +267,7 @@ def _train(
             batchers["train"],
             batchers["validation"],
             config,
-            checkpoints=CheckpointFolder(run.folder / "checkpoints", run.note),
+            checkpoints=CheckpointFolder(run.folder / CHECKPOINTS, run.note),
             progress=progress,
             tell=run.note,
             should_stop=lambda: stop.signal is not None,
@@ -296,7 +304,8 @@ def _finish(
     run.write(
         status="finished", test={"examples": len(result), "loss": result.loss, "accuracy": float(result.correct.mean())}
     )
-    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
+    with contextlib.suppress(OSError):  # the run is finished all the same
+        CheckpointFolder(run.folder / CHECKPOINTS).remove()
     return result
 
 

@@ -11,6 +11,7 @@ In run.json `settings` are those that were given, `resolved` the same with every
 folder goes on with an unfinished run. Does not train (fine_tuning.py) or compare models (comparison.py).
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -28,14 +29,16 @@ from labkit.evaluation.comparison import Comparison, compare_models
 from labkit.evaluation.intervals import METRICS
 from labkit.evaluation.metrics import EvalResult
 from labkit.files import remove_leftovers, write_atomically
+from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import NEVER_CHANGE_THE_RESULT, SETTINGS, Config
 
 FORMAT = 1  # of run.json and results.json
 RUN_FILE, CONFIG_FILE, TEST_FILE, CARD_FILE = ("run.json", "config.toml", "test.json", "model_card.md")
-RESULTS_FILE, REPORT_FILE = "results.json", "report.html"
+RESULTS_FILE, REPORT_FILE, CHECKPOINTS = "results.json", "report.html", "checkpoints"
 SPLITS = tuple(field.name for field in dataclasses.fields(Splits))
-# Removed in this order when a run is begun again: a folder from which only a part is gone still says whose it is.
-OURS = ("checkpoints", "model", CONFIG_FILE, TEST_FILE, CARD_FILE, RESULTS_FILE, REPORT_FILE, RUN_FILE)
+# Removed in this order, after the checkpoints, when a run is begun again: a folder from which only a part is gone still says
+# whose it is.
+OURS = ("model", CONFIG_FILE, TEST_FILE, CARD_FILE, RESULTS_FILE, REPORT_FILE, RUN_FILE)
 
 
 class RunError(UsageError):
@@ -78,9 +81,16 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     record = read_json(file)
     with making_sense_of(file):
-        for part in ("settings", "data", "status"):
-            record[part]
+        _check_parts(record, settings=dict, data=dict, status=str)
+        _check_parts(record["data"], name=str, hash=str)
     return record
+
+
+def _check_parts(record: Mapping[str, Any], **kinds: type) -> None:
+    """Raise KeyError or TypeError where a part is missing or of another kind than it is read as."""
+    for part, kind in kinds.items():
+        if not isinstance(record[part], kind):
+            raise TypeError(f"{part} is a {type(record[part]).__name__}, wanted a {kind.__name__}")
 
 
 def finished_record(folder: Path) -> dict[str, Any]:
@@ -187,17 +197,28 @@ def check_folder(folder: Path, config: Config, reviews: Reviews, overwrite: bool
             raise RunError(f"{folder} is not empty ({foreign[0]} is there) and holds no run; name a new folder")
     if record is None or overwrite:
         return None
+    found = differences(record, config, reviews)
+    if found:
+        raise RunError(f"{folder} was begun with other settings ({'; '.join(found)}); name a new folder or --overwrite")
+    if record["status"] == "finished":
+        done = "; the checkpoints that its end had left there are removed" * remove_checkpoints_of_finished(folder)
+        raise RunError(f"{folder} holds a finished run{done}; name a new folder or --overwrite")
     with making_sense_of(folder / RUN_FILE):
-        found = differences(record, config, reviews)
-        if found:
-            raise RunError(
-                f"{folder} was begun with other settings ({'; '.join(found)}); name a new folder or --overwrite"
-            )
-        if record["status"] == "finished":
-            raise RunError(f"{folder} holds a finished run; name a new folder or --overwrite")
-        for part in ("resolved", "history", "notices"):  # without which it cannot go on
-            record[part]
+        _check_parts(record, resolved=dict, history=list, notices=list)
     return record
+
+
+def remove_checkpoints_of_finished(folder: Path) -> bool:
+    """Remove what a run that was killed at its very end left behind; say whether there was anything.
+
+    Nothing happens where the folder may only be read or another process is at work there.
+    """
+    checkpoints = folder / CHECKPOINTS
+    if not checkpoints.is_dir():
+        return False
+    with contextlib.suppress(OSError, RunError), locked(folder):
+        return CheckpointFolder(checkpoints).remove()
+    return False
 
 
 def _check_writable(folder: Path) -> None:
@@ -241,7 +262,9 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise RunError(f"{folder}: another process is training there") from None
+        raise RunError(
+            f"{folder}: another process is training there; wait until it ends, or name another folder"
+        ) from None
     try:
         for name in OURS:
             remove_leftovers(folder, f".{name}")

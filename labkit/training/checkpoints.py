@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     import torch
 
 KEPT = 2
+STEP, BEST = "step-{:08d}", "best-{:04d}"  # the names of checkpoints: other folders beside them are not ours
 
 
 class CheckpointError(LabkitError):
-    """A checkpoint that could not be written; the one before it stands."""
+    """A checkpoint that could not be written or read; the one before it stands, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,17 @@ class CheckpointFolder:
 
         Raises CheckpointError where the disk does not take it.
         """
-        self._write(self.folder / f"step-{step:08d}", tensors, facts)
+        self._write(self.folder / STEP.format(step), tensors, facts)
         for old in self._steps()[:-KEPT]:
             shutil.rmtree(old)
         used = {json.loads(text).get("best_epoch") for folder in self._steps() if (text := _text(folder))}
-        for best in self.folder.glob("best-*"):
-            if int(best.name.removeprefix("best-")) not in used:
+        for epoch, best in self._numbered(BEST):
+            if epoch not in used:
                 shutil.rmtree(best)
 
     def save_best(self, epoch: int, tensors: Mapping[str, "torch.Tensor"]) -> None:
         """Write the weights of the best epoch so far."""
-        self._write(self.folder / f"best-{epoch:04d}", tensors, {"epoch": epoch})
+        self._write(self.folder / BEST.format(epoch), tensors, {"epoch": epoch})
 
     def latest(self) -> Checkpoint | None:
         """Return the newest state whose hash is right; None where there is no state.
@@ -67,7 +68,7 @@ class CheckpointFolder:
         Damaged ones are passed over with a notice. Raises CheckpointError where all are damaged.
         """
         if self.folder.is_dir():
-            remove_leftovers(self.folder, ".")
+            self._remove_unfinished()
         damaged = []
         for folder in reversed(self._steps()):
             try:
@@ -90,10 +91,35 @@ class CheckpointFolder:
 
         Raises CheckpointError where their hash is wrong.
         """
-        return _read(self.folder / f"best-{epoch:04d}").tensors
+        return _read(self.folder / BEST.format(epoch)).tensors
+
+    def remove(self) -> bool:
+        """Remove all checkpoints, and the folder if nothing of others is in it; say whether there was anything to remove."""
+        ours = [path for name in (STEP, BEST) for _, path in self._numbered(name)]
+        self._remove_unfinished()
+        for path in ours:
+            shutil.rmtree(path)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+            return True
+        return bool(ours)
+
+    def _remove_unfinished(self) -> None:
+        for name in (STEP, BEST):
+            remove_leftovers(self.folder, f".{name.partition('{')[0]}")
 
     def _steps(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*"))
+        return [path for _, path in self._numbered(STEP)]
+
+    def _numbered(self, name: str) -> list[tuple[int, Path]]:
+        """The folders that have a name of ours, in the order of their numbers; what others put beside them is theirs."""
+        prefix = name.partition("{")[0]
+        numbers = [
+            (int(digits), path)
+            for path in self.folder.glob(f"{prefix}*")
+            if path.is_dir() and (digits := path.name.removeprefix(prefix)).isdecimal()
+        ]
+        return sorted((number, path) for number, path in numbers if path.name == name.format(number))
 
     def _write(self, folder: Path, tensors: Mapping[str, "torch.Tensor"], facts: dict[str, Any]) -> None:
         from safetensors import SafetensorError
@@ -108,9 +134,8 @@ class CheckpointFolder:
                 digest = hashlib.sha256(content.encode()).hexdigest()
                 (unfinished / "state.json").write_text(f"{digest}\n{content}\n")
         except (OSError, SafetensorError) as why:
-            raise CheckpointError(
-                f"{folder}: the checkpoint could not be written ({why}); the one before it is good"
-            ) from None
+            there = "the one before it is good" if self._steps() else "it would have been the first, so nothing is kept"
+            raise CheckpointError(f"{folder}: the checkpoint could not be written ({why}); {there}") from None
 
 
 def _text(folder: Path) -> str:

@@ -672,3 +672,39 @@ def test_a_test_has_a_cache_folder_of_its_own(labkit_home):
     assert assets.home() == labkit_home
     assert list(labkit_home.iterdir()) == []
     assert os.environ["LABKIT_OFFLINE"] == "1"
+
+
+PIPS_END = (
+    "ERROR: Could not find a version that satisfies a==1 (from versions: none)\nERROR: No matching distribution found"
+)
+
+
+@pytest.mark.parametrize(
+    ("warning", "why"),
+    [
+        (
+            """WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'ProxyError('Cannot connect to """
+            """proxy.', OSError('Tunnel connection failed: 407 Proxy Authentication Required'))': /simple/a/""",
+            "407 Proxy Authentication Required",
+        ),
+        (
+            """WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError("HTTPSConnection("""
+            """host='proxy.example', port=9): Failed to establish a new connection: Connection refused")': /simple/a/""",
+            "host='proxy.example', port=9): Failed to establish a new connection: Connection refused",
+        ),
+        (
+            "Could not fetch URL https://index.example/simple/a/: There was a problem confirming the ssl certificate: "
+            "self-signed - skipping",
+            "https://index.example/simple/a/: There was a problem confirming the ssl certificate: self-signed",
+        ),
+    ],
+)
+def test_an_index_that_pip_does_not_reach_is_told_as_that_and_not_as_a_missing_version(warning, why):
+    said = assets._last_error(f"Looking in indexes: x\n{warning}\n{PIPS_END}\n")
+    assert "reached no package index" in said and why in said and "pip config list" in said
+    assert "No matching" not in said
+
+
+def test_a_connection_that_broke_once_is_not_the_reason_for_what_came_after():
+    warning = "WARNING: Retrying (Retry(total=1)) after connection broken by 'ReadTimeoutError(1)': /simple/a/"
+    assert assets._last_error(f"{warning}\nERROR: the hashes do not match\n") == "ERROR: the hashes do not match"

@@ -33,14 +33,14 @@ from labkit.data.tokens import TokenizerError, tokenize
 from labkit.errors import LabkitError, UsageError
 from labkit.experiments import fine_tuning as runs
 from labkit.experiments import run_folder
-from labkit.experiments.fine_tuning import FineTuned, Interrupted, fine_tune
+from labkit.experiments.fine_tuning import FineTuned, Interrupted, fine_tune, finished_run
 from labkit.experiments.run_folder import RunError, compare_runs
 from labkit.models.encoders import ModelError, quiet_transformers
 from labkit.report.page import write_report
 from labkit.serving.classifier import Classifier
 from labkit.training import fit as training
 from labkit.training import memory, precision
-from labkit.training.checkpoints import CheckpointError
+from labkit.training.checkpoints import CheckpointError, CheckpointFolder
 from labkit.training.config import Config, ConfigError, read_config_file
 from labkit.training.early_stopping import TrainingError
 from labkit.training.memory import OutOfMemory
@@ -482,6 +482,28 @@ def refused(tune: Callable[..., Any], error: type[LabkitError], match: str, arou
 
 def test_a_finished_folder_is_refused(finished, tune, tmp_path):
     refused(tune, RunError, "holds a finished run; name a new folder or --overwrite", tmp_path)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+@pytest.mark.parametrize("again", ["train", "lab"])
+def test_a_run_killed_after_it_had_finished_leaves_no_checkpoints_once_it_is_asked_for(
+    again, foreign, finished, tune, config
+):
+    before = contents(finished)
+    CheckpointFolder(finished / "checkpoints").save(9, {"weights": torch.zeros(3)}, {})
+    (finished / ".lock").touch()
+    if foreign:
+        (finished / "checkpoints" / "notes.txt").write_text("mine")
+    if again == "lab":
+        assert finished_run(finished, config, REVIEWS) is not None
+    else:
+        with pytest.raises(
+            RunError, match="finished run; the checkpoints that its end had left there are removed; name"
+        ):
+            tune()
+    left = contents(finished)
+    assert (left.pop("checkpoints/notes.txt", (b"",))[0] == b"mine") == foreign
+    assert left == before and (finished / "checkpoints").exists() == foreign
 
 
 def test_a_folder_begun_with_other_settings_is_refused_and_they_are_named(tune, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from predicting import make_result
 
 from labkit.data.reviews import Reviews
+from labkit.data.splits import Splits
 from labkit.errors import UsageError
 from labkit.evaluation.comparison import compare_models
 from labkit.evaluation.metrics import EvalResult
@@ -122,5 +123,37 @@ def test_a_folder_whose_name_is_not_utf_8_is_refused_before_anything_is_there(tm
 
 def test_the_record_keeps_a_name_that_is_not_utf_8(tmp_path):
     run = RunFolder(tmp_path, {}, lambda notice: None)
-    run.write(settings={}, data={"name": "caf\udce9.csv"}, status="running")
+    run.write(settings={}, data={"name": "caf\udce9.csv", "hash": ""}, status="running")
     assert read_record(tmp_path) == run.record
+
+
+ODD: list[Any] = [None, 3, "odd", [1], {"odd": 1}]
+
+
+@pytest.mark.parametrize("status", ["running", "finished"])
+@pytest.mark.parametrize(
+    "part", ["settings", "data", "data.hash", "data.name", "status", "history", "resolved", "notices"]
+)
+@pytest.mark.parametrize("odd", ["missing", *ODD])
+def test_whatever_stands_in_a_record_a_command_that_would_go_on_there_works_or_is_refused_in_a_line(
+    part, odd, status, tmp_path
+):
+    folder = write_run(tmp_path / "run", pair()[0], [str(i) for i in range(80)], status)
+    record = json.loads((folder / RUN_FILE).read_text("utf-8")) | {"resolved": {}, "notices": []}
+    *above, name = part.split(".")
+    holder = record[above[0]] if above else record
+    holder[name] = odd
+    if odd == "missing":
+        del holder[name]
+    (folder / RUN_FILE).write_text(json.dumps(record), "utf-8")
+    asks = [
+        lambda: check_folder(folder, Config(), REVIEWS, overwrite=False),
+        lambda: finished_run(folder, Config(), REVIEWS, Splits(REVIEWS, REVIEWS, REVIEWS)),
+    ]
+    for ask in asks:
+        said = str(folder)
+        try:
+            ask()
+        except RunError as refused:
+            said = str(refused)
+        assert str(folder) in said and "\n" not in said

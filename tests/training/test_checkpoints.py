@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -208,6 +209,47 @@ def test_what_a_killed_writer_left_is_removed(folder):
     assert names(folder) == ["step-00000001"]
 
 
+# --- what others put there ---------------------------------------------------------------------------------------
+
+FOREIGN = [
+    "best-0000 2",
+    "best-",
+    "best-0",
+    "best-00001",
+    "best-٣٣٣٣",
+    "step-1",
+    "step-00000009.bak",
+    "step-x",
+    "notes",
+]
+
+
+@pytest.mark.parametrize("copied", ["step-00000003", "best-0000"])
+@pytest.mark.parametrize("name", [*FOREIGN, ".backup.12345678"])
+def test_what_has_no_name_of_ours_is_no_checkpoint_and_stays(name, copied, folder):
+    checkpoints = save_state(folder, 3, best=0)
+    checkpoints.save_best(0, {"weights": torch.zeros(3)})
+    shutil.copytree(folder / copied, folder / name)
+    assert checkpoints.latest().facts["step"] == 3
+    for step in (4, 5, 6):
+        save_state(folder, step, best=0)
+    assert names(folder) == sorted([name, "best-0000", "step-00000005", "step-00000006"])
+    assert checkpoints.remove() and names(folder) == [name]
+    assert not checkpoints.remove()
+
+
+def test_checkpoints_are_ordered_by_their_number_however_many_digits_it_has(folder):
+    for step in (99_999_998, 99_999_999, 100_000_000):
+        checkpoints = save_state(folder, step)
+    assert names(folder) == ["step-100000000", "step-99999999"]
+    assert checkpoints.latest().facts["step"] == 100_000_000
+
+
+def test_without_anything_of_others_the_folder_goes_with_its_checkpoints(folder):
+    assert save_state(folder, 1).remove() and not folder.exists()
+    assert not CheckpointFolder(folder).remove()
+
+
 # --- a full disk --------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +273,13 @@ def test_a_full_disk_is_an_error_that_leaves_the_states_before_it_good(what, fol
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert names(folder) == ["step-00000001", "step-00000002"]
     assert checkpoints.latest().facts["step"] == 2
+
+
+def test_a_first_checkpoint_that_fails_promises_no_other(folder, monkeypatch):
+    monkeypatch.setattr(safetensors.torch, "save_file", half_written)
+    with pytest.raises(CheckpointError, match=r"No space left.*; it would have been the first, so nothing is kept"):
+        save_state(folder, 1)
+    assert names(folder) == []
 
 
 @pytest.fixture
