@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 SETUP := $(PYTHON) scripts/setup.py $(if $(strip $(TORCH)),--torch $(strip $(TORCH)))
 
-.PHONY: help setup lab jupyter pages notebooks benchmark benchmark-accuracy benchmark-growth benchmark-memory benchmark-gpu test lint clean
+.PHONY: help setup lab jupyter pages notebooks benchmark benchmark-accuracy benchmark-growth benchmark-memory benchmark-gpu reference test lint format clean
 
 help: ## show these lines
 	@echo 'make TARGET [TORCH=cpu] [PYTHON=python3.13] [ARGS="..."]'
@@ -58,6 +58,14 @@ benchmark-gpu: ## training and evaluation speed on a GPU: benchmarks/gpu/SPEED.m
 	@$(BIN)/python -m labkit fetch
 	@$(BIN)/python benchmarks/gpu.py $(ARGS)
 
+reference: ## the long experiments whose results the lessons show: reference/README.md
+	@$(SETUP)
+	@$(BIN)/python -m labkit fetch
+	@$(BIN)/python reference/overfitting.py
+	@test -d runs/minilm/model || $(BIN)/python -m labkit train --output runs/minilm
+	@$(BIN)/python reference/explanations.py --model runs/minilm/model
+	@$(BIN)/python reference/cross_validation.py
+
 test: ## what CI runs: style, types, every notebook, doctests, tests
 	@$(SETUP) test instructor
 	@$(BIN)/python scripts/check.py $(ARGS)
@@ -65,6 +73,11 @@ test: ## what CI runs: style, types, every notebook, doctests, tests
 lint: ## style and types alone
 	@$(SETUP) test instructor
 	@$(BIN)/python scripts/check.py --lint
+
+format: ## bring the code into the form that the style check wants
+	@$(SETUP) test instructor
+	@$(BIN)/python -m ruff check --fix-only --quiet .
+	@$(BIN)/python -m ruff format .
 
 clean: ## remove .venv and what the tools left; runs and fetched data stay
 	@$(PYTHON) scripts/clean.py

@@ -1,11 +1,12 @@
-"""Test accuracy of labkit's default beside the Trainer's after the same number of epochs: what `make benchmark-accuracy` does.
+"""Test accuracy of labkit's default and of the Trainer after equally many epochs.
 
     python benchmarks/accuracy.py                   5 seeds; the same command goes on after an interruption
     python benchmarks/accuracy.py --examples all    on all training reviews
 
-A seed draws the training reviews, the head, the order and dropout, the same for both sides; the test split is always the same.
-Both take the weights after the last step, at the encoder's own learning rate, and both are evaluated as the plain model in
-fp32. Writes `ACCURACY.md` and `accuracy.json`, whose line `RESULTS.md` repeats.
+A seed draws the training reviews, the head, the order and dropout, the same for both sides; the test split is always the
+same. Both take the weights after the last step, at the encoder's own learning rate, and both are evaluated as the plain
+model in fp32. Writes `ACCURACY.md` and `accuracy.json`, whose line `RESULTS.md` repeats. `make benchmark-accuracy` does
+this.
 """
 
 import argparse
@@ -34,7 +35,7 @@ NUMBERS = "accuracy.json"
 
 @dataclass(frozen=True)
 class PairedTest:
-    """The mean difference over the seeds, its interval, and the p-value of Student's paired t test."""
+    """Student's paired t test over the seeds: mean difference, interval, p-value."""
 
     mean: float
     low: float
@@ -49,7 +50,9 @@ class PairedTest:
 
 
 def paired_test(ours: Sequence[float], theirs: Sequence[float]) -> PairedTest:
-    """Of `ours` less `theirs`, seed by seed. Raises ValueError for fewer than two seeds.
+    """Test `ours` minus `theirs`, seed by seed.
+
+    Raises ValueError for fewer than two seeds.
 
     >>> print(paired_test([0.85, 0.86, 0.84], [0.84, 0.86, 0.85]))
     within noise: +0.0000 [-0.0248, +0.0248] (95 %), p = 1, 3 seeds
@@ -105,7 +108,7 @@ def as_markdown(report: dict[str, Any]) -> tuple[str, str]:
     head = ("seed", "labkit", "Trainer", "difference", "test loss, labkit", "test loss, Trainer")
     return "\n\n".join(
         [
-            f"labkit less the Trainer, test accuracy: {test}.",
+            f"labkit minus the Trainer, test accuracy: {test}.",
             "# Accuracy after the same number of epochs",
             f"{report['date']}. {machine_line(report['header']['machine'])}",
             f"{MODELS.get(setting['model'], setting['model'])}, {ours[0]['examples']:,} training reviews, "

@@ -1,9 +1,10 @@
-"""Training and evaluation speed on a GPU, warmed up: what `make benchmark-gpu` does.
+"""Training and evaluation speed on a GPU, warmed up.
 
     python benchmarks/gpu.py                        3 rounds; the same command goes on after an interruption
 
-The first seconds of a process on a GPU go into loading kernels, and a short training beside them says little. So all rows run
-in one process, once each to warm up and then in rounds. Writes `gpu/SPEED.md` and `gpu/speed.json`, or into --output.
+The first seconds of a process on a GPU go into loading kernels, and a short training beside them says little. So all rows
+run in one process, once each to warm up and then in rounds. Writes `gpu/SPEED.md` and `gpu/speed.json`, or into --output.
+`make benchmark-gpu` does this.
 """
 
 import argparse

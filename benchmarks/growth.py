@@ -1,9 +1,9 @@
-"""How speed and memory of training grow with examples, length, micro-batch and model size: what `make benchmark-growth` does.
+"""How speed and memory grow with examples, length, micro-batch and model.
 
     python benchmarks/growth.py                     3 rounds; the same command goes on after an interruption
 
 Three points each, labkit at its default; for model size the Trainer grouped by length beside it. Writes `GROWTH.md`,
-`growth.json` and `growth.svg`.
+`growth.json` and `growth.svg`. `make benchmark-growth` does this.
 """
 
 import argparse

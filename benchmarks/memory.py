@@ -1,10 +1,11 @@
-"""How much memory training takes, and what each way to lower it costs in speed: BERT base shape, batch 32, 128 tokens a review.
+"""What training takes in memory, and what each way to lower it costs in speed.
 
     python benchmarks/memory.py                        every row; the same command goes on after an interruption
     python benchmarks/memory.py --rows fast fast-half  these rows only
 
-Each row is a process of its own: one optimizer step to warm up, then the steps that are timed. Writes `MEMORY.md` and
-`memory.json`. What fits into 8 GB on a GPU is counted, and measured beside it where the device is one.
+The shape is BERT base's, 32 reviews of 128 tokens a batch. Each row is a process of its own: one optimizer step to warm
+up, then the steps that are timed. Writes `MEMORY.md` and `memory.json`. What fits into 8 GB on a GPU is counted, and
+measured beside it where the device is one.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from side_by_side.journal import Journal, digest_of_files
 from side_by_side.processes import BENCHMARKS, LAST_LINES, prepared
 from side_by_side.rounds import DISTURBED
 from side_by_side.rows import BERT_BASE, Row, Setting
-from side_by_side.running import ROOT, WORK, write
+from side_by_side.running import WORK, measuring_files, write
 from side_by_side.table import MODELS, grid, machine_line
 from side_by_side.watch import Watch, peak_memory_mib, wait_until_quiet
 
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
 NAME, NUMBERS, PAGE = "memory", "memory.json", "MEMORY.md"
 LENGTH, MIB = 128, 2**20
 CARD, SET_ASIDE = 8 * 2**30, 2**30  # of a GPU; for CUDA's context, workspaces, gaps between tensors and a screen
-CODE = ("labkit/models/*.py", "labkit/training/*.py", "benchmarks/side_by_side/models.py")  # what the figures hang on
 
 
 @dataclass(frozen=True)
 class Way:
-    """A row and what it does to lower memory. freeze: of encoders.freeze. factored: Adafactor in place of AdamW."""
+    """A row and what it does to lower memory.
+
+    freeze: of encoders.freeze. factored: Adafactor in place of AdamW.
+    """
 
     row: Row
     freeze: str = "nothing"
@@ -83,9 +86,10 @@ WIDER = {"fp32": (4, 2), "half": (10, 3)}
 
 
 def counted_state(way: Way, model: "PreTrainedModel") -> int:
-    """Bytes of weights, gradients and moments: 16 a trainable fp32 parameter with AdamW, 4 a frozen one.
+    """Count the bytes of weights, gradients and moments.
 
-    Adafactor has one moment, of a matrix its row and column sums alone (Shazeer & Stern 2018, alg. 4).
+    They are 16 for each trainable fp32 parameter with AdamW, 4 for a frozen one. Adafactor has one moment, of a matrix
+    its row and column sums alone (Shazeer & Stern 2018, alg. 4).
     """
     from labkit.training.memory import state_bytes
 
@@ -119,7 +123,10 @@ def counted_activations(way: Way, model: "PreTrainedModel", reviews: int) -> int
 
 
 def counted_copies(way: Way, model: "PreTrainedModel") -> int:
-    """Bytes of the half-precision copies of the matrices that autocast keeps during a micro-batch."""
+    """Count the bytes of the half-precision matrices that autocast keeps.
+
+    It keeps them during a micro-batch.
+    """
     if way.row.precision != "half":
         return 0
     embeddings = set(model.base_model.embeddings.parameters())
@@ -127,7 +134,10 @@ def counted_copies(way: Way, model: "PreTrainedModel") -> int:
 
 
 def counts(way: Way, model: "PreTrainedModel", batch_size: int, free: int) -> dict[str, int]:
-    """Counted bytes: state, activations (of the row's micro-batch), copies; largest: reviews at once within `free` bytes."""
+    """Count bytes: state, activations (of the row's micro-batch), copies.
+
+    largest: reviews at once within `free` bytes.
+    """
     from labkit.models.encoders import freeze
 
     freeze(model.requires_grad_(True), way.freeze)
@@ -152,10 +162,10 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
     from side_by_side.models import load_model
     from side_by_side.ours import config_of
 
-    from labkit.models.encoders import freeze, load_encoder
-    from labkit.models.unpadded import Unpadded
-    from labkit.training.fit import StepRecord, fastest_gradients, make_optimizer, train_epoch
-    from labkit.training.precision import choose_device, choose_precision
+    from labkit.models.encoders import load_encoder
+    from labkit.training.fit import fastest_gradients
+    from labkit.training.loop import StepRecord, train_epoch
+    from labkit.training.optimizer import make_optimizer
 
     way, setting = next(way for way in WAYS if way.row.name == task["way"]), Setting(**task["setting"])
     load_encoder("tiny")
@@ -163,14 +173,9 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
     watch = Watch(torch.cuda.is_available())
     imports = 0.0 if watch.cuda else peak_memory_mib(False)
     config = config_of(way.row, setting, 0, task["half"])
-    precision = choose_precision(config.precision, choose_device())
+    precision = config.chosen_precision()
     model, _ = load_model(setting.model, 0)
-    model.to(precision.device)
-    freeze(model, way.freeze)
-    if way.checkpointing:
-        model.gradient_checkpointing_enable()
-    network: torch.nn.Module = model if config.fast_path == "off" else Unpadded(model)
-    optimizer = _optimizer(way, model, setting)
+    network, optimizer = _lowered(way, model.to(precision.device), setting)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     examples = read_examples(Path(task["data"]), "train").of_length(LENGTH).first(setting.examples)
     batches = examples.batcher(config.batching).epoch(config.batch_size, config.largest_micro_batch, seed=0)
@@ -186,16 +191,8 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
     accumulated = -(-config.batch_size // config.largest_micro_batch)
     with _waiting_rows(optimizer, model, config.fast_path):
         gradients = fastest_gradients(network, config, precision.device, print)
-        train_epoch(
-            network,
-            batches,
-            optimizer,
-            scheduler,
-            accumulated,
-            precision=precision,
-            accumulate=gradients,
-            after_step=watched,
-        )
+        named = {"precision": precision, "accumulate": gradients, "after_step": watched}
+        train_epoch(network, batches, optimizer, scheduler, accumulated, **named)
         peak = peak_memory_mib(watch.cuda)
     if peak is None or imports is None:
         raise SystemExit("this system does not tell the peak memory of a process")
@@ -204,20 +201,26 @@ def measure(task: Mapping[str, Any]) -> dict[str, Any]:
     return {"row": way.row.name, "precision": precision.name, **watch.seen, **numbers}
 
 
-def _optimizer(way: Way, model: "PreTrainedModel", setting: Setting) -> "torch.optim.Optimizer":
+def _lowered(way: Way, model: "PreTrainedModel", setting: Setting) -> "tuple[torch.nn.Module, torch.optim.Optimizer]":
+    """Apply a way to lower memory: the network that runs the model, and its optimizer."""
     import torch
 
-    from labkit.models.encoders import parameter_groups
-    from labkit.training.fit import make_optimizer
+    from labkit.models.encoders import freeze
+    from labkit.models.unpadded import Unpadded
+    from labkit.training.optimizer import make_optimizer, parameter_groups
 
+    freeze(model, way.freeze)
+    if way.checkpointing:
+        model.gradient_checkpointing_enable()
+    network: torch.nn.Module = model if way.row.fast_path == "off" else Unpadded(model)
     if way.factored:  # tensor by tensor, so that what it works with stays small
         groups = parameter_groups(model, setting.weight_decay)
-        return torch.optim.Adafactor(groups, lr=setting.learning_rate, foreach=False)
-    return make_optimizer(model, setting.learning_rate, setting.weight_decay)
+        return network, torch.optim.Adafactor(groups, lr=setting.learning_rate, foreach=False)
+    return network, make_optimizer(model, setting.learning_rate, setting.weight_decay)
 
 
 def _waiting_rows(optimizer: "torch.optim.Optimizer", model: "PreTrainedModel", fast_path: str) -> Any:
-    """As `fit` does: on a CPU the rows of the word embedding that no batch reads wait, if the optimizer knows how."""
+    """As `fit` does, let embedding rows that no batch reads wait on a CPU."""
     from contextlib import nullcontext
 
     from labkit.training.optimizer import LazyAdamW
@@ -239,11 +242,11 @@ def _in_own_process(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(setting: Setting, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure those of the rows that are not in the journal yet; return what the page is made of."""
+    """Measure the rows that are not in the journal yet; return the page's numbers."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "reviews.npz"
         facts = prepared(data, "tiny" if setting.model == "tiny" else "minilm", max(256, setting.examples), 2)
-        code = digest_of_files(sorted(path for pattern in CODE for path in ROOT.glob(pattern)))
+        code = digest_of_files(measuring_files(Path(__file__)))
         ways = [dataclasses.asdict(way) for way in WAYS]
         header = {"setting": dataclasses.asdict(setting), "ways": ways, "code": code}
         header |= {"machine": facts["machine"], "half": facts["half"]}
@@ -277,7 +280,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     setting, half = Setting(**header["setting"]), header["half"] or "half"
     found = {entry["row"]: entry for entry in report["entries"]}
     on_gpu = header["machine"]["device"] not in ("cpu", "mps")  # a GPU's name
-    peak = "of tensors on the device" if on_gpu else "of the process less that of its imports"
+    peak = "of tensors on the device" if on_gpu else "of the process minus that of its imports"
     steps = setting.steps(setting.examples) - 1
     others = {
         way.row.about.replace("half", half): found[way.row.name]["others"] for way in WAYS if way.row.name in found

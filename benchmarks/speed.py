@@ -1,11 +1,11 @@
-"""Training and evaluation speed of labkit beside its peers, side by side in one run: what `make benchmark` does.
+"""Training and evaluation speed of labkit beside its peers, in one run.
 
     python benchmarks/speed.py                      5 rounds; the same command goes on after an interruption
     python benchmarks/speed.py --table              the page again, from what was measured
     python benchmarks/speed.py --model tiny --examples 128 --few 64 --rounds 1 --allow-disturbed --output /tmp/trial
 
 Writes `RESULTS.md` and `results.json` beside itself, or into --output. Every result is saved at once in build/benchmark, under
-a digest of settings, code, versions and machine. Accelerate is needed: pip install -e ".[benchmark]".
+a digest of settings, code, versions and machine. Accelerate is needed: python scripts/setup.py benchmark.
 """
 
 import argparse

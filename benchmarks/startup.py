@@ -1,13 +1,13 @@
-"""How long a start takes: `labkit train` to its first step, a notebook to the end of its first cell, the command line.
+"""How long a start takes: of a training, of a notebook, of the command line.
 
-    python benchmarks/startup.py --rounds 5 [--before FOLDER]
+    python benchmarks/startup.py --rounds 5
 
-Each figure comes from a process of its own, and all rows take their turn in every round. --before: a folder with another
-state of this project, whose rows are measured in the same rounds, right beside those of this one. Rounds are kept one by one
-in --output; the next call adds to them, and --again begins anew. STARTUP.md is written from them.
+A training counts to its first step, a notebook to the end of its first cell. Each figure comes from a process of its own,
+and all rows take their turn in every round. Rounds are kept one by one in --output; the next call adds to them, and
+--again begins anew. STARTUP.md is written from them.
 
-All run in a cache folder of their own in which reviews and MiniLM are at hand. `first` is the first training in that folder,
-`train` a later one, which finds what the first has kept. Needs jupyter_client and ipykernel (the extra `lab`).
+All run in a cache folder of their own in which reviews and MiniLM are at hand. `first` is the first training in that
+folder, `train` a later one. Needs jupyter_client and ipykernel (the extra `lab`).
 """
 
 import argparse
@@ -33,21 +33,13 @@ PACKAGES = ("torch", "transformers", "tokenizers", "pyarrow", "ipykernel")
 
 
 def main() -> None:
-    """Measure all rows of every tree in every round, keep the rounds, write the page."""
+    """Measure all rows in every round, keep the rounds, write the page."""
     arguments = _parser().parse_args()
     kept = json.loads(arguments.output.read_text("utf-8")) if arguments.output.is_file() and not arguments.again else {}
     report: dict[str, Any] = {"machine": machine(), "rounds": kept.get("rounds", [])}
-    trees = {"now": ROOT} | ({"before": arguments.before.resolve()} if arguments.before else {})
     for _ in range(arguments.rounds):
-        turns = list(trees)[:: 1 if len(report["rounds"]) % 2 else -1]
         with cache_folder() as home:
-            measured = {
-                row: {
-                    tree: measure(row, trees[tree], home / tree) for tree in turns if tree == "now" or row != "tokenize"
-                }
-                for row in arguments.rows
-            }
-        report["rounds"].append(measured)
+            report["rounds"].append({row: measure(row, home) for row in arguments.rows})
         arguments.output.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     arguments.page.write_text(as_page(report), "utf-8")
     print(f"written to {arguments.output} and {arguments.page}")
@@ -55,24 +47,22 @@ def main() -> None:
 
 @contextlib.contextmanager
 def cache_folder() -> Iterator[Path]:
-    """For each tree a cache folder with links to the archives in the user's, and nothing else in it."""
+    """Make a cache folder with links to the user's archives and nothing else."""
     from labkit.data import assets
 
     archives = [assets.fetch(name) for name in assets.ARCHIVES]
     with tempfile.TemporaryDirectory() as folder:
-        for tree in ("now", "before"):
-            (Path(folder) / tree).mkdir()
-            for archive in archives:
-                (Path(folder) / tree / archive.name).symlink_to(archive, target_is_directory=True)
+        for archive in archives:
+            (Path(folder) / archive.name).symlink_to(archive, target_is_directory=True)
         yield Path(folder)
 
 
-def measure(row: str, tree: Path, home: Path) -> dict[str, float]:
-    """The seconds of one row, each part under its name, from one process or one kernel."""
-    environment = os.environ | {"PYTHONPATH": str(tree), "LABKIT_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+def measure(row: str, home: Path) -> dict[str, float]:
+    """Measure the seconds of one row's parts, in one process or one kernel."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LABKIT_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory() as folder:
         if row in LESSONS:
-            measured = first_cell(row, tree, folder, environment)
+            measured = first_cell(row, folder, environment)
         elif row in ("first", "train"):
             command = [str(WATCH), str(time.time()), "train", "--output", "run"]
             measured = json.loads(run(command, folder, environment))
@@ -83,43 +73,43 @@ def measure(row: str, tree: Path, home: Path) -> dict[str, float]:
             begun = time.perf_counter()
             run(["-c", "import labkit"] if row == "import" else ["-m", "labkit", "--help"], folder, environment)
             measured = {"all": time.perf_counter() - begun}
-    print(f"{row:10}{tree.name:14}{measured['all']:8.3f} s", file=sys.stderr, flush=True)
+    print(f"{row:10}{measured['all']:8.3f} s", file=sys.stderr, flush=True)
     return measured
 
 
 def run(command: list[str], folder: str, environment: dict[str, str]) -> str:
-    """The last line that a Python process printed; what it says on standard error is shown where it fails."""
+    """Return the last line that a Python process printed.
+
+    What it says on standard error is shown where it fails.
+    """
     done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
     return done.stdout.splitlines()[-1] if done.stdout else ""
 
 
-# All movie reviews: their tokens made, made by way of the cache, and found there. Imports and the tokenizer are not counted.
+# All movie reviews; imports and the tokenizer are not counted.
 TOKENIZE = """
 import json, time
 from labkit.models.encoders import encoder_folder
 from labkit.data.reviews import load_corpus
-from labkit.data.token_cache import tokenize_parts
 from labkit.data.tokens import load_tokenizer, tokenize
 texts, tokenizer = load_corpus().texts, load_tokenizer(encoder_folder("minilm"))
 tokenizer(texts[:100])
 begun = time.perf_counter()
 tokenize(texts, tokenizer)
-seconds = {"texts": len(texts), "all": time.perf_counter() - begun}
-for name in ("kept", "found"):
-    begun = time.perf_counter()
-    tokenize_parts({"all": texts}, tokenizer)
-    seconds[name] = time.perf_counter() - begun
-print(json.dumps(seconds))
+print(json.dumps({"texts": len(texts), "all": time.perf_counter() - begun}))
 """
 
 
-def first_cell(lesson: str, tree: Path, folder: str, environment: dict[str, str]) -> dict[str, float]:
-    """The seconds until the kernel is ready and until the lesson's first cell is done, as a student opens it."""
+def first_cell(lesson: str, folder: str, environment: dict[str, str]) -> dict[str, float]:
+    """Measure the seconds to a ready kernel and to the end of its first cell.
+
+    The lesson is opened as a student opens it.
+    """
     from jupyter_client.manager import start_new_kernel
 
-    (path,) = (tree / "notebooks").glob(f"{lesson}_*.ipynb")
+    (path,) = (ROOT / "notebooks").glob(f"{lesson}_*.ipynb")
     cells = [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
     begun = time.perf_counter()
     manager, client = start_new_kernel(kernel_name="python3", cwd=folder, env=environment)
@@ -146,15 +136,14 @@ def machine() -> dict[str, Any]:
 
 
 def as_page(report: dict[str, Any]) -> str:
-    """The report as Markdown: one table of starts, one of the stages of a training, one of tokenization."""
+    """Write the report as Markdown: starts, stages of a training, tokenization."""
     rounds, found = report["rounds"], report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     parts = [
         "# How long a start takes",
         f"Written by `python benchmarks/startup.py`; seconds, the median of {_rounds(rounds)} fresh processes and, in "
         f"brackets, the least and the most. {found['processor']}, {found['cores']} cores ({found['device']}); "
-        f"Python {found['python']}, {versions}. "
-        "*Before* is the state of the project at which this work began, measured in the same rounds.",
+        f"Python {found['python']}, {versions}.",
         "## From the command or the opened notebook to where one can go on",
         _starts(rounds),
         "## Where the time of `labkit train` goes, to the end of its first step",
@@ -171,7 +160,6 @@ NOTES = """## What was cut
 * **The garbage collector stands still during large imports** (`labkit/importing.py`). torch, transformers and BERT's module
   leave 600,000 objects; without the collector they take 2.9 s in place of 3.6 (medians of 3). The first collection afterwards
   would take 0.23 s of that back, so what was imported is frozen out of its sight.
-* **Tokens are kept as Arrow** (`labkit/data/token_cache.py`), one file for all seeds and folds of the same texts.
 * **pandas is no longer imported** on the way of the reviews: pyarrow's `to_numpy` did it, 0.2 to 0.3 s.
 * **BERT's tokenizer is loaded by its own class**: `AutoTokenizer` imports torch, about 1 s, and gives the same object.
 * **The first cell of a lesson imports neither torch nor matplotlib** unless it names them itself, as 03 and 06 do and the
@@ -188,6 +176,8 @@ NOTES = """## What was cut
   uses them in that process.
 * **Weights** were memory-mapped already: of MiniLM's 105 tensors 103 lie in the mapped file (the two of the fresh head do
   not), `float()` of fp32 weights copies nothing and takes 0.7 ms, and a page is copied when the first step writes to it.
+* **A cache of tokens**, an Arrow file for all seeds and folds of the same texts, was kept for a while; the column *now, later*
+  above still had it. It spared half a second of a run at most, for 390 lines, and was taken out (NOTES.md).
 * **Threads** were not tried: what is left of a start is importing, which holds the interpreter's lock, and a notebook that
   imports torch in the background would be forked by the exercises' checks in the middle of an import.
 * **The rest** of a training's start is the first step itself; in one profile 0.28 of its 0.52 s went into the optimizer's
@@ -207,47 +197,35 @@ def _starts(rounds: list[Any]) -> str:
         "first": "`labkit train` to its first step, the first time",
         "train": "`labkit train` to its first step, later",
     } | {lesson: f"lesson {lesson}: kernel and first cell" for lesson in LESSONS}
-    lines = ["| start | before | now | now / before |", "|---|---|---|---|"]
-    for row, name in names.items():
-        before, now = (_spread(rounds, row, tree, "all") for tree in ("before", "now"))
-        ratios = [
-            each[row]["now"]["all"] / each[row]["before"]["all"] for each in rounds if "before" in each.get(row, {})
-        ]
-        lines.append(f"| {name} | {before} | {now} | {f'{median(ratios):.2f}' if ratios else ''} |")
-    cells = [f"{_spread(rounds, '03', tree, 'kernel')}" for tree in ("before", "now")]
-    return "\n".join([*lines, f"| of each lesson, the kernel alone | {cells[0]} | {cells[1]} | |"])
+    lines = ["| start | seconds |", "|---|---|"]
+    lines += [f"| {name} | {_spread(rounds, row, 'all')} |" for row, name in names.items()]
+    return "\n".join([*lines, f"| of each lesson, the kernel alone | {_spread(rounds, '03', 'kernel')} |"])
 
 
 def _stages(rounds: list[Any]) -> str:
-    lines = ["| stage | before, later | now, the first time | now, later |", "|---|---|---|---|"]
+    lines = ["| stage | the first time | later |", "|---|---|---|"]
     for stage in (*STAGES, "all"):
-        cells = [
-            _spread(rounds, *column, stage) for column in (("train", "before"), ("first", "now"), ("train", "now"))
-        ]
+        cells = [_spread(rounds, row, stage) for row in ("first", "train")]
         lines.append(f"| {stage} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _tokenization(rounds: list[Any]) -> str:
-    texts = next((each["tokenize"]["now"]["texts"] for each in rounds if "tokenize" in each), 0)
-    lines = [f"| {texts:,} texts | now |", "|---|---|", f"| tokenized | {_spread(rounds, 'tokenize', 'now', 'all')} |"]
-    for part, name in (("kept", "tokenized and kept as Arrow"), ("found", "found as Arrow")):
-        lines.append(f"| {name} | {_spread(rounds, 'tokenize', 'now', part)} |")
-    return "\n".join(lines)
+    texts = next((each["tokenize"]["texts"] for each in rounds if "tokenize" in each), 0)
+    return "\n".join(
+        [f"| {texts:,} texts | seconds |", "|---|---|", f"| tokenized | {_spread(rounds, 'tokenize', 'all')} |"]
+    )
 
 
-def _spread(rounds: list[Any], row: str, tree: str, part: str) -> str:
-    """Median, least and most of a part over the rounds; a dash where it was not measured."""
-    values = [each[row][tree][part] for each in rounds if part in each.get(row, {}).get(tree, {})]
+def _spread(rounds: list[Any], row: str, part: str) -> str:
+    """Median, least and most of a part over the rounds; a dash if not measured."""
+    values = [each[row][part] for each in rounds if part in each.get(row, {})]
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else "–"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="to add; 0 writes the page anew")
-    parser.add_argument(
-        "--before", type=Path, help="a folder with another state of this project, to be measured beside"
-    )
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--again", action="store_true", help="forget the rounds that are there")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))

@@ -1,9 +1,10 @@
-"""The command line, watched until its first optimizer step has been taken: where the time went, as a line of JSON.
+"""The command line, timed stage by stage to the end of its first optimizer step.
 
     python benchmarks/startup_watch.py BEGUN train --output FOLDER
 
-startup.py starts it. BEGUN: `time.time()` just before this process was started. The time of a stage is its own: an import
-made by a function counts as import, and not for the stage that the function belongs to.
+Prints the seconds of each stage as a line of JSON. startup.py starts it. BEGUN: `time.time()` just before this process
+was started. The time of a stage is its own: an import made by a function counts as import, and not for the stage that the
+function belongs to.
 """
 
 # ruff: noqa: E402 (the clock comes before all other imports)
@@ -66,7 +67,7 @@ class Clock:
         self._mark = now
 
     def watch_what_was_imported(self) -> None:
-        """Put the clock before the functions of STAGES, and the end after torch's first optimizer step."""
+        """Time the functions of STAGES, and end after torch's first optimizer step."""
         for name in [name for name in STAGES if _is_imported(name)]:
             module = sys.modules[name]
             for function, stage in STAGES.pop(name).items():

@@ -17,23 +17,27 @@ from .data.readers import ReviewFileError as ReviewFileError
 from .data.reviews import (
     CLASS_NAMES as CLASS_NAMES,
     Reviews as Reviews,
-    Splits as Splits,
-    in_test_split as in_test_split,
-    leaks as leaks,
     load_corpus as load_corpus,
     movie_reviews as movie_reviews,
     normalise as normalise,
-    plant_copies as plant_copies,
     rating_to_label as rating_to_label,
     read_reviews as read_reviews,
     sample_corpus as sample_corpus,
     sample_reviews as sample_reviews,
+)
+from .data.splits import (
+    Splits as Splits,
+    in_test_split as in_test_split,
+    leaks as leaks,
+    plant_copies as plant_copies,
     split_reviews as split_reviews,
     stratified_split as stratified_split,
 )
 from .evaluation.annotators import (
+    krippendorffs_alpha as krippendorffs_alpha,
     rater_agreement as rater_agreement,
     rater_spread as rater_spread,
+    ratings_of as ratings_of,
 )
 from .data.tokens import (
     Tokenized as Tokenized,
@@ -43,17 +47,19 @@ from .data.tokens import (
     new_word_shares as new_word_shares,
     smallest_max_length as smallest_max_length,
     tokenize as tokenize,
+    tokenize_parts as tokenize_parts,
     wordpiece as wordpiece,
     words_of as words_of,
 )
-from .data.token_cache import tokenize_parts as tokenize_parts
-from .data.dataset import ReviewDataset as ReviewDataset
+from .data.dataset import (
+    ReviewDataset as ReviewDataset,
+    pad_batch as pad_batch,
+)
 from .data.batching import (
     BATCHINGS as BATCHINGS,
     Batch as Batch,
     Batcher as Batcher,
     length_bucketed_batches as length_bucketed_batches,
-    pad_batch as pad_batch,
     padding_waste as padding_waste,
     plan_epoch as plan_epoch,
 )
@@ -62,16 +68,16 @@ from .models.encoders import (
     freeze as freeze,
     load_classifier as load_classifier,
     load_encoder as load_encoder,
-    parameter_groups as parameter_groups,
 )
 from .models.dropout import (
-    Dice as Dice,
+    DropoutMasks as DropoutMasks,
     Mask as Mask,
 )
 from .models.unpadded import Unpadded as Unpadded
 from .training.optimizer import (
     LazyAdamW as LazyAdamW,
     clip_gradients as clip_gradients,
+    parameter_groups as parameter_groups,
 )
 from .training.config import (
     Config as Config,
@@ -119,24 +125,28 @@ from .evaluation.intervals import (
     score_table as score_table,
 )
 from .training.checkpoints import CheckpointFolder as CheckpointFolder
-from .training.fit import (
-    EarlyStopping as EarlyStopping,
+from .training.loop import (
     EpochRecord as EpochRecord,
     accumulate_gradients as accumulate_gradients,
     eval_epoch as eval_epoch,
-    evaluate as evaluate,
-    fit as fit,
-    fit_with_early_stopping as fit_with_early_stopping,
     train_epoch as train_epoch,
     warmup_linear as warmup_linear,
 )
-from .training.step_costs import (
+from .training.early_stopping import (
+    EarlyStopping as EarlyStopping,
+    fit_with_early_stopping as fit_with_early_stopping,
+)
+from .training.fit import (
+    evaluate as evaluate,
+    fit as fit,
+)
+from .training.gradients import (
     gradient_difference as gradient_difference,
     gradient_sizes as gradient_sizes,
     gradients_of as gradients_of,
-    step_costs as step_costs,
 )
-from .lessons.limited_memory import SmallRoom as SmallRoom
+from .training.step_costs import step_costs as step_costs
+from .lessons.limited_memory import LimitedMemory as LimitedMemory
 from .experiments.run_folder import compare_runs as compare_runs
 from .experiments.fine_tuning import (
     FineTuned as FineTuned,
@@ -170,8 +180,6 @@ from .evaluation.human_ceiling import (
     HumanCeiling as HumanCeiling,
     human_ceiling as human_ceiling,
     human_ceiling_or_notice as human_ceiling_or_notice,
-    krippendorffs_alpha as krippendorffs_alpha,
-    ratings_of as ratings_of,
 )
 from .explanation.attribution import (
     Attribution as Attribution,

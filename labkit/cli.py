@@ -5,7 +5,6 @@ anything was written; 130 and 143 for Ctrl-C and SIGTERM.
 """
 
 import dataclasses
-import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,12 +12,15 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnknownOptionError
 
 from labkit import __version__
+from labkit.display import SURROGATES, discard_output, prepare_streams, print_html, print_json
 from labkit.errors import LabkitError, UsageError
+from labkit.explanation.registry import DEFAULT, METHODS
 from labkit.importing import quick_imports
-from labkit.training.config import SETTINGS, Config, parse_assignments, profile_settings, read_config_file
+from labkit.lessons.profiles import profile_settings
+from labkit.training.config import SETTINGS, Config, parse_assignments, read_config_file
 
 if TYPE_CHECKING:
     from labkit.data.reviews import Reviews
@@ -68,7 +70,7 @@ def doctor(*, as_json: AsJson = False) -> int:
         if not as_json:
             print(finding, flush=True)
     if as_json:
-        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+        print_json([dataclasses.asdict(finding) for finding in findings])
     return int(any(finding.verdict == "bad" for finding in findings))
 
 
@@ -133,12 +135,7 @@ def train(
     scores = score_table(run.test, seed=config.seed)
     if as_json:
         model = str(output / "model")
-        print(
-            json.dumps(
-                {"model": model, "n": scores.n, "history": run.record["history"], "metrics": scores_as_json(scores)},
-                indent=1,
-            )
-        )
+        print_json({"model": model, "n": scores.n, "history": run.record["history"], "metrics": scores_as_json(scores)})
     else:
         print(f"\nTest split:\n{scores}\n\nmodel: {output / 'model'}\ncard:  {output / 'model_card.md'}")
     return 0
@@ -159,13 +156,14 @@ def lab(
     config = _config(profile, config_file, assignments, settings)
     with quick_imports():
         from labkit.display import say
-        from labkit.experiments.main_job import RESULTS_FILE, main_job, results_as_text
+        from labkit.experiments.main_job import main_job, results_as_text
+        from labkit.experiments.run_folder import RESULTS_FILE
         from labkit.report.page import write_report
 
     results = main_job(config, output, overwrite=overwrite, progress=sys.stderr.isatty(), tell=say)
     report_page = write_report(output)
     if as_json:
-        print(json.dumps(results, indent=1, ensure_ascii=False))
+        print_json(results)
     else:
         files = {"model": output / "model", "table": output / RESULTS_FILE, "report": report_page}
         print("\n" + results_as_text(results) + "\n")
@@ -188,13 +186,13 @@ def evaluate(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Test a saved model on labelled reviews: metrics with their intervals, calibration and, on wish, its behaviour."""
+    """Test a saved model on labelled reviews: metrics with their intervals, calibration and, optionally, its behaviour."""
     from labkit.models.encoders import check_model_folder
 
     check_model_folder(model)
     reviews = _reviews(data, text_column, label_column, Config())
     with quick_imports():
-        from labkit.data.reviews import split_reviews
+        from labkit.data.splits import split_reviews
         from labkit.display import say
         from labkit.evaluation.behaviour import behaviour_tests, check_behaviour
         from labkit.evaluation.calibration import bins_as_text, reliability_bins
@@ -216,7 +214,7 @@ def evaluate(
             "metrics": scores_as_json(scores),
             "reliability": [dataclasses.asdict(each) for each in bins if each.count],
         }
-        print(json.dumps(row | ({"behaviour": report.as_json()} if report else {}), indent=1, ensure_ascii=False))
+        print_json(row | ({"behaviour": report.as_json()} if report else {}))
     else:
         print("\n\n".join(map(str, [scores, bins_as_text(bins), *([report] if report else [])])))
     return 0
@@ -229,7 +227,10 @@ def compare(folder_a: Path, folder_b: Path, /, *, as_json: AsJson = False) -> in
     from labkit.experiments.run_folder import compare_runs
 
     comparison = compare_runs(folder_a, folder_b, ALL_METRICS)
-    print(json.dumps(comparison.as_json(), indent=1) if as_json else comparison)
+    if as_json:
+        print_json(comparison.as_json())
+    else:
+        print(comparison)
     return 0
 
 
@@ -249,7 +250,7 @@ def predict(
 
     predictions = Classifier.load(model).predict(lines)
     if as_json:
-        print(json.dumps([dataclasses.asdict(prediction) for prediction in predictions], indent=1, ensure_ascii=False))
+        print_json([dataclasses.asdict(prediction) for prediction in predictions])
     else:
         print("\n".join(map(str, predictions)))
     return 0
@@ -263,8 +264,7 @@ def explain(
         tuple[str, ...],
         Parameter(
             name="--method",
-            help="attention, rollout, gradient-x-input, integrated-gradients, occlusion or random; as often as you like "
-            "(default: integrated-gradients)",
+            help=f"{', '.join([*METHODS][:-1])} or {[*METHODS][-1]}; as often as you like (default: {DEFAULT})",
             negative="",
             show_default=False,
         ),
@@ -284,16 +284,18 @@ def explain(
         raise UsageError("--html and --json were both given; wanted one of them")
     lines = _texts(texts, file, "explain")
     with quick_imports():
-        from labkit.explanation.methods import NEEDS_EAGER, check_methods
+        from labkit.explanation.methods import check_methods
         from labkit.serving.classifier import Classifier
 
-    chosen = check_methods(methods or "integrated-gradients")
-    attention = "eager" if NEEDS_EAGER & set(chosen) else "sdpa"
+    chosen = check_methods(methods or DEFAULT)
+    attention = "eager" if any(METHODS[name].needs_eager for name in chosen) else "sdpa"
     explanations = Classifier.load(model, attention=attention).explain(lines, chosen, layer=layer, head=head)
     if as_json:
-        print(json.dumps([one.as_dict() for one in explanations], indent=1, ensure_ascii=False))
+        print_json([one.as_dict() for one in explanations])
+    elif as_html:
+        print_html(explanations.to_page())
     else:
-        print(explanations.to_page() if as_html else explanations)
+        print(explanations)
     return 0
 
 
@@ -343,17 +345,16 @@ def _texts(texts: Sequence[str], file: str | None, purpose: str = "predict") -> 
             f"nothing to {purpose}; wanted texts, or --file FILE with one on each line (- for standard input)"
         )
     if file is None:
-        return list(texts)
+        return [SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text) for text in texts]
     if texts:
         raise UsageError("texts and --file were both given; wanted one of them")
-    from labkit.data.readers import ReviewFileError, decode_utf8
+    from labkit.data.readers import ReviewFileError, read_lines
+    from labkit.data.reviews import is_blank
     from labkit.display import say
 
     path = Path("standard input" if file == "-" else file)
-    if file != "-" and not path.is_file():
-        raise ReviewFileError(f"{path}: no such file")
-    lines = decode_utf8(path, sys.stdin.buffer.read() if file == "-" else None).splitlines()
-    kept = [line for line in lines if line.strip()]
+    lines = read_lines(path, sys.stdin.buffer.read() if file == "-" else None)
+    kept = [line for line in lines if not is_blank(line)]
     if not kept:
         raise ReviewFileError(f"{path} has no text in it")
     if len(kept) < len(lines):
@@ -363,26 +364,50 @@ def _texts(texts: Sequence[str], file: str | None, purpose: str = "predict") -> 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit with its code; a user's mistake is one message, never a traceback."""
+    prepare_streams()
     signal.signal(signal.SIGTERM, _terminated)
+    code = _run(arguments)
     try:
-        sys.exit(
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        discard_output()
+    except OSError as why:
+        discard_output()
+        code = code or _failed(f"the output could not be written: {why.strerror}", LabkitError.exit_code)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """The exit code of a command, after what there is to say."""
+    try:
+        return (
             app(arguments, exit_on_error=False, print_error=True, help_on_error=False, result_action="return_value")
             or 0
         )
+    except UnknownOptionError as error:
+        if error.command_chain and error.command_chain[-1] in ("predict", "explain"):
+            print("labkit: a text that begins with a hyphen stands behind --, after all options", file=sys.stderr)
+        return UsageError.exit_code
     except CycloptsError:
-        sys.exit(UsageError.exit_code)
+        return UsageError.exit_code
     except LabkitError as error:
-        print(f"labkit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return _failed(str(error), error.exit_code)
     except KeyboardInterrupt:
-        print("labkit: interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+        return _failed("interrupted", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        discard_output()
+        return 0
     except OSError as error:  # a full disk, a folder without permission: the operating system's own words name the file
-        print(f"labkit: {error}", file=sys.stderr)
-        sys.exit(LabkitError.exit_code)
+        return _failed(str(error), LabkitError.exit_code)
+    except SystemExit as ended:  # what shows the help ends the program itself where nobody reads it
+        if isinstance(ended.__context__, BrokenPipeError):
+            return 0
+        raise
+
+
+def _failed(why: str, code: int) -> int:
+    print(f"labkit: {why}", file=sys.stderr)
+    return code
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

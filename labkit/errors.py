@@ -21,7 +21,7 @@ class UsageError(LabkitError):
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """The nearest of the right names as the end of a sentence, or nothing where none is near.
+    """The nearest of the right names as the end of a sentence, or nothing.
 
     >>> did_you_mean("warmup_ration", ["epochs", "warmup_ratio"])
     '; did you mean warmup_ratio?'
@@ -33,7 +33,7 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 
 
 def missing_extra(purpose: str, package: str, extra: str) -> UsageError:
-    """The error for something that an extra brings and that is not installed, with both ways to bring it in.
+    """The error for a missing optional package, with both ways to install it.
 
     >>> print(missing_extra("building notebooks", "nbgrader", "instructor"))
     building notebooks needs nbgrader; in a checkout: python scripts/setup.py instructor, elsewhere: pip install nbgrader

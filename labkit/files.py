@@ -14,11 +14,12 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8, newlines as they are) so that `path` holds the old content or the new, never a part.
+    """Write a file so that `path` holds the old content or the new, never a part.
 
+    content: text (as UTF-8, newlines as they are; what has no UTF-8, such as a byte of a path, by its number) or bytes.
     Raises OSError as the file system does (disk full, no permission); the old file then stands as it was.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
@@ -34,10 +35,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder to fill; it takes the name `target` when the block ends well and vanishes when it does not.
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Make a new folder to fill, which appears whole or not at all.
 
-    A folder that stood at `target` is replaced.
+    It takes the name `target` when the block ends well and vanishes when it does not. A folder that stood at `target`
+    is replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -46,7 +48,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             if file.is_file():
                 file.chmod(0o666 & ~_umask())  # some writers make their files readable to nobody else
-                _flush(file)
+                with file.open("rb+") as written:
+                    os.fsync(written.fileno())
         temporary.chmod(0o777 & ~_umask())
         _take_place(temporary, target)
         _flush_folder(target.parent)
@@ -56,7 +59,10 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _take_place(folder: Path, target: Path) -> None:
-    """Give `folder` the name `target`; a folder that stood there steps aside whole before it is removed."""
+    """Give `folder` the name `target`.
+
+    A folder that stood there steps aside whole before it is removed.
+    """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as aside:
         old = Path(aside) / target.name
         if target.is_dir():
@@ -70,27 +76,25 @@ def _take_place(folder: Path, target: Path) -> None:
 
 
 def remove_leftovers(folder: Path, prefix: str) -> None:
-    """Remove what a killed writer left in `folder` under a temporary name that begins with `prefix`.
+    """Remove what a killed writer left in `folder` under a temporary name.
 
-    The caller holds the lock under which such names are made.
+    prefix: with which such names begin. The caller holds the lock under which such names are made.
     """
     for leftover in folder.glob(f"{glob.escape(prefix)}*.????????"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file as 64 hexadecimal digits."""
+    """Hash a file with SHA-256; returns 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
 def _flush_folder(folder: Path) -> None:
-    """Make the rename itself last; Windows cannot open a folder and needs no such step."""
+    """Make the rename itself last.
+
+    Windows cannot open a folder and needs no such step.
+    """
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

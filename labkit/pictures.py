@@ -1,4 +1,4 @@
-"""A figure as a page shows it: axes with their content in words, and the bytes to embed.
+"""A figure as a page shows it: its content in words, and the bytes to embed.
 
 Draws nothing (figures/).
 """
@@ -15,14 +15,17 @@ ALT_TEXT = "labkit_alt_text"
 
 
 class ShownAxes(Axes):
-    """Axes that show themselves, with their text alternative, where a notebook cell ends with them."""
+    """Axes that show themselves with their text alternative in a notebook.
+
+    Where a cell ends with them.
+    """
 
     def _repr_html_(self) -> str:
         return to_html(self)
 
 
 def alt_text(ax: Axes) -> str:
-    """The figure's content in words, with its numbers.
+    """Return the figure's content in words, with its numbers.
 
     Raises ValueError for Axes that no function of this module drew.
 
@@ -37,19 +40,28 @@ def alt_text(ax: Axes) -> str:
 
 
 def to_svg(ax: Axes) -> str:
-    """The whole figure as an SVG element for a page: no date, fixed ids, the text alternative as its title."""
+    """Draw the whole figure as an SVG element for a page.
+
+    No date, fixed ids, the text alternative as its title.
+    """
     with matplotlib.rc_context({"svg.hashsalt": "labkit", "svg.fonttype": "path"}):
         document = _saved(ax, "svg", {"Date": None, "Title": alt_text(ax)}).decode("utf-8")
     return document[document.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)
 
 
 def to_png_bytes(ax: Axes, dpi: int = 144) -> bytes:
-    """The whole figure as a PNG file; it says its text alternative in its description."""
+    """Draw the whole figure as a PNG file.
+
+    It says its text alternative in its description.
+    """
     return _saved(ax, "png", {"Software": None, "Description": alt_text(ax)}, dpi=dpi)
 
 
 def to_html(ax: Axes) -> str:
-    """The whole figure as an HTML element that needs nothing else: the picture, and its text alternative to unfold."""
+    """Draw the whole figure as an HTML element that needs nothing else.
+
+    The picture, and its text alternative to unfold.
+    """
     picture = base64.b64encode(to_svg(ax).encode()).decode()
     words = html.escape(alt_text(ax))
     return (

@@ -1,15 +1,16 @@
-"""The student's own folder, `.labkit/`: predictions, reflections, results of checks and settings, one JSON file each.
+"""The student's own folder, `.labkit/`, with one JSON file for each kind of work.
 
-Knows what is kept, not what it means: widgets ask, checks judge, the lab report gathers. A file that cannot be read is set
-aside under a new name and never overwritten.
+Predictions, reflections, results of checks, and settings. Knows what is kept, not what it means: widgets ask, checks
+judge, the lab report gathers. A file that cannot be read is set aside under a new name and never overwritten.
 """
 
-import html
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from labkit.display import LEFT, html_table
 from labkit.errors import did_you_mean
 from labkit.files import write_atomically
 
@@ -26,7 +27,7 @@ Entries = dict[str, dict[str, Any]]
 
 
 def course_folder() -> Path:
-    """The nearest folder from the current one upwards that holds a student's work; the current one where none does."""
+    """The nearest folder upwards that holds a student's work, or the current one."""
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / FOLDER).is_dir()), here)
 
@@ -72,25 +73,19 @@ class Work:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f'<tr><th scope="row" style="text-align:left">{name}</th><td>{count}</td>'
-            f'<td style="text-align:left">{html.escape(about)}</td></tr>'
-            for name, count, about in self._rows()
-        )
-        names = ("file", "entries", "what it keeps")
-        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in names)
-        return (
-            f"<table><caption>Your folder {FOLDER}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        )
+        rows = [(name, str(count), about) for name, count, about in self._rows()]
+        heads = ("file", "entries", "what it keeps")
+        return html_table(f"Your folder {FOLDER}", [heads, *rows], styles=(LEFT, "", LEFT))
 
     def _rows(self) -> list[tuple[str, int, str]]:
         return [(f"{kind}.json", len(self._read(kind)), about) for kind, about in KINDS.items()]
 
     def save(self, kind: str, key: str, value: dict[str, Any]) -> None:
-        """Keep one entry, in place of an earlier one of that key; all other entries stay, also those written meanwhile.
+        """Keep one entry, in place of an earlier one with the same key.
 
-        kind: one of KINDS. Raises ValueError for another, TypeError or ValueError for a value that
-        JSON cannot hold, and OSError as the file system does (a lock that is held for ten seconds included).
+        All other entries stay, including those written meanwhile. kind: one of KINDS. Raises ValueError for another,
+        TypeError or ValueError for a value that JSON cannot hold, and OSError as the file system does (a lock that is
+        held for ten seconds included).
         """
         if kind not in KINDS:
             raise ValueError(f"{kind} is none of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
@@ -112,12 +107,16 @@ class Work:
                 return self._read_or_set_aside(kind)
 
     def _read_or_set_aside(self, kind: str) -> Entries:
-        """The entries; a file that holds something else is renamed. The caller holds the lock."""
+        """The entries; a file that holds anything else is renamed.
+
+        The caller holds the lock.
+        """
         path = self._path(kind)
         try:
             return _entries(path)
         except ValueError as why:
-            aside = next(name for name in _aside_names(path) if not name.exists())
+            names = (path.with_name(f"{path.stem}.damaged-{number}{path.suffix}") for number in itertools.count(1))
+            aside = next(name for name in names if not name.exists())
             path.rename(aside)
             self._tell(f"{path} could not be read ({why}); it is kept as {aside.name}, and an empty one begins.")
             return {}
@@ -129,7 +128,10 @@ class Work:
 
 
 def _entries(path: Path) -> Entries:
-    """What a file of entries holds; nothing where there is none. Raises ValueError for anything that is no such file."""
+    """What a file of entries holds; nothing where there is no file.
+
+    Raises ValueError for a file that holds anything else.
+    """
     try:
         entries = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -139,10 +141,3 @@ def _entries(path: Path) -> Entries:
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise ValueError("it holds no entries by name")
     return entries
-
-
-def _aside_names(path: Path) -> Any:
-    number = 1
-    while True:
-        yield path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
-        number += 1

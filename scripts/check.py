@@ -1,6 +1,7 @@
-"""What CI runs, in order, until something fails: style, types, every notebook, then doctests and tests.
+"""Run what CI runs, in order, until something fails.
 
-    .venv/bin/python scripts/check.py [--lint] [what pytest should get, such as tests/test_tokens.py -k name]
+Style, types, every notebook, then doctests and tests.
+    .venv/bin/python scripts/check.py [--lint] [what pytest should get, such as tests/data/test_tokens.py -k name]
 
 `make test` sets up first and then runs this, with the Python of .venv, which must have the extra `test`. With something
 for pytest the notebooks are left out; scripts/run_notebooks.py runs them alone.

@@ -1,4 +1,7 @@
-"""Remove .venv and what tools left behind. Runs, notebooks and the cache of fetched data stay."""
+"""Remove .venv and what tools left behind.
+
+Runs, notebooks and the cache of fetched data stay.
+"""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Makes tiny BERT: two layers, 128 wide, distilled from MiniLM on the course's unlabelled text.
+"""Make tiny BERT: two layers, 128 wide, distilled from MiniLM.
+
+The texts are the course's own, without their labels:
 
 1. Text: the snippets of all four corpora without their test splits; no label is read.
 2. Vocabulary: all single characters of MiniLM's vocabulary and those of its pieces that occur most often in that text.
@@ -33,7 +35,8 @@ from transformers import (
 )
 
 from labkit.data import assets
-from labkit.data.reviews import CORPORA, in_test_split, load_corpus, normalise
+from labkit.data.reviews import CORPORA, load_corpus, normalise
+from labkit.data.splits import held_out_places
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCABULARY_SIZE = 10_700
@@ -47,7 +50,7 @@ SENTENCE_WEIGHT = 1.0
 
 @dataclass(frozen=True)
 class Targets:
-    """What the student is to predict, from the teacher's states in the layers of `TEACHER_LAYERS`.
+    """What the student must predict: the teacher's states in `TEACHER_LAYERS`.
 
     words: (words, 128) states of each word, texts laid end to end, on the first principal axes: a linear map of 128
     numbers can reach no more. starts: (texts,) where each text begins. sentences: (texts, 768) the mean over each text,
@@ -63,13 +66,14 @@ class Targets:
 
 
 def unlabelled_texts() -> list[str]:
-    """Every snippet of the four corpora once, without the test splits."""
-    texts = {normalise(text): text for name in CORPORA for text in load_corpus(name).texts if not in_test_split(text)}
-    return list(texts.values())
+    """Every snippet of the four corpora once, without the test splits and every copy of a text in them."""
+    texts = [text for name in CORPORA for text in load_corpus(name).texts]
+    tested = set(held_out_places(texts))
+    return list({normalise(text): text for place, text in enumerate(texts) if place not in tested}.values())
 
 
 def split_words(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:
-    """The words and punctuation marks of each text as BERT sees them before it cuts words into pieces."""
+    """The words and punctuation marks of each text, before they are cut into pieces."""
     normalizer, splitter = tokenizer.backend_tokenizer.normalizer, tokenizer.backend_tokenizer.pre_tokenizer
     words = [
         [word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))][:MAX_WORDS] for text in texts
@@ -81,8 +85,9 @@ def split_words(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> lis
 
 
 def choose_pieces(tokenizer: PreTrainedTokenizerBase, texts: Sequence[list[str]], size: int) -> list[str]:
-    """Special pieces, every single character (so that nothing is unspellable) and the commonest pieces of the texts.
+    """Special pieces, every single character and the most frequent pieces.
 
+    With every character no word is unspellable.
     They stand in the teacher's order, but for `[PAD]` and the other special pieces, which come first.
     """
     counts = Counter(piece for text in texts for word in text for piece in tokenizer.tokenize(word))
@@ -95,14 +100,15 @@ def choose_pieces(tokenizer: PreTrainedTokenizerBase, texts: Sequence[list[str]]
 
 
 def make_tokenizer(pieces: Sequence[str]) -> BertTokenizerFast:
-    """A lower-casing WordPiece tokenizer of these pieces, without truncation or padding of its own."""
+    """A lower-casing WordPiece tokenizer that neither truncates nor pads by itself."""
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
     return BertTokenizerFast(vocab=vocabulary, do_lower_case=True, model_max_length=MAX_POSITIONS)
 
 
 def make_student(teacher: BertModel, kept: Sequence[int]) -> BertModel:
-    """A small BERT whose embeddings are the teacher's on their first principal axes; the layers are random.
+    """A small BERT with random layers and the teacher's projected embeddings.
 
+    They are projected onto their first principal axes.
     kept: the teacher's ids of the student's pieces, in the student's order.
     """
     config = BertConfig(
@@ -128,7 +134,10 @@ def make_student(teacher: BertModel, kept: Sequence[int]) -> BertModel:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[list[str]]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Input ids of each text, and for each piece between `[CLS]` and `[SEP]` the number of its word in the text."""
+    """Input ids of each text, and the number of the word that each piece belongs to.
+
+    `[CLS]` and `[SEP]` belong to none.
+    """
     encoded = tokenizer(list(texts), is_split_into_words=True)
     ids = [np.array(row) for row in encoded["input_ids"]]
     words = [np.array(encoded.word_ids(index)[1:-1]) for index in range(len(texts))]
@@ -138,7 +147,10 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[list[str]]) -> tu
 def batches_of_equal_length(
     lengths: np.ndarray, batch_size: int, generator: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Every index once, in batches of texts of one length (nothing is padded), the batches in random order."""
+    """Every index once, in batches of equally long texts, in random order.
+
+    So nothing is padded.
+    """
     order = generator.permutation(len(lengths))
     order = order[np.argsort(lengths[order], kind="stable")]
     groups = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1)
@@ -150,7 +162,7 @@ def batches_of_equal_length(
 def teacher_states(
     teacher: BertModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[list[str]], cache: Path
 ) -> np.ndarray:
-    """The mean state of each word's pieces, (words, 768) float16, from the cache where it has been computed before."""
+    """The mean state of each word's pieces, (words, 768) float16, cached."""
     digest = hashlib.sha256(repr((TEACHER_LAYERS, texts)).encode()).hexdigest()[:12]
     path = cache / f"states-{digest}.npy"
     if not path.is_file():
@@ -163,7 +175,7 @@ def teacher_states(
 def write_states(
     teacher: BertModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[list[str]], path: Path
 ) -> None:
-    """Runs the teacher over all texts; the file takes its name when it is whole."""
+    """Run the teacher over all texts; the file takes its name when it is whole."""
     ids, words = encode(tokenizer, texts)
     lengths, starts = np.array([len(row) for row in ids]), np.cumsum([0, *map(len, texts)])
     unfinished = path.with_suffix(".part")
@@ -181,14 +193,17 @@ def write_states(
 
 
 def mean_by_word(pieces: torch.Tensor, words: np.ndarray) -> torch.Tensor:
-    """Means of the rows of each word: pieces (n, dimensions), words (n,) from 0 without gaps -> (words, dimensions)."""
+    """Means of the rows of each word.
+
+    pieces: (n, dimensions); words: (n,) from 0 without gaps. Returns (words, dimensions).
+    """
     index = torch.from_numpy(words)
     sums = torch.zeros(int(words[-1]) + 1, pieces.shape[1]).index_add_(0, index, pieces)
     return sums / torch.bincount(index)[:, None]
 
 
 def make_targets(states: np.ndarray, texts: Sequence[list[str]], dimensions: int = HIDDEN_SIZE) -> Targets:
-    """Standardises the teacher's states and brings those of the words down to their first principal axes."""
+    """Standardise the teacher's states; project the words' onto principal axes."""
     starts = np.cumsum([0, *map(len, texts)])
     sentences = torch.stack([as_floats(states[begin:end]).mean(0) for begin, end in pairwise(starts)])
     sample = as_floats(states[:: max(1, len(states) // 100_000)])
@@ -205,7 +220,10 @@ def as_floats(states: np.ndarray) -> torch.Tensor:
 
 
 def scale_of(states: torch.Tensor) -> torch.Tensor:
-    """(dimensions,) standard deviations, with a floor for the few dimensions that MiniLM leaves constant."""
+    """Standard deviations (dimensions,), with a floor.
+
+    MiniLM leaves a few dimensions constant.
+    """
     return states.std(0).clamp(min=1e-2)
 
 
@@ -213,7 +231,10 @@ def scale_of(states: torch.Tensor) -> torch.Tensor:
 
 
 class Distillation(nn.Module):
-    """The student with two linear maps to its targets, for words and for whole texts; only the student is kept."""
+    """The student with two linear maps to its targets, for words and whole texts.
+
+    Only the student is kept.
+    """
 
     def __init__(self, student: BertModel, targets: Targets) -> None:
         super().__init__()
@@ -238,7 +259,10 @@ class Distillation(nn.Module):
 
 
 def mask(input_ids: torch.Tensor, mask_id: int) -> torch.Tensor:
-    """The batch with some pieces hidden, never `[CLS]` or `[SEP]`: the student must guess from their neighbours."""
+    """The batch with some pieces hidden, never `[CLS]` or `[SEP]`.
+
+    The student must guess from their neighbours.
+    """
     hidden = torch.rand(input_ids.shape) < MASKED_SHARE
     hidden[:, [0, -1]] = False
     return input_ids.masked_fill(hidden, mask_id)
@@ -253,7 +277,10 @@ def distil(
     batch_size: int = 64,
     learning_rate: float = 1.5e-3,
 ) -> None:
-    """Trains the student in place; without dropout, since a few passes over rich targets leave nothing to overfit."""
+    """Train the student in place, without dropout.
+
+    A few passes over rich targets leave nothing to overfit.
+    """
     ids, words = encode(tokenizer, texts)
     lengths, generator = np.array([len(row) for row in ids]), np.random.default_rng(seed)
     batches = [batch for _ in range(epochs) for batch in batches_of_equal_length(lengths, batch_size, generator)]
@@ -274,7 +301,10 @@ def distil(
 
 
 def make_tiny_bert(output: Path, cache: Path, epochs: int, seed: int) -> None:
-    """Builds tiny BERT from nothing and saves it; the card and the scores in the folder are left alone."""
+    """Build tiny BERT from nothing and save it.
+
+    The card and the scores in the folder are left alone.
+    """
     torch.manual_seed(seed)
     source = assets.fetch("minilm")
     teacher = AutoModel.from_pretrained(source).eval()

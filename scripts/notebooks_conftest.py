@@ -1,7 +1,8 @@
-"""Pytest's conftest of the notebook run: a dead kernel fails its cell at once, a picture without words its own.
+"""Pytest's conftest of the notebook run.
 
-nbval itself waits for a dead kernel until the cell's time is up. At the end stands how long each notebook took.
-scripts/run_notebooks.py puts this file beside the notebooks.
+A dead kernel fails its cell at once, and so does a picture without words. nbval itself waits for a dead kernel until
+the cell's time is up. At the end stands how long each notebook took. scripts/run_notebooks.py puts this file beside the
+notebooks.
 """
 
 import time
@@ -24,7 +25,7 @@ class KernelDied(Exception):
 
 
 class WatchedKernel(RunningKernel):
-    """nbval's kernel, which also looks whether there still is one while it waits for a message."""
+    """nbval's kernel, which also notices while it waits that the process is gone."""
 
     def get_message(self, stream: str, timeout: float | None = None) -> Any:
         end = time.monotonic() + (float("inf") if timeout is None else timeout)
@@ -44,7 +45,10 @@ nbval.plugin.RunningKernel = WatchedKernel
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: Any) -> Generator[None, object, object]:
-    """A kernel that died is said with the cell, and of the cells after it nothing is expected; pictures are looked at."""
+    """Name the cell where a kernel died, and look at the pictures.
+
+    Nothing is expected of the cells after it.
+    """
     try:
         done = yield
     except KernelDied:

@@ -1,4 +1,4 @@
-"""Scores tiny BERT on the movie reviews, beside the same shape from random weights, over several seeds.
+"""Score tiny BERT beside the same shape from random weights, over several seeds.
 
 Prints a table, writes it into the model card and every single score as JSON beside it. A seed decides training split,
 order, dropout and classifier; the test split is the same for all. `--split validation --output FILE` is for choosing
@@ -16,7 +16,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from tqdm.auto import tqdm
 
 from labkit.data import assets
-from labkit.data.reviews import movie_reviews, split_reviews
+from labkit.data.reviews import movie_reviews
+from labkit.data.splits import split_reviews
 from labkit.experiments.fine_tuning import make_batchers
 from labkit.files import sha256, write_atomically
 from labkit.models.encoders import load_encoder
@@ -30,7 +31,10 @@ Wanted = tuple[str, int | None, int]
 
 @dataclass(frozen=True)
 class Score:
-    """One fine-tuned model on one split. train_examples: None for all training reviews."""
+    """One fine-tuned model on one split.
+
+    train_examples: None for all training reviews.
+    """
 
     weights: str
     train_examples: int | None
@@ -40,14 +44,13 @@ class Score:
 
 
 def score(wanted: Wanted, split: str, config: Config) -> Score:
-    """Fine-tunes one model and scores it on the test or validation split."""
+    """Fine-tune one model and score it on the test or validation split."""
     weights, train_examples, seed = wanted
     config = replace(config, seed=seed, train_examples=train_examples, pretrained=weights == "tiny BERT")
     splits = split_reviews(movie_reviews(), seed, train_examples=train_examples)
     model, tokenizer = load_encoder(config.model, seed, pretrained=config.pretrained)
     batchers = make_batchers(splits, tokenizer, config)
-    assert config.learning_rate is not None
-    epochs = fit(model, batchers["train"], batchers["validation"], config, config.learning_rate, tell=tqdm.write)
+    epochs = fit(model, batchers["train"], batchers["validation"], config, tell=tqdm.write)
     for _ in islice(epochs, config.epochs):
         pass
     # Before fit puts the best epoch's weights back: nothing is chosen by the validation split.
@@ -81,7 +84,7 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def write_into_card(card: Path, markdown: str) -> None:
-    """Puts the table between the marks in the model card, in place of the one before."""
+    """Put the table between the marks in the model card, in place of the one before."""
     before, begin, rest = card.read_text(encoding="utf-8").partition("<!-- scores -->\n")
     _, end, after = rest.partition("<!-- end of scores -->\n")
     if begin and end:
@@ -89,7 +92,7 @@ def write_into_card(card: Path, markdown: str) -> None:
 
 
 def finished_scores(path: Path, run: dict[str, object]) -> list[Score]:
-    """The scores that an earlier, perhaps interrupted, run of the same model, split and settings left behind."""
+    """The scores that an earlier run of the same settings left behind."""
     if not path.is_file():
         return []
     record = json.loads(path.read_text(encoding="utf-8"))
@@ -99,7 +102,10 @@ def finished_scores(path: Path, run: dict[str, object]) -> list[Score]:
 
 
 def score_all(wanted: list[Wanted], output: Path, split: str, config: Config) -> list[Score]:
-    """One score for each wanted model; the file is written after each, and what stands in it is not done again."""
+    """One score for each wanted model, written to the file after each.
+
+    What stands in the file is not done again.
+    """
     settings = {name: getattr(config, name) for name in ("learning_rate", "epochs", "batch_size", "warmup_ratio")}
     run = {"model_sha256": sha256(Path(config.model) / "model.safetensors"), "split": split, "settings": settings}
     scores = finished_scores(output, run)
@@ -129,7 +135,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Scores what the command line asks for."""
+    """Score what the command line asks for."""
     arguments = parse_arguments()
     config = Config(
         model=str(arguments.model), learning_rate=arguments.learning_rate, epochs=arguments.epochs, precision="fp32"

@@ -1,7 +1,8 @@
-"""Make .venv, install labkit into it under constraints.txt, fetch the reviews: python scripts/setup.py [EXTRA ...]
+"""Make .venv, install labkit into it and fetch the reviews.
 
-Needs nothing but Python. What is done already is not done again, and what was interrupted or broken is mended, so it
-may be run at any time. JupyterLab (the extra `lab`) is always in.
+python scripts/setup.py [EXTRA ...] installs under constraints.txt. Needs nothing but Python. What is done already is
+not done again, and what was interrupted or broken is mended, so it may be run at any time. JupyterLab (the extra `lab`)
+is always in.
 """
 
 from __future__ import annotations  # so that an old Python comes as far as the sentence that says it is too old
@@ -39,7 +40,7 @@ class SetupError(Exception):
 
 
 def set_up(extras: set[str], torch: str = "") -> None:
-    """Bring .venv to where it has labkit with `lab` and these extras, and the cache to where it has the reviews.
+    """Install labkit with `lab` and these extras into .venv, and fetch the reviews.
 
     torch: "cpu" for PyTorch's build without CUDA. Raises SetupError.
     """
@@ -71,13 +72,16 @@ def known_extras() -> set[str]:
 
 
 def fingerprint() -> str:
-    """What an installation hangs on: pyproject.toml, constraints.txt, this script, and where the repository lies."""
+    """What an installation depends on, as one digest.
+
+    pyproject.toml, constraints.txt, this script, and where the repository lies.
+    """
     contents = [path.read_bytes() for path in (ROOT / "pyproject.toml", CONSTRAINTS, Path(__file__))]
     return hashlib.sha256(b"\0".join([*contents, str(ROOT).encode()])).hexdigest()
 
 
 def installed_extras() -> set[str]:
-    """The extras that the last finished installation put in; none where it no longer holds."""
+    """The extras of the last finished installation; none where it no longer holds."""
     try:
         stamp = json.loads(STAMP.read_text("utf-8"))
         return set(stamp["extras"]) if stamp["fingerprint"] == fingerprint() and PYTHON.exists() else set()
@@ -86,7 +90,10 @@ def installed_extras() -> set[str]:
 
 
 def install(extras: set[str], torch: str) -> None:
-    """Install labkit, editable, with these extras. The stamp comes last, so a half-done installation is never trusted."""
+    """Install labkit, editable, with these extras.
+
+    The stamp comes last, so a half-done installation is never trusted.
+    """
     STAMP.unlink(missing_ok=True)
     if not venv_works():
         make_venv()
@@ -112,7 +119,10 @@ def venv_works() -> bool:
 
 
 def make_venv() -> None:
-    """Make .venv, or make it anew where one stands half-made or broken; a folder of another kind is left alone."""
+    """Make .venv, or make it anew where it is half-made or broken.
+
+    A folder of another kind is left alone.
+    """
     if VENV.exists() and not (VENV / "pyvenv.cfg").exists() and any(path.is_file() for path in VENV.rglob("*")):
         raise SetupError(f"{VENV} is there but is no virtual environment of Python's. Move it away and run this again.")
     if any(importlib.util.find_spec(module) is None for module in ("venv", "ensurepip")):
@@ -125,7 +135,7 @@ def make_venv() -> None:
 
 
 def install_cpu_torch() -> None:
-    """PyTorch alone from PyTorch's index of CPU builds, unless a torch of the pinned version is there already."""
+    """Install PyTorch from its index of CPU builds, unless the pinned one is there."""
     version = re.findall(r"^torch==(\S+)", CONSTRAINTS.read_text("utf-8"), re.MULTILINE)[0]
     probe = f"from importlib.metadata import version; assert version('torch').partition('+')[0] == {version!r}"
     if subprocess.run([str(PYTHON), "-c", probe], capture_output=True).returncode != 0:
@@ -135,7 +145,10 @@ def install_cpu_torch() -> None:
 
 
 def run(step: str, command: list[str]) -> None:
-    """Run one step: all it prints goes to the log, what it is at to the terminal. Raises SetupError with its last words."""
+    """Run one step, with its output in the log and its progress on the terminal.
+
+    Raises SetupError with its last words.
+    """
     environment = {**os.environ, "PIP_USER": "0", "PYTHONUNBUFFERED": "1"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start of the lab would compile anew
     lines: list[str] = []
@@ -166,7 +179,10 @@ def run(step: str, command: list[str]) -> None:
 
 
 def note(line: str, lines: list[str]) -> None:
-    """Keep a line of a step's output and show it; pip's `Progress 10 of 50` is shown beside the line before it."""
+    """Keep a line of a step's output and show it.
+
+    pip's `Progress 10 of 50` is shown beside the line before it.
+    """
     progress = re.fullmatch(r"Progress (\d+) of (\d+)", line)
     if progress:
         done, size = int(progress[1]), int(progress[2])
@@ -177,14 +193,17 @@ def note(line: str, lines: list[str]) -> None:
 
 
 def last_words(lines: list[str]) -> str:
-    """Why a step failed: the end of what it printed. Where pip had no network, that is said, and not its talk of versions."""
+    """Why a step failed: the end of what it printed.
+
+    Where pip had no network, that is said, and not its talk of versions.
+    """
     if any(re.search("NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError", line) for line in lines):
         return "    The package index could not be reached: is there a network?"
     return "\n".join(f"    {line}" for line in lines[-12:])
 
 
 def show(doing: str, progress: str = "") -> None:
-    """One line of the terminal that the next one overwrites; nothing where no one watches."""
+    """Print a line that the next one overwrites; nothing where no one watches."""
     if sys.stderr.isatty():
         print(f"\r{doing.strip()[:58]:<58} {progress:>18}", end="\r", file=sys.stderr, flush=True)
 
@@ -195,7 +214,10 @@ def say(sentence: str) -> None:
 
 
 def fetch_reviews() -> None:
-    """The real movie reviews, unless they are in the cache. Without a network the set-up stands, and says what it lacks."""
+    """Fetch the real movie reviews, unless they are in the cache.
+
+    Without a network the set-up stands, and says what it lacks.
+    """
     probe = "import sys; from labkit.data.assets import is_cached; sys.exit(not is_cached('reviews'))"
     if subprocess.run([str(PYTHON), "-c", probe], cwd=ROOT, capture_output=True).returncode == 0:
         return
@@ -204,7 +226,10 @@ def fetch_reviews() -> None:
 
 
 def main() -> int:
-    """The exit code: 0, 1 where set-up failed, 130 after Ctrl-C (argparse itself ends with 2 for wrong use)."""
+    """The exit code: 0, 1 where set-up failed, 130 after Ctrl-C.
+
+    argparse itself ends with 2 for wrong use.
+    """
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("extras", nargs="*", metavar="EXTRA", help="extras of pyproject.toml besides lab, such as test")
     parser.add_argument("--torch", choices=["cpu"], default="", help="without the gigabytes of CUDA, on Linux")

@@ -188,8 +188,7 @@ predict("00-accuracy", "How many test reviews will it get right after fine-tunin
 from labkit.widgets import live_training
 
 learn_from, check_on = lesson.batchers["train"], lesson.batchers["validation"]
-rate = lesson.learning_rate
-seen = live_training(model, learn_from, check_on, lesson.config, rate, name=lesson.encoder)
+seen = live_training(model, learn_from, check_on, lesson.config, name=lesson.encoder)
 
 # %%
 after = score_table(classifier.evaluate(lesson.splits.test))
@@ -224,7 +223,7 @@ predict("00-word", f"“{short_review}” On which word does the model's verdict
 from labkit.figures import word_effects
 from labkit.widgets import figure
 
-effects = classifier.leave_words_out(short_review)
+effects = classifier.leave_one_out(short_review)
 figure(word_effects(effects))
 
 # %%

@@ -37,7 +37,7 @@ lesson
 # %% [markdown]
 # ## What people said
 #
-# Each review is a sentence or two about a film. At least fifteen people read it and gave it a whole number, from -4
+# Each review is a sentence or two about a film. Between 15 and 29 people read it and gave it a whole number, from -4
 # (very bad) to +4 (very good). The corpus keeps their ratings and the mean. (Hutto and Gilbert, 2014.)
 #
 # Where those reviews could not be fetched, a sample written for this course stands in.
@@ -476,7 +476,7 @@ batch_explorer(lengths, batch_size=8, max_length=128)
 
 # %%
 plan = labkit.plan_epoch(lengths, 32, "fixed", seed=0)
-fixed = labkit.padding_waste(lengths, plan, "fixed", width=128)
+fixed = labkit.padding_waste(lengths, plan, "fixed", max_length=128)
 outcome("02-padding", wastes[int(fixed >= 0.5) + int(fixed > 0.75)], f"{fixed:.1%} of the places.")
 
 # %% [markdown]
@@ -528,7 +528,7 @@ from labkit import BATCHINGS
 from labkit.figures import padding_waste_figure
 
 plans = {way: labkit.plan_epoch(lengths, 32, way, seed=0) for way in BATCHINGS}
-waste = {way: labkit.padding_waste(lengths, plan, way, width=128) for way, plan in plans.items()}
+waste = {way: labkit.padding_waste(lengths, plan, way, max_length=128) for way, plan in plans.items()}
 figure(padding_waste_figure(waste))
 
 # %% [markdown]
@@ -545,7 +545,7 @@ figure(padding_waste_figure(waste))
 part = train.select(range(256))
 tokenized = labkit.tokenize(part.texts, lesson.tokenizer, max_length=128)
 batches = {
-    way: list(labkit.Batcher(tokenized, part.labels, way, width=128).epoch(32, 32, seed=0))
+    way: list(labkit.Batcher(tokenized, part.labels, way, max_length=128).epoch(32, 32, seed=0))
     for way in ("fixed", "dynamic", "buckets")
 }
 places = {way: sum(batch["input_ids"].numel() for batch in made) for way, made in batches.items()}

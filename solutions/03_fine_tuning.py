@@ -233,7 +233,7 @@ float(result.points)
 # %% [markdown]
 # ### The proof
 #
-# First the yardstick: 32 reviews at once, in plain PyTorch. Dropout is off, or each pass would throw other dice. The
+# First the reference: 32 reviews at once, in plain PyTorch. Dropout is off, or each pass would draw other masks. The
 # split gives the same reviews in four pieces, each padded to its own longest.
 
 # %%
@@ -260,9 +260,9 @@ print(f"4 x 8 against 32: {difference:.1e}")
 # %%
 exact = lesson.model(seed=0).double().eval()
 exact(**batch).loss.backward()
-yardstick = labkit.gradients_of(exact)
+reference = labkit.gradients_of(exact)
 labkit.accumulate_gradients(exact, batch.split(8))
-difference = labkit.gradient_difference(yardstick, labkit.gradients_of(exact))
+difference = labkit.gradient_difference(reference, labkit.gradients_of(exact))
 print(f"4 x 8 against 32, in float64: {difference:.1e}")
 
 # %% [markdown]
@@ -296,7 +296,7 @@ for name, micro_batches in pieces.items():
 # %%
 from labkit.figures import gradient_differences
 
-apart = {way: labkit.gradient_difference(yardstick, each) for way, each in gradients.items()}
+apart = {way: labkit.gradient_difference(reference, each) for way, each in gradients.items()}
 figure(gradient_differences(apart, against="one batch of 32", rounding=1e-10))
 
 # %%
@@ -351,8 +351,8 @@ float(result.points)
 # %% [markdown]
 # ### Looking without learning
 #
-# In training mode dropout throws dice, so the same reviews give another loss each time. A measurement must not depend on
-# dice:
+# In training mode dropout draws random masks, so the same reviews give another loss each time. A measurement must not
+# depend on chance:
 
 # %%
 for mode in (True, False):
@@ -422,7 +422,7 @@ predict("03-accuracy", f"Accuracy on new reviews after training on {len(train):,
 # %%
 model = lesson.model(seed=0)
 rate, name = lesson.learning_rate, lesson.encoder
-seen = live_training(model, train, validation, lesson.config, rate, name=name)
+seen = live_training(model, train, validation, lesson.config, name=name)
 
 # %%
 precision = labkit.choose_precision("auto", labkit.choose_device())  # as `fit` does; see below
@@ -449,8 +449,9 @@ predict("03-rate", question, changes)
 
 # %%
 steps, other = [], lesson.model(seed=0)
+shorter = lesson.config.replaced({"learning_rate": careful})
 quietly = {"progress": False, "after_step": steps.append}
-careful_run = labkit.fit(other, train, validation, lesson.config, careful, **quietly)
+careful_run = labkit.fit(other, train, validation, shorter, **quietly)
 next(careful_run)  # one epoch is enough to see it
 careful_run.close()
 
@@ -571,18 +572,18 @@ for reviews, tokens in ((32, 32), (8, 128), (32, 128), (32, 512)):
     print(f"{reviews:2} reviews of {tokens:3} tokens: about {needed:6,.0f} MiB to keep")
 
 enough_for_8 = state_bytes(model) + activation_bytes(model, 8, 128)
-room = labkit.SmallRoom(lesson.encoder, enough_for_8)  # gets ready while you read on
+limited = labkit.LimitedMemory(lesson.encoder, enough_for_8)  # gets ready while you read on
 
 # %% [markdown]
 # ### Break it, safely
 #
-# `SmallRoom` is a second Python process that may take only so much memory. Whatever happens there, your notebook goes
-# on. By the estimate above, this room is enough for about 8 reviews of 128 tokens. We ask for 32. (On macOS and Windows,
+# `LimitedMemory` is a second Python process that may take only so much memory. Whatever happens there, your notebook goes
+# on. By the estimate above, this is enough for about 8 reviews of 128 tokens. We ask for 32. (On macOS and Windows,
 # where nothing can hold a process to so little, the estimate answers.)
 
 # %%
 with expect_error(OutOfMemory):
-    room.step(reviews=32, max_length=128)
+    limited.step(reviews=32, max_length=128)
 
 # %% [markdown]
 # **The first way out** keeps the step: smaller micro-batches, accumulated as you have proved. labkit halves them until
@@ -597,11 +598,11 @@ ways = {
     "half precision": {"precision": "bf16"},
 }
 answers = [*ways, "each one does"]
-predict("03-room", "Which of these alone does not get 32 reviews into the room?", answers)
+predict("03-room", "Which of these alone does not fit 32 reviews into that memory?", answers)
 
 # %%
-tried = room.compare(ways)
-room.close()
+tried = limited.compare(ways)
+limited.close()
 tried
 
 # %%
@@ -611,7 +612,7 @@ outcome("03-room", ", ".join(failed) or "each one does", why)
 
 # %% [markdown]
 # `fit` takes the first way on its own: it starts with the whole batch, and says so when it has to halve it. The gradients
-# of the step that failed are dropped, the dice are put back, and the step is taken again.
+# of the step that failed are dropped, the random numbers start again where they were, and the step is taken again.
 
 # %% [markdown]
 # ## What is pretraining worth?
@@ -626,7 +627,7 @@ predict("03-frozen", "Full fine-tuning or a frozen encoder, on the same reviews?
 # %%
 ways = {
     "frozen encoder": {"freeze": "encoder", "learning_rate": 3e-3},
-    "from scratch": {"pretrained": False, "learning_rate": rate},
+    "from scratch": {"pretrained": False},
 }
 results = [full]
 
@@ -635,7 +636,7 @@ for name, settings in ways.items():
     config = lesson.config.replaced(settings)
     other = lesson.model(seed=0, pretrained=config.pretrained)
     labkit.freeze(other, config.freeze)
-    for epoch in labkit.fit(other, train, validation, config, config.learning_rate, progress=False):
+    for epoch in labkit.fit(other, train, validation, config, progress=False):
         print(f"{name}: accuracy {epoch.validation_accuracy:.3f} after epoch {epoch.epoch}")
     _, logits, labels = labkit.evaluate(other, validation, config, precision)
     results.append(labkit.EvalResult.from_logits(labels, logits, name))

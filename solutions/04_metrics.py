@@ -42,8 +42,8 @@ lesson
 
 # %%
 train, validation = lesson.batchers["train"], lesson.batchers["validation"]
-model, rate = lesson.model(seed=0), lesson.learning_rate
-trained = live_training(model, train, validation, lesson.config, rate, name=lesson.encoder)
+model = lesson.model(seed=0)
+trained = live_training(model, train, validation, lesson.config, name=lesson.encoder)
 
 # %%
 reviews = lesson.splits.validation
@@ -557,7 +557,7 @@ figure(abstention_figure([test]))
 # %% [markdown]
 # ## And people?
 #
-# Every real review was rated by at least fifteen people. So they can be tested too. Take one of them, and hold that
+# Every real review was rated by 15 to 29 people. So they can be tested too. Take one of them, and hold that
 # rating against the majority of the *others*.
 
 # %%
@@ -576,8 +576,8 @@ why = "Reviews with a mean near 0, which divide people most, were left out of th
 outcome("04-person", found, why)
 
 # %% [markdown]
-# That is the **human ceiling**. A label is what most people said, so one person alone is a fair yardstick for a model.
-# Where the single ratings are known, *model less person* says how much room is left, with its interval.
+# That is the **human ceiling**. A label is what most people said, so one person alone is a fair reference for a model.
+# Where the single ratings are known, the model minus the person says how much room is left, with its interval.
 
 # %% [markdown]
 # **Alpha** holds all ratings against one another: 1 is perfect agreement, 0 is what chance would give. With the written

@@ -41,27 +41,28 @@ lesson
 # %% [markdown]
 # ## By heart
 #
-# Take 64 reviews, and deal their labels out again by lot. Now nothing in a review says what its label is: there is
+# Take 64 reviews and shuffle their labels. Now nothing in a review says what its label is: there is
 # nothing to understand. Train on them all the same, eight times over.
 
 # %%
 changes = ["about the same", "somewhat lower", "less than half"]
-question = "Labels drawn by lot. After 8 epochs the training loss is ..."
+question = "With shuffled labels: after 8 epochs the training loss is ..."
 predict("05-lot", question, changes)
 
 # %%
 reviews, others = lesson.part("train", 0, 64), lesson.part("train", 64, 128)
-lot = np.random.default_rng(0).permutation(reviews.labels)
-by_lot = dataclasses.replace(reviews, labels=lot)
-config = lesson.config.replaced({"epochs": 8, "patience": 8, "batch_size": 8})
+shuffled = np.random.default_rng(0).permutation(reviews.labels)
+meaningless = dataclasses.replace(reviews, labels=shuffled)
 rate = 2 * lesson.learning_rate  # steps twice as long as usual, so that you need not wait
+settings = {"epochs": 8, "patience": 8, "batch_size": 8, "learning_rate": rate}
+config = lesson.config.replaced(settings)
 
 # %%
 from labkit.figures import learning_curves
 
 name = lesson.encoder
 model = lesson.model(seed=0)
-by_heart = list(labkit.fit(model, by_lot, others, config, rate, progress=False))
+by_heart = list(labkit.fit(model, meaningless, others, config, progress=False))
 figure(learning_curves(by_heart, name=name, validation_size=len(others)))
 
 # %%
@@ -94,7 +95,7 @@ predict("05-loss", f"True labels, {n} reviews, 6 epochs. The validation loss ...
 few, validation = lesson.part("train", 0, n), lesson.part("validation", 0, 200)
 config = config.replaced({"epochs": 6, "patience": 6})
 model = lesson.model(seed=0)
-seen = live_training(model, few, validation, config, rate, name=name)
+seen = live_training(model, few, validation, config, name=name)
 
 # %%
 losses = [record.validation_loss for record in seen.epochs]
@@ -243,7 +244,7 @@ print(*calls)
 # %%
 config = config.replaced({"patience": 2})
 model = lesson.model(seed=0)
-stopped = list(labkit.fit(model, few, validation, config, rate, progress=False))
+stopped = list(labkit.fit(model, few, validation, config, progress=False))
 
 # %%
 precision = labkit.choose_precision("auto", labkit.choose_device())  # as `fit` does
@@ -256,7 +257,7 @@ print(f"of the model you have now:   {back:.4f}")
 # %% [markdown]
 # ### With all reviews
 #
-# Is that only a trick of small data? The script `benchmarks/overfitting.py` trained MiniLM on all training reviews for
+# Is that only a trick of small data? The script `reference/overfitting.py` trained MiniLM on all training reviews for
 # four epochs, and wrote `overfitting.json`. Where is the star, and where does the training loss go after it?
 
 # %%
@@ -346,18 +347,18 @@ why = f"{100 * half:.1f} points on {len(unseen)} reviews. Half of that takes fou
 outcome("05-width", found, why)
 
 # %% [markdown]
-# ## Other dice
+# ## Another seed
 #
 # That interval knows of other reviews, for *this* model. But the seed drew the new head, the order of the reviews, the
 # dropout. Another seed is another model.
 
 # %%
 spans = ["less than 1 point", "1 to 3 points", "more than 3 points"]
-predict("05-seeds", "Three runs with other seeds: highest less lowest accuracy?", spans)
+predict("05-seeds", "Three runs with other seeds: highest minus lowest accuracy?", spans)
 
 # %%
 folder = TemporaryDirectory(prefix="labkit-")
-settings = {"model": lesson.encoder, "epochs": 2, "batch_size": 8, "learning_rate": rate}
+settings = {"epochs": 2, "batch_size": 8, "learning_rate": rate}
 short = lesson.config.replaced(settings | {"train_examples": n, "validation_examples": 100})
 order = np.random.default_rng(0).permutation(len(lesson.reviews))
 some = lesson.reviews.select(order[:3000])
@@ -444,7 +445,7 @@ figure(repeated_scores(folds))
 # independent ones would. Whoever forgets that gets the narrower interval. How much does it matter?
 
 # %% [markdown]
-# ## A test that cries wolf
+# ## A test with too many false alarms
 #
 # Two recipes over the same folds give k differences, and a t-test asks whether their mean is 0. Here the other recipe is
 # TF-IDF with logistic regression. Look at both p-values.
@@ -457,7 +458,7 @@ for place, split in enumerate(fold_splits(mine, k, short)):
     scored = labkit.tfidf(split.train, split.test)
     runs.append(Repetition(f"fold {place}", scored, len(split.train), 0, 0.0))
 words = CrossValidation("TF-IDF", mine.name, runs)
-print(f"{lesson.encoder} less TF-IDF, accuracy:\n{labkit.compare_folds(folds, words)}")
+print(f"{lesson.encoder} minus TF-IDF, accuracy:\n{labkit.compare_folds(folds, words)}")
 
 # %% [markdown]
 # Which is right? Let equals compete: a world in which neither side is better, a thousand times over. A test at the 5 %
@@ -514,7 +515,7 @@ for way, change in recipes.items():
     recipe = config.replaced(change)
     other = lesson.model(seed=0, dropout=recipe.dropout)
     data = more if way.startswith("3") else few
-    run = labkit.fit(other, data, validation, recipe, rate, progress=False, tell=lambda note: None)
+    run = labkit.fit(other, data, validation, recipe, progress=False, tell=lambda note: None)
     histories[way] = list(run)
     _, logits, labels = labkit.evaluate(other, unseen, config, precision)
     tried = labkit.EvalResult.from_logits(labels, logits, way)
@@ -563,7 +564,7 @@ compared[-1]
 # * Training loss proves nothing. Validation loss says when to stop; accuracy may not notice.
 # * Save the best weights when they are the best, and bring them back.
 # * A score moves with the reviews and with the seed. Give both.
-# * Folds share their training reviews: correct for it, or cry wolf.
+# * Folds share their training reviews: correct for it, or raise false alarms.
 
 # %%
 from labkit.widgets import reflection

@@ -45,8 +45,7 @@ lesson
 # %%
 model = lesson.model(seed=0)
 train, validation = lesson.batchers["train"], lesson.batchers["validation"]
-rate, quietly = lesson.learning_rate, {"progress": False}
-for epoch in labkit.fit(model, train, validation, lesson.config, rate, **quietly):
+for epoch in labkit.fit(model, train, validation, lesson.config, progress=False):
     print(f"epoch {epoch.epoch}: accuracy {epoch.validation_accuracy:.3f}")
 classifier = labkit.Classifier(model, lesson.tokenizer, lesson.config, lesson.encoder)
 
@@ -55,7 +54,7 @@ review = "A wonderful cast is wasted on a script so lazy that even the jokes fal
 print(*classifier.predict([review]))
 
 # %% [markdown]
-# One number carries this verdict: the **margin**, the logit of positive less the logit of negative. Above 0 the model says
+# One number carries this verdict: the **margin**, the logit of positive minus the logit of negative. Above 0 the model says
 # positive, below 0 negative. What does each word do to that number?
 
 # %% [markdown]
@@ -186,8 +185,9 @@ figure(margin_along_path(shares.cpu(), margins))
 # %% [markdown]
 # ### Exercise 6.2
 #
-# **Integrated gradients**: the gradient at many points of the way, averaged, times the way. The scores of all words then add
-# up to the change of the margin. That is *completeness*, and it can be checked. (Sundararajan et al., 2017.)
+# **Integrated gradients**: the gradient at many points between baseline and input, averaged, times the difference between
+# input and baseline. The scores of all words then add up to the change of the margin. That is *completeness*, and it can
+# be checked. (Sundararajan et al., 2017.)
 
 
 # %% exercise="6.2"
@@ -415,7 +415,7 @@ outcome("06-faithful", found, f"With 95 % intervals above 0: {', '.join(beaten) 
 figure(faithfulness_curves(faithful, "sufficiency"))
 print("comprehensiveness over random words, with [MASK] and with the words deleted:")
 for name in methods:
-    ways = [str(faithful.row(name, replacement=way).over_random) for way in ("mask", "delete")]
+    ways = [str(faithful.row(name, replacement=way).drop_vs_random) for way in ("mask", "delete")]
     print(f"{name:<21} {ways[0]:<24} {ways[1]}")
 
 # %% [markdown]
@@ -477,7 +477,7 @@ source = labkit.Splits(**{name: part.reviews for name, part in planted.items()})
 batchers = make_batchers(source, lesson.tokenizer, lesson.config)
 other = lesson.model(seed=0)
 in_turn = batchers["train"], batchers["validation"]
-for epoch in labkit.fit(other, *in_turn, lesson.config, rate, **quietly):
+for epoch in labkit.fit(other, *in_turn, lesson.config, progress=False):
     print(f"epoch {epoch.epoch}: accuracy {epoch.validation_accuracy:.3f}")
 cheat = labkit.Classifier(other, lesson.tokenizer, lesson.config, "cheat")
 
@@ -520,7 +520,7 @@ for name, who in {"honest": classifier, "cheat": cheat}.items():
     print(f"{'':<7} its accuracy where nobody planted anything: {clean:.3f}")
 
 # %% [markdown]
-# And with more data? `benchmarks/explanations.py` planted the name in all reviews of the corpus, trained once, and looked at
+# And with more data? `reference/explanations.py` planted the name in all reviews of the corpus, trained once, and looked at
 # the test reviews that carry it. `explanations.json`, which comes with labkit, holds what it found.
 
 # %%

@@ -128,7 +128,7 @@ class TinyWorld:
         return self.reviews.labels
 
     def model(self, dropout: float = 0.0, seed: int = 0, attention: str = "sdpa") -> "BertForSequenceClassification":
-        """A new model, float32 and in training mode; the same seed gives the same weights, no other dice are thrown.
+        """A new model, float32 and in training mode; the same seed gives the same weights, no other random number is drawn.
 
         Weights are wide and biases not zero, so that whatever is left out of a computation changes its result.
         """

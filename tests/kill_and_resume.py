@@ -51,13 +51,13 @@ def main() -> None:
     sys.exit(0 if same == len(moments) else 1)
 
 
-def try_moments(folder: Path, kills: int, dice: random.Random) -> Iterator[Moment]:
+def try_moments(folder: Path, kills: int, generator: random.Random) -> Iterator[Moment]:
     """One uninterrupted run, and then `kills` runs that are killed once each at a moment spread over its length."""
     write_world(folder)
     began, ended = run_until(folder, "whole", moment=None)
     wanted = (folder / "whole" / "model" / "model.safetensors").read_bytes()
     for _ in range(kills):
-        moment = dice.uniform(0, ended - began)
+        moment = generator.uniform(0, ended - began)
         began_again, killed = run_until(folder, "killed", moment)
         held = what_is_in(folder / "killed")
         if not (folder / "killed" / "model" / "model.safetensors").is_file() or "finished" not in held:
@@ -136,10 +136,13 @@ def write_world(folder: Path) -> None:
     config = BertConfig(vocab_size=len(vocabulary), **shape, max_position_embeddings=32, num_labels=2)
     BertForSequenceClassification(config).save_pretrained(folder / "model")
     BertTokenizerFast(vocab={word: place for place, word in enumerate(vocabulary)}).save_pretrained(folder / "model")
-    dice = random.Random(0)
+    generator = random.Random(0)
     rows = ["label,text"]
     for number in range(REVIEWS):
-        words = [*dice.choices(FILLER, k=dice.randint(2, 8)), dice.choice(PRAISE if number % 2 else BLAME)]
+        words = [
+            *generator.choices(FILLER, k=generator.randint(2, 8)),
+            generator.choice(PRAISE if number % 2 else BLAME),
+        ]
         rows.append(f"{number % 2},{' '.join(words)}")
     (folder / "reviews.csv").write_text("\n".join(rows) + "\n", "utf-8")
 

@@ -2,10 +2,12 @@
 # ruff: noqa: E402 (the scripts' folder must be on the path before they are imported)
 
 import argparse
+import ast
 import json
 import math
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,14 @@ import accuracy
 import gpu
 import growth
 import memory
+import startup
+import startup_watch
 from side_by_side.examples import Examples
 from side_by_side.journal import Journal, digest, digest_of_files
 from side_by_side.ratios import beyond_noise, estimate, ratios, why_void
 from side_by_side.rounds import DISTURBED, Result, Round, examples_for, measure_rounds, order_of, rounds_of
 from side_by_side.rows import DYNAMIC, EVALUATE, GROUPED, LABKIT, LIMIT, PIPELINE, ROWS, Row, Setting
+from side_by_side.running import measuring_files
 from side_by_side.table import _joules, as_markdown
 from side_by_side.verdicts import REQUIREMENTS
 from side_by_side.watch import Watch, processor_joules, share_of_others
@@ -142,6 +147,33 @@ def test_other_settings_other_code_or_fresh_begin_another_journal(tmp_path: Path
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
 
 
+def test_each_of_two_files_of_one_name_counts_in_the_digest(tmp_path: Path) -> None:
+    files = [tmp_path / room / "__init__.py" for room in ("one", "other")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("before")
+    before = digest_of_files(files)
+    for file in files:
+        file.write_text("after")
+        assert digest_of_files(files) != before
+        file.write_text("before")
+
+
+def test_the_digest_covers_all_of_labkit_and_whatever_takes_part_in_measuring() -> None:
+    covered = measuring_files(BENCHMARKS / "memory.py")
+    assert all(file.is_file() for file in covered)
+    assert set((BENCHMARKS.parent / "labkit").rglob("*.py")) < set(covered)
+    waiting, seen = ["measure"], set[str]()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        tree = ast.parse((BENCHMARKS / "side_by_side" / f"{name}.py").read_text("utf-8"))
+        imports = [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        ours = {module.removeprefix("side_by_side.") for module in imports if module.startswith("side_by_side.")}
+        waiting += ours - seen
+    assert {BENCHMARKS / "side_by_side" / f"{name}.py" for name in seen} <= set(covered)
+
+
 # --- which rounds count -------------------------------------------------------------------------------------------
 
 
@@ -200,6 +232,20 @@ def test_the_clock_runs_between_start_and_stop() -> None:
     assert seen["seconds"] is not None and 0 < seen["seconds"] < 60
     assert seen["others"] is not None and seen["others"] >= 0
     assert watch.seen == seen
+
+
+def test_so_is_the_page_of_a_start() -> None:
+    report = json.loads((BENCHMARKS / "startup.json").read_text("utf-8"))
+    assert startup.as_page(report) == (BENCHMARKS / "STARTUP.md").read_text("utf-8")
+
+
+def test_every_name_of_labkit_that_stands_in_a_string_is_there() -> None:
+    for module, functions in startup_watch.STAGES.items():
+        assert all(callable(getattr(import_module(module), function)) for function in functions)
+    imports = [node for node in ast.parse(startup.TOKENIZE).body if isinstance(node, ast.ImportFrom)]
+    assert len(imports) > 2
+    for node in imports:
+        assert all(hasattr(import_module(str(node.module)), alias.name) for alias in node.names)
 
 
 def test_joules_are_the_sum_of_the_packages_and_none_where_the_machine_does_not_tell(tmp_path: Path) -> None:

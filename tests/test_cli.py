@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from labkit import cli
@@ -214,6 +216,7 @@ def test_predict_reads_standard_input(finished: Path, labkit: Any, monkeypatch: 
         (["good", "--file", "x.txt"], ["both"]),
         (["--file", "absent.txt"], ["absent.txt", "no such file"]),
         (["good", " "], ["text 2 of 2 is empty"]),
+        (["good", "\u200b\u200d"], ["text 2 of 2 is empty"]),
     ],
 )
 def test_predict_refuses_what_holds_no_text(
@@ -221,6 +224,63 @@ def test_predict_refuses_what_holds_no_text(
 ) -> None:
     outcome = labkit("predict", "--model", finished / "model", *arguments)
     assert outcome.code == 2 and all(word in outcome.err for word in words)
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+@pytest.mark.parametrize("by", ["file", "standard input"])
+def test_a_text_ends_with_its_line_and_nowhere_else(
+    command: str, by: str, finished: Path, labkit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["a good film,\u2028but the end", "one\u2029two", "a\x85b\x0bc\x0cd", "e\x1cf\x1dg\x1eh", "bad film"]
+    content = "\r\n".join([*texts[:2], "", "\u200b\ufeff", texts[2]]) + "\r" + "\n\x07\n".join(texts[3:])
+    (tmp_path / "texts.txt").write_text(content, "utf-8", newline="")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    source = tmp_path / "texts.txt" if by == "file" else "-"
+    outcome = labkit(command, "--model", finished / "model", "--file", source, "--json")
+    by_text = labkit(command, "--model", finished / "model", *texts, "--json")
+    assert outcome.json == by_text.json and "blank lines left out: 3" in outcome.err
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_a_table_is_never_taken_for_a_text_on_each_line(
+    command: str, finished: Path, labkit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a"]}), parquet)
+    table = parquet.getvalue().to_pybytes()
+    tables = {
+        "rows.csv": b"body,verdict\nfine,1\n",
+        "rows.TSV": b"a film\n",
+        "rows.jsonl": b'{"text": "fine"}\n',
+        "rows.json": b'[{"text": "fine"}]\n',
+        "rows.parquet": table,
+        "x.txt": table,
+        "x.gz": b"\x1f\x8b\x08\x00",
+        "x.xlsx": b"PK\x03\x04\x14\x00",
+        "x": b'\xef\xbb\xbf"Text";"Label"\r\n"fine";1\r\n',
+        "y.txt": b'{"review": "fine"}\n',
+    }
+    for name, content in tables.items():
+        (tmp_path / name).write_bytes(content)
+        said = [labkit(command, "--model", finished / "model", "--file", tmp_path / name)]
+        if name.startswith(("x", "y")):
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+            said.append(labkit(command, "--model", finished / "model", "--file", "-"))
+        for outcome, source in zip(said, [str(tmp_path / name), "standard input"], strict=False):
+            assert (outcome.code, outcome.out) == (2, ""), name
+            assert outcome.err.startswith(f"labkit: {source} is ") and outcome.err.count("\n") == 1
+            assert "wanted plain text with one text on each line" in outcome.err
+
+
+def test_a_file_of_texts_is_refused_by_its_name(finished: Path, labkit: Any, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_bytes(b"good\rfilm\r\nbad\ncaf\xe9\n")
+    for name, said in [
+        ("text.txt", "no such file; did you mean texts.txt?"),
+        ("", "is a folder; wanted a file with a text on each line"),
+        ("texts.txt", "texts.txt line 4: byte 0xe9 is not UTF-8"),
+    ]:
+        outcome = labkit("predict", "--model", finished / "model", "--file", tmp_path / name)
+        assert outcome.code == 2 and said in outcome.err and outcome.err.count("\n") == 1
 
 
 def test_explain_answers_for_each_text_and_method(finished: Path, labkit: Any, tmp_path: Path) -> None:
@@ -247,6 +307,7 @@ def test_explain_answers_for_each_text_and_method(finished: Path, labkit: Any, t
         (["good", "--method", "occlussion"], ["occlussion", "did you mean occlusion?"]),
         (["good", "--html", "--json"], ["--html", "--json", "one of them"]),
         (["good", " "], ["text 2 of 2 is empty"]),
+        (["good", "\u200b\u200d"], ["text 2 of 2 is empty"]),
         (["good", "--method", "attention", "--layer", "9"], ["layer 9 is not there"]),
     ],
 )
@@ -318,9 +379,9 @@ def test_importing_labkit_imports_no_package_of_others() -> None:
     assert in_a_process_of_its_own(code).stdout.strip() == ""
 
 
-def test_help_comes_without_torch() -> None:
-    code = "import sys, labkit.cli; print('torch' in sys.modules, 'transformers' in sys.modules)"
-    assert in_a_process_of_its_own(code).stdout.strip() == "False False"
+def test_help_comes_without_numpy_and_torch() -> None:
+    code = "import sys, labkit.cli; print(*{'numpy', 'torch', 'transformers'} & set(sys.modules))"
+    assert in_a_process_of_its_own(code).stdout.strip() == ""
 
 
 def test_python_dash_m_labkit_is_the_same_program() -> None:

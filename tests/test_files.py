@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit import files
-from labkit.files import remove_leftovers, sha256, whole_folder, write_atomically
+from labkit.files import atomic_folder, remove_leftovers, sha256, write_atomically
 
 law = settings(max_examples=30, deadline=None)
 KILLED = """
 import os, pathlib, shutil, signal, sys
 from pathlib import Path
-from labkit.files import whole_folder, write_atomically
+from labkit.files import atomic_folder, write_atomically
 
 plain, calls = {deadly}, []
 
@@ -35,7 +35,7 @@ def dies(*arguments, **named):
 """
 WRITE_A_FILE = "write_atomically(Path(sys.argv[1]), 'new ' * 1000)"
 WRITE_A_FOLDER = """
-with whole_folder(Path(sys.argv[1])) as folder:
+with atomic_folder(Path(sys.argv[1])) as folder:
     (folder / "weights").write_text("new " * 1000)
     (folder / "config").write_text("new")
 """
@@ -123,7 +123,7 @@ def test_what_is_written_has_the_permissions_of_any_other_file_of_its_user(tmp_p
     before = os.umask(mask)
     try:
         write_atomically(tmp_path / "file", "new")
-        with whole_folder(tmp_path / "folder") as folder:
+        with atomic_folder(tmp_path / "folder") as folder:
             (folder / "inner").mkdir()
             (folder / "weights").touch(mode=0o600)
         (tmp_path / "plain").touch()
@@ -137,7 +137,7 @@ def test_what_is_written_has_the_permissions_of_any_other_file_of_its_user(tmp_p
 
 def test_a_folder_appears_only_when_it_is_complete(tmp_path):
     target = tmp_path / "not" / "there" / "model"
-    with whole_folder(target) as folder:
+    with atomic_folder(target) as folder:
         (folder / "weights").write_text("new")
         assert not target.exists()
         assert folder.parent == target.parent  # the same disk, or renaming would copy
@@ -146,7 +146,7 @@ def test_a_folder_appears_only_when_it_is_complete(tmp_path):
 
 
 def write_half_of_it_and_press_ctrl_c(target: Path) -> None:
-    with whole_folder(target) as folder:
+    with atomic_folder(target) as folder:
         (folder / "weights").write_text("new")
         raise KeyboardInterrupt
 
@@ -163,9 +163,9 @@ def test_a_block_that_fails_leaves_the_old_folder_and_no_litter(tmp_path):
 
 def test_a_folder_that_stood_there_is_replaced_whole(tmp_path):
     target = tmp_path / "model"
-    with whole_folder(target) as folder:
+    with atomic_folder(target) as folder:
         (folder / "old").write_text("old")
-    with whole_folder(target) as folder:
+    with atomic_folder(target) as folder:
         (folder / "new").write_text("new")
     assert contents(target) == {"new": "new"}
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
@@ -183,7 +183,7 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monke
         return rename(self, name)
 
     monkeypatch.setattr(Path, "rename", refused)
-    with pytest.raises(PermissionError), whole_folder(target) as folder:
+    with pytest.raises(PermissionError), atomic_folder(target) as folder:
         (folder / "weights").write_text("new")
     assert contents(target) == {"weights": "old"}
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
@@ -222,7 +222,7 @@ def test_everything_is_flushed_before_it_takes_its_name(tmp_path, monkeypatch, w
     monkeypatch.setattr(Path, "replace", noted("name", replace))
     monkeypatch.setattr(Path, "rename", noted("name", rename))
     monkeypatch.setattr(sys, "argv", ["", str(target)])
-    exec(write, {"write_atomically": write_atomically, "whole_folder": whole_folder, "Path": Path, "sys": sys})
+    exec(write, {"write_atomically": write_atomically, "atomic_folder": atomic_folder, "Path": Path, "sys": sys})
     flushed = happened[: happened.index("name")]
     assert flushed == ["flush"] * (1 if target.is_file() else len(list(target.iterdir())))
 
@@ -246,7 +246,7 @@ def test_a_name_with_the_marks_of_a_pattern_is_taken_as_it_is(tmp_path):
 
 
 def test_temporary_names_are_those_that_leftovers_are_known_by(tmp_path):
-    with whole_folder(tmp_path / "model") as folder:
+    with atomic_folder(tmp_path / "model") as folder:
         (folder / "weights").touch()
     assert re.fullmatch(r"\.model\..{8}", folder.name)
 

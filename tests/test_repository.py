@@ -20,6 +20,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from labkit.data.reviews import CORPORA, load_corpus
+
 ROOT = Path(__file__).resolve().parent.parent
 # The rooms of labkit: what all stand on, the way of a review, the classroom, this course, the program.
 GROUND = ["errors", "importing", "files", "display", "pictures", "student_work"]
@@ -59,6 +61,19 @@ def repository_files() -> list[Path]:
         )
         files = list(ours)
     return [path for path in files if path.is_file()]
+
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+
+
+def make(*arguments: str, **environment: str) -> str:
+    """What make would run."""
+    plain = {name: value for name, value in os.environ.items() if name not in ("TORCH", "ARGS", "PYTHON", "MAKEFLAGS")}
+    shown = subprocess.run(
+        ["make", "-n", *arguments], cwd=ROOT, env=plain | environment, capture_output=True, text=True, timeout=60
+    )
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
 
 
 # Versions
@@ -259,6 +274,109 @@ def test_the_wheel_carries_its_licence_and_its_types(wheel: set[str]) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
 
 
+# What the repository says of itself
+
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_readme_names_the_rooms_in_their_order() -> None:
+    (sentence,) = re.findall(r"A review travels through the rooms of `labkit/`(.*?)\.\s", README, re.DOTALL)
+    named = re.findall(r"`(\w+)`", sentence)
+    assert named == [name for name in ROOMS if (ROOT / "labkit" / name).is_dir()]
+    folders = {path.name for path in (ROOT / "labkit").iterdir() if (path / "__init__.py").is_file()}
+    assert folders == set(named), "every room is named, and every room named is there"
+
+
+@pytest.mark.parametrize("page", ["README.md", "notebooks/README.md"])
+def test_the_tables_of_lessons_are_what_the_masters_say(page: str) -> None:
+    rows = re.findall(r"^\| (\d\d) \| \[(.+?)\]\((.+?)\).*\| (\d+) \|$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+    heads = {path.name[:2]: path.read_text("utf-8") for path in sorted((ROOT / "solutions").glob("*.py"))}
+    said = {number: re.findall(r"^# (?:title|minutes): (.*)$", head, re.MULTILINE) for number, head in heads.items()}
+    assert [row[:2] + row[3:] for row in rows] == [(number, *facts) for number, facts in said.items()]
+    assert all(((ROOT / page).parent / row[2]).is_file() for row in rows)
+
+
+@pytest.mark.usefixtures("users_cache")
+def test_the_readme_says_how_many_people_rated_each_text() -> None:
+    counts = {name: {len(ratings) for ratings in load_corpus(name).rater_ratings} for name in CORPORA}
+    spans = {f"{min(each)} to {max(each)}" if len(each) > 1 else str(*each) for each in counts.values()}
+    said = " ".join(re.findall(r"each movie review was.*?\.\s", README, re.DOTALL)[0].split())
+    assert set(re.findall(r"\d+(?: to \d+)?", said)) == spans
+
+
+@needs_make
+def test_the_line_for_windows_runs_what_make_test_runs() -> None:
+    (line,) = [line for line in README.splitlines() if "test instructor &&" in line]
+    steps = [step.replace(".venv\\Scripts\\python", "PYTHON").replace("\\", "/") for step in line.split(" && ")]
+    made = make("test").splitlines()
+    assert [step.replace("PYTHON", ".venv/bin/python") for step in steps[1:]] == [made[1].strip()]
+    assert steps[0].split()[1:] == made[0].split()[1:]
+
+
+def test_nothing_says_to_install_from_an_index_what_is_not_there() -> None:
+    said = "pip install " + "labkit"  # the package is on no index: labkit.errors.missing_extra has both ways
+    assert not [path for path in repository_files() if said.encode() in path.read_bytes()]
+
+
+def test_the_citation_names_the_version_and_the_licence_of_the_package() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert (cited["version"], cited["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert cited["cff-version"] == "1.2.0" and cited["title"] and cited["message"] and cited["authors"]
+    source = "".join(path.read_text("utf-8") for path in modules().values())  # which cites them in reports too
+    assert {each["doi"] for each in cited["references"]} <= set(re.findall(r"https://doi\.org/([^\s\"']+)", source))
+
+
+def attributes(name: str) -> dict[str, str]:
+    """What git holds of the line ends of a file, which need not exist."""
+    asked = ["git", "check-attr", "text", "eol", "--", name]
+    answer = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
+    if answer.returncode != 0:
+        pytest.skip("this is no checkout")
+    return {row.split(": ")[1]: row.split(": ")[2] for row in answer.stdout.splitlines()}
+
+
+def test_every_file_keeps_its_bytes_whatever_system_it_is_checked_out_on() -> None:
+    kinds = {path.suffix: path for path in repository_files()}
+    assert {".ipynb", ".py", ".md", ".toml", ".png", ".safetensors"} <= set(kinds)
+    for path in kinds.values():
+        binary = b"\0" in path.read_bytes()
+        found = attributes(path.relative_to(ROOT).as_posix())
+        assert found["text"] == "unset" if binary else found["eol"] == "lf", f".gitattributes and {path.name}"
+
+
+def test_the_suffixes_whose_bytes_are_compared_are_named_in_gitattributes() -> None:
+    lines = (ROOT / ".gitattributes").read_text("utf-8").splitlines()
+    named = {line.split()[0] for line in lines if line.endswith("text eol=lf")}
+    assert {"*.ipynb", "*.py", "*.md", "*.toml"} <= named
+
+
+def test_editors_break_lines_where_the_formatter_does() -> None:
+    width = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["ruff"]["line-length"]
+    assert f"max_line_length = {width}" in (ROOT / ".editorconfig").read_text("utf-8")
+
+
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", [path for path in FORMS if path.name != "config.yml"], ids=lambda path: path.name)
+def test_a_form_for_issues_is_one_that_can_be_shown(path: Path) -> None:
+    form = yaml.safe_load(path.read_text("utf-8"))
+    assert form["name"] and form["description"]
+    asked = [item for item in form["body"] if item["type"] != "markdown"]
+    assert {item["type"] for item in asked} <= {"input", "textarea", "dropdown", "checkboxes"}
+    assert all(item["attributes"]["label"] and isinstance(item["validations"]["required"], bool) for item in asked)
+    assert len({item["id"] for item in asked}) == len(asked)
+
+
+def test_there_is_a_form_for_a_wrong_verdict_and_one_for_what_does_not_run() -> None:
+    forms = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in FORMS}
+    assert set(forms) == {"check", "config", "run"}
+    ids = {name: {item.get("id") for item in forms[name]["body"]} for name in ("check", "run")}
+    assert {"exercise", "version", "answer", "said"} <= ids["check"]
+    assert {"doctor"} <= ids["run"]
+
+
 # In pieces, so that this file does not hold what it looks for.
 PLACES = re.compile(
     "|".join(
@@ -300,18 +418,6 @@ def test_a_path_of_one_machine_is_told_from_a_word(text: str, speaks: bool) -> N
 
 
 # The commands
-
-needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
-
-
-def make(*arguments: str, **environment: str) -> str:
-    """What make would run."""
-    plain = {name: value for name, value in os.environ.items() if name not in ("TORCH", "ARGS", "PYTHON", "MAKEFLAGS")}
-    shown = subprocess.run(
-        ["make", "-n", *arguments], cwd=ROOT, env=plain | environment, capture_output=True, text=True, timeout=60
-    )
-    assert shown.returncode == 0, shown.stderr
-    return shown.stdout
 
 
 def targets() -> list[str]:

@@ -1,4 +1,4 @@
-"""Measuring side by side: what the benchmarks of speed, accuracy and growth share.
+"""Measuring side by side: shared by the benchmarks of speed, accuracy and growth.
 
 rows.py       what is measured: settings and rows
 examples.py   the tokenized reviews that every row gets
@@ -13,5 +13,6 @@ journal.py    results as JSON lines, each saved at once
 rounds.py     which row comes when, and which rounds count
 ratios.py     paired ratios with their intervals, and when a comparison is void
 verdicts.py   what must be shown
+running.py    one run of rounds, and the code that its journal hangs on
 table.py      the Markdown page
 """

@@ -1,6 +1,6 @@
-"""The reviews that every row gets: chosen, tokenized and written once, read again in each process.
+"""The reviews that every row gets, chosen and tokenized once.
 
-Puts nothing into batches beyond what a peer's own loader wants.
+They are written, and read again in each process. Puts nothing into batches beyond what a peer's own loader wants.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled reviews as text and as input ids of their own lengths, special tokens included."""
+    """Labelled reviews as text and as input ids, special tokens included.
+
+    Each has its own length.
+    """
 
     texts: Sequence[str]
     input_ids: Sequence[np.ndarray]
@@ -30,7 +33,10 @@ class Examples:
         return len(self.labels)
 
     def first(self, count: int) -> "Examples":
-        """The first so many, the same for every row that asks for that number. Raises ValueError for more than there are."""
+        """Take the first so many, the same for every row that asks for that number.
+
+        Raises ValueError for more than there are.
+        """
         if count > len(self):
             raise ValueError(f"{count} reviews are wanted and there are {len(self)}")
         return Examples(self.texts[:count], self.input_ids[:count], self.labels[:count], self.pad_token_id)
@@ -47,7 +53,10 @@ class Examples:
         return Examples(self.texts, tokenized.input_ids, self.labels, tokenized.pad_token_id)
 
     def of_length(self, length: int) -> "Examples":
-        """As many reviews, each of exactly so many tokens, out of the pieces of all of them laid end to end."""
+        """Make as many reviews of exactly so many tokens each.
+
+        They are cut from the pieces of all reviews laid end to end.
+        """
         pieces, room = np.concatenate([ids[1:-1] for ids in self.input_ids]), length - 2
         first, last = self.input_ids[0][:1], self.input_ids[0][-1:]
         spans = (np.arange(start, start + room) for start in range(0, len(self) * room, room))
@@ -65,7 +74,7 @@ class Examples:
         from labkit.data.tokens import Tokenized
 
         tokenized = Tokenized(self.input_ids, np.zeros(len(self), dtype=bool), self.pad_token_id)
-        return Batcher(tokenized, self.labels, batching, multiple=multiple)
+        return Batcher(tokenized, self.labels, batching, pad_to_multiple_of=multiple)
 
     def features(self) -> list[dict[str, Any]]:
         """As a loader of transformers takes them: one dictionary a review."""
@@ -78,12 +87,13 @@ class Examples:
 def write_examples(
     path: Path, model: str, train: int | None, held_out: int | None, seed: int, part: str
 ) -> dict[str, int]:
-    """Choose reviews, tokenize them and write them: training reviews, and the first of a split held out; None is all.
+    """Choose reviews, tokenize and write them; return how many of each kind.
 
-    seed: of the split and of the choice. part: `validation` or `test`. Returns how many there are of each. Raises
-    ValueError where there are fewer training reviews than wanted.
+    The kinds are training reviews and the first of a split held out; None is all. seed: of the split and of the choice.
+    part: `validation` or `test`. Raises ValueError where there are fewer training reviews than wanted.
     """
-    from labkit.data.reviews import movie_reviews, split_reviews
+    from labkit.data.reviews import movie_reviews
+    from labkit.data.splits import split_reviews
     from labkit.data.tokens import load_tokenizer, tokenize
     from labkit.models.encoders import encoder_folder
 

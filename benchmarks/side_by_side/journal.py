@@ -1,6 +1,7 @@
-"""Results as lines of JSON, each on the disk before the next is measured, so that an interrupted benchmark goes on.
+"""Results as lines of JSON, each on the disk before the next is measured.
 
-The file's name carries a digest of what was measured, with which code and where: other settings begin another file.
+So an interrupted benchmark goes on. The file's name carries a digest of what was measured, with which code and where:
+other settings begin another file.
 """
 
 import hashlib
@@ -20,8 +21,11 @@ def digest(header: Entry) -> str:
 
 
 def digest_of_files(files: Iterable[Path]) -> str:
-    """The same of the contents of files: results of other code are other results."""
-    return digest({file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files})
+    """Digest the contents of files, in order.
+
+    Results of other code are other results.
+    """
+    return digest({"files": [[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]})
 
 
 class Journal:
@@ -33,7 +37,10 @@ class Journal:
 
     @classmethod
     def begun(cls, folder: Path, name: str, header: Entry, *, fresh: bool = False, tell: Tell = print) -> "Journal":
-        """The journal of this header in `folder`: the one that is there, or an empty one. fresh: what is there is dropped."""
+        """Open the journal of this header in `folder`, or begin an empty one.
+
+        fresh: what is there is dropped.
+        """
         path = folder / f"{name}-{digest(header)}.jsonl"
         if fresh:
             path.unlink(missing_ok=True)

@@ -1,4 +1,7 @@
-"""How fast this machine multiplies matrices of a model's layer shapes: the limit that a training step cannot pass."""
+"""How fast this machine multiplies matrices of a model's layer shapes.
+
+That is the limit that a training step cannot pass.
+"""
 
 import time
 from collections.abc import Callable
@@ -10,7 +13,10 @@ SECONDS = 0.15  # each product is repeated for so long, after it was warmed up
 
 
 def limits(hidden: int, intermediate: int, half: str | None, device: torch.device) -> dict[str, float]:
-    """GFLOP/s by precision: the best of all products of the layers' forward and backward passes over 1,024 tokens."""
+    """Measure the best GFLOP/s in each precision over the products of the layers.
+
+    They are those of the forward and backward passes over 1,024 tokens.
+    """
     dtypes = {"fp32": torch.float32} | (
         {half: getattr(torch, {"bf16": "bfloat16", "fp16": "float16"}[half])} if half else {}
     )
@@ -34,7 +40,10 @@ def _best_rate(inputs: int, outputs: int, dtype: torch.dtype, device: torch.devi
 
 
 def _seconds(product: Callable[[], torch.Tensor], device: torch.device) -> float:
-    """Of one product: the shortest mean over ten of them, so that no single reading of the clock decides."""
+    """Measure one product: the shortest mean over ten of them.
+
+    So no single reading of the clock decides.
+    """
     deadline, shortest = None, float("inf")
     while deadline is None or time.perf_counter() < deadline:
         started = time.perf_counter()

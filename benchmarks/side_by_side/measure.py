@@ -1,8 +1,8 @@
-"""One task in a process of its own: measure a row, or prepare what all rows need. Prints its result as the last line, JSON.
+"""One task in a process of its own: measure a row, or prepare what all rows need.
 
     python -m side_by_side.measure '{"task": "row", ...}'
 
-Started by processes.py, which says what a task holds.
+Prints its result as the last line, in JSON. Started by processes.py, which says what a task holds.
 """
 
 import json
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def prepare(data: str, model: str, train: int | None, held_out: int | None, seed: int, part: str) -> dict[str, Any]:
-    """Write the reviews; say how many they are, what this machine is and which half precision is worth it here."""
+    """Write the reviews; say how many, what machine, and which half precision pays."""
     from importlib.metadata import version
 
     import psutil
@@ -122,7 +122,10 @@ def _measured_evaluation(
 
 
 def _measured_limit(half: str | None, watch: Any) -> dict[str, Any]:
-    """The limits for MiniLM's shapes and for BERT base's, by the model's hidden width and the precision."""
+    """Measure the limits for MiniLM's shapes and for BERT base's.
+
+    They are keyed by the model's hidden width and the precision.
+    """
     from labkit.training.precision import choose_device
     from side_by_side.limit import limits
 

@@ -1,4 +1,4 @@
-"""How the rows of `make benchmark` were measured, in words that stand under its tables."""
+"""How the rows of `make benchmark` were measured: the words under its tables."""
 
 from side_by_side.ratios import CERTAINTY, LEVEL, MARGIN
 from side_by_side.rounds import DISTURBED
@@ -17,7 +17,7 @@ METHOD = f"""
 * A row named slow, or whose first undisturbed result is under {SLOW:g} reviews a second, uses FEW reviews (from the next
   round on).
 * A round is disturbed where others used more than {DISTURBED:.0%} of the machine while a row's clock ran: all processor
-  time, stolen time included, less this process's own. It is broken off, and one more is run in its place.
+  time, stolen time included, minus this process's own. It is broken off, and one more is run in its place.
 * The comparison is void where a row's training loss over the last quarter of its steps, or its held-out loss, is in the mean of
   the paired differences more than {MARGIN} from that of the Trainer's row of the same model, precision and reviews (dynamic
   padding, else grouped by length), and the {CERTAINTY:.0%} t interval of the difference leaves out 0; or where two evaluations

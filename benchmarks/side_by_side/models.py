@@ -1,4 +1,7 @@
-"""The models that are trained, the same for every row of a round, and the plain evaluation of what came of them."""
+"""The models that are trained, and the plain evaluation of what came of them.
+
+They are the same for every row of a round.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -19,9 +22,9 @@ ROWS_AT_ONCE = 64
 
 
 def load_model(name: str, seed: int) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """An encoder of the registry with a fresh head, or BERT base with random weights and MiniLM's tokenizer.
+    """Load an encoder of the registry with a fresh head, or BERT base untrained.
 
-    seed: draws whatever is random in the weights, and nothing else.
+    BERT base has random weights and MiniLM's tokenizer. seed: draws whatever is random in the weights, and nothing else.
     """
     if name != BERT_BASE:
         return load_encoder(name, seed)
@@ -34,14 +37,17 @@ def load_model(name: str, seed: int) -> tuple["PreTrainedModel", "PreTrainedToke
 
 
 def non_embedding_parameters(model: "PreTrainedModel") -> int:
-    """Parameters that take part in the matrix products of every token, and the small ones beside them."""
+    """Count the parameters in the matrix products of every token, and small ones."""
     embeddings = sum(parameter.numel() for parameter in model.base_model.embeddings.parameters())
     return sum(parameter.numel() for parameter in model.parameters()) - embeddings
 
 
 @torch.no_grad()
 def plain_evaluation(name: str, weights: Mapping[str, torch.Tensor], examples: Examples) -> dict[str, float]:
-    """Mean loss and accuracy of these weights in the plain Hugging Face model, fp32, whoever trained them."""
+    """Return mean loss and accuracy of weights in the plain Hugging Face model, fp32.
+
+    It does not matter who trained them.
+    """
     model, _ = load_model(name, seed=0)
     model.load_state_dict(weights)
     device = choose_device()

@@ -1,4 +1,7 @@
-"""Training and evaluation by labkit, as its command line does them, with all their bookkeeping."""
+"""Training and evaluation by labkit, as its command line does them.
+
+All their bookkeeping is included.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from labkit.training.config import Config
-from labkit.training.precision import choose_device, choose_precision, suitable_multiple
+from labkit.training.precision import choose_device, choose_precision
 from side_by_side.examples import Examples
 from side_by_side.rows import Row, Setting
 from side_by_side.watch import Watch, peak_memory_mib
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a row's training leaves: the loss of every step, the weights after the last one, and what the row said."""
+    """What a row's training leaves: losses, final weights, and what the row said.
+
+    losses: of every step. weights: after the last one.
+    """
 
     losses: list[float]
     weights: Mapping[str, torch.Tensor]
@@ -36,15 +42,17 @@ def weights_of(model: "PreTrainedModel") -> dict[str, torch.Tensor]:
 def train_with_labkit(
     row: Row, setting: Setting, seed: int, model: "PreTrainedModel", examples: Examples, half: str | None, watch: Watch
 ) -> Trained:
-    """By `labkit.training.fit.fit`. The clock runs from its call until it gives the record of the last epoch.
+    """Train by `labkit.fit`.
 
-    A step may put work off, so the end of the last one would be too early.
+    The clock runs from its call until it gives the record of the last epoch: a step may put work off, so the end of the
+    last one would be too early.
     """
-    from labkit.training.fit import StepRecord, fit, make_optimizer
+    from labkit.training.fit import fit
+    from labkit.training.loop import StepRecord
+    from labkit.training.optimizer import make_optimizer
 
-    config = config_of(row, setting, seed, half)
-    precision = choose_precision(config.precision, choose_device())
-    batcher = examples.batcher(config.batching, multiple=suitable_multiple(precision))
+    config = config_of(row, setting, seed, half).resolved()
+    batcher = examples.batcher(config.batching, multiple=config.pad_to_multiple_of or 1)
     validation = examples.first(2).batcher(config.batching)  # fit validates after an epoch; a peer is not asked to
     steps, notices, records = setting.steps(len(examples)), list[str](), list[StepRecord]()
     weights: Mapping[str, torch.Tensor] = {}
@@ -55,7 +63,6 @@ def train_with_labkit(
         batcher,
         validation,
         config,
-        setting.learning_rate,
         progress=False,
         tell=notices.append,
         after_step=records.append,
@@ -65,14 +72,14 @@ def train_with_labkit(
             peak = peak_memory_mib(watch.cuda)
             weights = weights_of(model)
     print(*notices, sep="\n", file=sys.stderr)
-    return Trained([float(record.loss) for record in records], weights, precision.name, peak, notices)
+    return Trained([float(record.loss) for record in records], weights, config.precision, peak, notices)
 
 
 def config_of(row: Row, setting: Setting, seed: int, half: str | None) -> Config:
     """The row's settings as labkit takes them; early stopping never stops."""
     settings: dict[str, Any] = {
         name: getattr(setting, name)
-        for name in ("epochs", "batch_size", "weight_decay", "warmup_ratio", "max_grad_norm")
+        for name in ("epochs", "batch_size", "learning_rate", "weight_decay", "warmup_ratio", "max_grad_norm")
     }
     precision = half if row.precision == "half" else row.precision
     settings |= {"precision": precision, "batching": row.batching, "seed": seed, "patience": setting.epochs}
@@ -88,7 +95,10 @@ def evaluate_with_labkit(
     half: str | None,
     watch: Watch,
 ) -> tuple[list[float], str]:
-    """P(positive) of each review and the precision, by a loaded classifier; the clock runs from texts to probabilities."""
+    """Return P(positive) of each review, and the precision, by a loaded classifier.
+
+    The clock runs from texts to probabilities.
+    """
     from labkit.data.reviews import Reviews
     from labkit.serving.classifier import Classifier
 

@@ -1,7 +1,7 @@
-"""The same training by the Hugging Face Trainer and by Accelerate with a plain loop, and evaluation by the pipeline.
+"""The same training by the Trainer and by Accelerate; evaluation by the pipeline.
 
-Each peer is given what costs it nothing: lists in place of a data set on the disk, no logging, no saving, and its optimizer
-in the fused form.
+Each peer is given what costs it nothing: lists in place of a data set on the disk, no logging, no saving, and its
+optimizer in the fused form.
 """
 
 import tempfile
@@ -24,7 +24,10 @@ PIPELINE_BATCH = 32
 
 @dataclass(frozen=True)
 class Job:
-    """What a peer is to train, and how. half: this device's half precision, where there is one worth it."""
+    """What a peer is to train, and how.
+
+    half: this device's half precision, where there is one worth it.
+    """
 
     row: Row
     setting: Setting
@@ -51,13 +54,41 @@ class Job:
         fixed = {"padding": "max_length", "max_length": WIDTH} if self.row.batching == "fixed" else {}
         return DataCollatorWithPadding(self.tokenizer, **fixed)
 
+    def training_arguments(self, folder: str, cuda: bool) -> Any:
+        """The same settings as the Trainer takes them."""
+        from transformers import TrainingArguments
+
+        setting = self.setting
+        return TrainingArguments(
+            folder,
+            num_train_epochs=setting.epochs,
+            per_device_train_batch_size=setting.batch_size,
+            learning_rate=setting.learning_rate,
+            weight_decay=setting.weight_decay,
+            warmup_steps=int(setting.warmup_ratio * self.steps),
+            max_grad_norm=setting.max_grad_norm,
+            seed=self.seed,
+            bf16=self.precision == "bf16",
+            fp16=self.precision == "fp16",
+            use_cpu=not cuda,
+            dataloader_pin_memory=cuda,
+            train_sampling_strategy="group_by_length" if self.row.batching == "grouped" else "random",
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+
 
 def train_with_trainer(job: Job, watch: Watch) -> Trained:
-    """By the Trainer; each step's loss is kept without waiting for it. The clock runs from `train` to the last step's end."""
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    """Train by the Trainer; each step's loss is kept without waiting for it.
+
+    The clock runs from `train` to the last step's end.
+    """
+    from transformers import Trainer, TrainerCallback
 
     losses: list[torch.Tensor] = []
-    setting, precision, steps = job.setting, job.precision, job.steps
+    steps = job.steps
 
     class Clock(TrainerCallback):  # type: ignore[misc]  # transformers gives it no type
         def on_step_end(self, *arguments: object, **named: object) -> None:
@@ -71,25 +102,7 @@ def train_with_trainer(job: Job, watch: Watch) -> Trained:
             return loss
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            folder,
-            num_train_epochs=setting.epochs,
-            per_device_train_batch_size=setting.batch_size,
-            learning_rate=setting.learning_rate,
-            weight_decay=setting.weight_decay,
-            warmup_steps=int(setting.warmup_ratio * steps),
-            max_grad_norm=setting.max_grad_norm,
-            seed=job.seed,
-            bf16=precision == "bf16",
-            fp16=precision == "fp16",
-            use_cpu=not watch.cuda,
-            dataloader_pin_memory=watch.cuda,
-            train_sampling_strategy="group_by_length" if job.row.batching == "grouped" else "random",
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
+        arguments = job.training_arguments(folder, watch.cuda)
         trainer = Keeping(
             job.model,
             arguments,
@@ -100,15 +113,18 @@ def train_with_trainer(job: Job, watch: Watch) -> Trained:
         watch.start()
         trainer.train()
     peak = peak_memory_mib(watch.cuda)
-    return Trained([loss.item() for loss in losses], weights_of(job.model), precision, peak)
+    return Trained([loss.item() for loss in losses], weights_of(job.model), job.precision, peak)
 
 
 def train_with_accelerate(job: Job, watch: Watch) -> Trained:
-    """By a loop as Accelerate's documentation writes it. The clock runs from making the optimizer to the last step's end."""
+    """Train by a loop as Accelerate's documentation writes it.
+
+    The clock runs from making the optimizer to the last step's end.
+    """
     from accelerate import Accelerator  # type: ignore[import-untyped]  # it ships no types
     from transformers import get_linear_schedule_with_warmup
 
-    from labkit.models.encoders import parameter_groups
+    from labkit.training.optimizer import parameter_groups
 
     setting, precision, steps = job.setting, job.precision, job.steps
     accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=not watch.cuda)
@@ -156,7 +172,10 @@ def _loader(job: Job) -> Any:
 def evaluate_with_pipeline(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", examples: Examples, watch: Watch
 ) -> list[float]:
-    """P(positive) of each review, by the text-classification pipeline; the clock runs from texts to probabilities."""
+    """Return P(positive) of each review, by the text-classification pipeline.
+
+    The clock runs from texts to probabilities.
+    """
     from transformers import pipeline
 
     classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device=0 if watch.cuda else "cpu")

@@ -1,4 +1,4 @@
-"""Starts a task in a process of its own, so that no row finds what another has warmed up."""
+"""Starts each task in its own process: no row finds another's warm caches."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def prepared(
 
 
 def measured(row: Row, setting: Setting, seed: int, examples: int, data: Path, half: str | None) -> dict[str, Any]:
-    """What one row measured, training or evaluating on the first so many reviews of `data`."""
+    """Measure one row in its own process, on the first so many reviews of `data`."""
     task = {
         "row": asdict(row),
         "setting": asdict(setting),

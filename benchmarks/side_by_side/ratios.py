@@ -1,7 +1,8 @@
-"""Ratios of two rows, paired by round, with their intervals; and when the losses of two rows are too far apart to compare them.
+"""Ratios of two rows, paired by round, and when a comparison is void.
 
-Ratios: the median over the rounds; its 90 % interval is Student's t interval of the logarithms, which asks that the logarithms
-scatter about normally from round to round.
+Ratios: the median over the rounds; its 90 % interval is Student's t interval of the logarithms, which asks that the
+logarithms scatter about normally from round to round. A comparison is void where the losses of two rows are too far
+apart.
 """
 
 import math
@@ -20,7 +21,7 @@ AGREE = {"fp32": 1e-4, "bf16": 1e-2, "fp16": 3e-3}  # of a probability, between 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The median of some positive numbers and its interval; of one number alone there is none.
+    """The median of some positive numbers and its interval; of one there is none.
 
     >>> f"{Estimate(2.0, 1.9, 2.1, 5)}", f"{Estimate(2.0, None, None, 1):.1f}"
     ('2.00 [1.90, 2.10]', '2.0')
@@ -53,7 +54,7 @@ def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate | None:
 
 
 def half_width(values: Sequence[float], level: float) -> float:
-    """From the mean of at least two numbers to either end of Student's t interval of it."""
+    """Return half the width of Student's t interval of the mean of some numbers."""
     from scipy import stats
 
     return float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
@@ -66,9 +67,9 @@ def ratios(rounds: Sequence[Round], row: str, peer: str, what: str = "reviews_pe
 
 
 def beyond_noise(differences: Sequence[float], margin: float = MARGIN, level: float = CERTAINTY) -> bool:
-    """Whether paired differences are, in the mean, larger than the margin and than their own t interval; NaN is.
+    """Say whether paired differences are larger than the margin and their t interval.
 
-    One difference alone cannot say.
+    Both are asked of their mean. NaN is beyond noise; one difference alone cannot say.
 
     >>> beyond_noise([0.05, 0.06, 0.05, 0.06]), beyond_noise([0.05, -0.06, 0.2, 0.06]), beyond_noise([0.01, 0.01, 0.01])
     (True, False, False)
@@ -85,7 +86,10 @@ def last_quarter(result: Result) -> float:
 
 
 def reference_of(row: Row, rows: Sequence[Row], rounds: Sequence[Round]) -> Row | None:
-    """The Trainer's row of the same model, precision and reviews: dynamic where there is one, else grouped by length."""
+    """Find the Trainer's row of the same model, precision and reviews.
+
+    It is the dynamic one where there is one, else the one grouped by length.
+    """
     for batching in ("dynamic", "grouped"):
         for other in rows:
             alike = other.does == "trainer" and other.batching == batching and other.model == row.model
@@ -95,7 +99,7 @@ def reference_of(row: Row, rows: Sequence[Row], rounds: Sequence[Round]) -> Row 
 
 
 def pairs_of(row: Row, other: Row, rounds: Sequence[Round]) -> list[tuple[Result, Result]]:
-    """Their results in the rounds in which both saw the same reviews in the same precision."""
+    """Pair their results in the rounds with the same reviews and precision."""
     both = [(each.results[row.name], each.results[other.name]) for each in rounds if each.holds((row.name, other.name))]
     return [
         (one, two) for one, two in both if (one["examples"], one["precision"]) == (two["examples"], two["precision"])
@@ -103,7 +107,7 @@ def pairs_of(row: Row, other: Row, rounds: Sequence[Round]) -> list[tuple[Result
 
 
 def why_void(rows: Sequence[Row], rounds: Sequence[Round]) -> list[str]:
-    """A sentence for each row whose losses or answers are too far from its peer's; none where all is well."""
+    """Write a sentence for each row that learned or answers otherwise than its peer."""
     reasons = []
     for row in rows:
         reference = reference_of(row, rows, rounds) if row.does in TRAINING else None
@@ -116,7 +120,7 @@ def why_void(rows: Sequence[Row], rounds: Sequence[Round]) -> list[str]:
 
 
 def _different_answers(rows: Sequence[Row], rounds: Sequence[Round]) -> list[str]:
-    """The same for evaluation, where both sides have the same weights and must say the same."""
+    """Say the same of evaluation, where equal weights must give equal answers."""
     pipelines = [row for row in rows if row.does == "pipeline"]
     reasons = []
     for row in rows if pipelines else ():

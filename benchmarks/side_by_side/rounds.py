@@ -55,7 +55,10 @@ class Rounds:
 
 
 def rounds_of(entries: Iterable[Result], names: Sequence[str], allow_disturbed: bool = False) -> Rounds:
-    """The rounds in order, from results that each say their `round` and `row`; of two results of one row the later counts."""
+    """Order results by round; each says its `round` and `row`.
+
+    Of two results of one row the later counts.
+    """
     rounds: dict[int, Round] = {}
     for entry in entries:
         rounds.setdefault(entry["round"], Round(entry["round"])).results[entry["row"]] = entry
@@ -68,7 +71,10 @@ def order_of(rows: Sequence[Row], number: int) -> list[Row]:
 
 
 def examples_for(row: Row, setting: Setting, rounds: Rounds, number: int) -> int:
-    """How many reviews the row gets in this round: the few where it is so named, or its first undisturbed result was slow."""
+    """Return how many reviews the row gets in this round.
+
+    They are the few where it is so named, or where its first undisturbed result was slow.
+    """
     if row.examples:
         return row.examples
     known = [each.results[row.name] for each in rounds.all if each.number < number and row.name in each.results]
@@ -87,7 +93,10 @@ def measure_rounds(
     allow_disturbed: bool = False,
     tell: Callable[[str], None] = print,
 ) -> Rounds:
-    """Measure until so many rounds count, or twice as many were begun; go on where the journal ends."""
+    """Measure until so many rounds count, or twice as many were begun.
+
+    It goes on where the journal ends.
+    """
     names = [row.name for row in rows]
     for number in range(2 * wanted):
         so_far = rounds_of(journal.entries, names, allow_disturbed)

@@ -1,4 +1,4 @@
-"""What is measured: the settings that all rows share, and the rows of `make benchmark`.
+"""What is measured: the settings that all rows share, and the rows themselves.
 
 Measures nothing (measure.py) and does not say in which order (rounds.py).
 """
@@ -14,7 +14,10 @@ TRAINING = ("trainer", "accelerate", "labkit")
 
 @dataclass(frozen=True)
 class Setting:
-    """What all rows have in common. examples: training reviews; few: those of slow rows; held_out: for the loss afterwards."""
+    """What all rows have in common.
+
+    examples: training reviews. few: those of slow rows. held_out: for the loss afterwards.
+    """
 
     model: str = "minilm"
     examples: int = 2048
@@ -55,7 +58,10 @@ class Row:
 
     @property
     def is_peer(self) -> bool:
-        """Whether a ratio of labkit may be to this row: somebody else's, on the full number of reviews or the model's only."""
+        """Whether a ratio of labkit may be to this row.
+
+        It must be somebody else's, on the full number of reviews or the model's only one.
+        """
         return self.does in ("trainer", "accelerate", "pipeline") and not self.name.endswith("-few")
 
 

@@ -1,4 +1,4 @@
-"""What the scripts share: their options, one run of rounds with its journal, and the report that their pages are made of."""
+"""What the scripts share: options, a run of rounds with its journal, the report."""
 
 import argparse
 import dataclasses
@@ -33,20 +33,31 @@ def add_options(parser: argparse.ArgumentParser, rounds: int, output: Path = BEN
 
 def header_of(setting: Setting, rows: Sequence[Row], facts: dict[str, Any]) -> dict[str, Any]:
     """Everything that a result depends on; another header is another journal."""
-    shared = (BENCHMARKS / "side_by_side" / f"{name}.py" for name in MEASURING)
     return {
         "setting": dataclasses.asdict(setting),
         "rows": [dataclasses.asdict(row) for row in rows],
         "machine": facts["machine"],
         "half": facts["half"],
-        "code": digest_of_files([*sorted((ROOT / "labkit").rglob("*.py")), *shared]),
+        "code": digest_of_files(measuring_files()),
     }
+
+
+def measuring_files(*scripts: Path) -> list[Path]:
+    """List all code that a figure hangs on.
+
+    It is the whole of labkit, what measures, and the scripts that are named.
+    """
+    shared = [BENCHMARKS / "side_by_side" / f"{name}.py" for name in MEASURING]
+    return [*sorted((ROOT / "labkit").rglob("*.py")), *shared, *scripts]
 
 
 def run_rounds(
     name: str, setting: Setting, rows: Sequence[Row], chosen: Sequence[str], arguments: argparse.Namespace
 ) -> Report:
-    """Measure what is not yet in the journal of that name. chosen: the names of those rows that are wanted."""
+    """Measure what is not yet in the journal of that name.
+
+    chosen: the names of those rows that are wanted.
+    """
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "reviews.npz"
         facts = prepared(data, setting.model, setting.examples, setting.held_out)
@@ -79,7 +90,10 @@ def report_of(journal: Journal, names: Sequence[str], arguments: argparse.Namesp
 
 
 def saved_report(name: str, written: Path, arguments: argparse.Namespace) -> Report:
-    """The report of the newest journal of that name; without one, the report that was written last."""
+    """Read the report of the newest journal of that name.
+
+    Without one it is the report that was written last.
+    """
     journal = Journal.newest(WORK, name)
     if journal is not None:
         print(f"from {journal.path.name}")

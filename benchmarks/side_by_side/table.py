@@ -1,4 +1,4 @@
-"""The Markdown page of `make benchmark`, made from the report alone: header, results, and how many rounds were wanted."""
+"""The Markdown page of `make benchmark`, made from the report alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ MODELS = {"minilm": "MiniLM", "tiny": "tiny BERT", BERT_BASE: "BERT base shape, 
 
 @dataclass(frozen=True)
 class Report:
-    """What `results.json` holds: `header` (setting, rows, machine, half), `entries`, `wanted`, `allow_disturbed`, `date`."""
+    """What `results.json` holds.
+
+    header: setting, rows, machine, half. wanted: how many rounds.
+    """
 
     data: Mapping[str, Any]
 
@@ -53,7 +56,10 @@ class Report:
 
 
 def as_markdown(data: Mapping[str, Any], accuracy: str = "") -> str:
-    """The whole page. accuracy: the line of `make benchmark-accuracy`, where it was measured."""
+    """Write the whole page.
+
+    accuracy: the line of `make benchmark-accuracy`, where it was measured.
+    """
     report = Report(data)
     sections = [
         *heading(report),
@@ -84,7 +90,7 @@ def machine_line(machine: Mapping[str, Any]) -> str:
 
 
 def heading(report: Report) -> list[str]:
-    """Whether the comparison is void, on which machine, how many rounds, and the settings."""
+    """Say whether the comparison is void, the machine, the rounds and the settings."""
     counted, left_out = len(report.counted), len(report.rounds.disturbed)
     lines = [f"**Void**: {'; '.join(report.void)}." if report.void else _not_void(counted)]
     setting = report.setting
@@ -175,7 +181,10 @@ def _training_row(report: Report, row: Row, rows: Sequence[Row]) -> Sequence[str
 
 
 def _to_best_peer(report: Report, row: Row, rows: Sequence[Row]) -> str:
-    """The ratio to the fastest peer of the same precision; a peer that is the fastest itself says so."""
+    """Give the ratio to the fastest peer of the same precision.
+
+    A peer that is the fastest itself says so.
+    """
     mine = {each.results[row.name]["precision"] for each in report.counted}
     speeds = {}
     for peer in rows:

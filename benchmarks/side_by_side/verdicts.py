@@ -16,7 +16,10 @@ HIDDEN = {"tiny": "128", "minilm": "384", names.BERT_BASE: "768"}  # by which th
 
 @dataclass(frozen=True)
 class Requirement:
-    """One line of what must be shown. peer: the other row of a ratio; empty for a share of the limit."""
+    """One line of what must be shown.
+
+    peer: the other row of a ratio; empty for a share of the limit.
+    """
 
     what: str
     row: str
@@ -54,7 +57,10 @@ def shares(row: Row, model: str, rounds: Sequence[Round]) -> list[float]:
 
 
 def measured(requirement: Requirement, rows: Sequence[Row], model: str, rounds: Sequence[Round]) -> Estimate | None:
-    """The median of the paired ratios, or of the shares, with its interval; None where a row was not measured."""
+    """Return the median of the paired ratios, or of the shares, with its interval.
+
+    It is None where a row was not measured.
+    """
     if requirement.measure != "share":
         return estimate(ratios(rounds, requirement.row, requirement.peer, requirement.measure))
     row = next((row for row in rows if row.name == requirement.row), None)
@@ -73,6 +79,9 @@ def reaches(found: Estimate, figure: float, less_is_better: bool = False) -> boo
 
 
 def same_precision(requirement: Requirement, rounds: Sequence[Round]) -> bool:
-    """Whether the default, where a line names half precision, did compute in it: on some machines it is fp32."""
+    """Say whether the default computed in half precision where a line names that.
+
+    On some machines it computes in fp32.
+    """
     results: list[Result] = [each.results[requirement.row] for each in rounds if requirement.row in each.results]
     return "half" not in requirement.what or all(result["precision"] != "fp32" for result in results)

@@ -1,4 +1,4 @@
-"""The clock, and what else is seen while it runs: energy, memory, and how much of the machine others used.
+"""The clock, and what else is seen while it runs: energy, memory, others' share.
 
 Says nothing about models. On CUDA the clock waits for the device before it is read.
 """
@@ -15,7 +15,10 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 def busy_seconds() -> float:
-    """Processor seconds that everything on this machine has used, and that a hypervisor gave to others, since it started."""
+    """Return the processor seconds that everything on this machine has used so far.
+
+    Those that a hypervisor gave to others count as well.
+    """
     times = psutil.cpu_times()
     names = ("user", "nice", "system", "irq", "softirq", "steal", "interrupt", "dpc")  # as far as the system tells them
     return sum(getattr(times, name, 0.0) for name in names)
@@ -31,7 +34,10 @@ def share_of_others(busy: float, own: float, wall: float, cores: int) -> float:
 
 
 def wait_until_quiet(limit: float, patience: float = 60.0) -> None:
-    """Return once others used less than the share `limit` of the machine for a second, or when patience is at its end."""
+    """Wait until others use less than the share `limit` of the machine for a second.
+
+    It returns when patience is at its end, too.
+    """
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         started, busy, own = time.perf_counter(), busy_seconds(), time.process_time()
@@ -68,7 +74,7 @@ class Watch:
 
     @property
     def seen(self) -> dict[str, float | None]:
-        """seconds; others: the share of the machine that they used; joules, None where the machine does not tell."""
+        """seconds; others: the share of the machine that they used; joules, or None."""
         return dict(self._seen)
 
     def _now(self) -> tuple[float, float, float, float | None]:
@@ -81,7 +87,10 @@ class Watch:
 
 
 def processor_joules(powercap: Path) -> float | None:
-    """What all processor packages have used since some moment, as Linux's powercap tells; None where it does not."""
+    """Return what all processor packages have used since some moment.
+
+    Linux's powercap tells it; None where it does not.
+    """
     packages = [zone / "energy_uj" for zone in powercap.glob("intel-rapl:*") if zone.name.count(":") == 1]
     try:
         return sum(int(file.read_text()) for file in packages) / 1e6 if packages else None
@@ -90,7 +99,10 @@ def processor_joules(powercap: Path) -> float | None:
 
 
 def gpu_joules() -> float | None:
-    """What the first NVIDIA GPU has used since its driver was loaded, by NVML; None where it does not tell."""
+    """Return what the first NVIDIA GPU has used since its driver was loaded.
+
+    NVML tells it; None where it does not.
+    """
     try:
         nvml: Any = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
     except OSError:
@@ -104,7 +116,10 @@ def gpu_joules() -> float | None:
 
 
 def peak_memory_mib(cuda: bool) -> float | None:
-    """The most memory so far: on CUDA of tensors on the device, else of this process; None where the system does not say."""
+    """Return the most memory so far; None where the system does not say.
+
+    On CUDA it is that of tensors on the device, else that of this process.
+    """
     if cuda:
         import torch
 

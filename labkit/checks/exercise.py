@@ -71,12 +71,12 @@ Inputs = Mapping[str, Plain] | tuple[Plain, ...]
 class Property:
     """One thing that must hold on every case it applies to.
 
-    hint: for those who fail it in a way that no known wrong answer explains. on: the labels of its cases, all cases where
-    there is none. fixed: the inputs of the cases that it brings with it, which have the first of these labels. test: None where
-    it holds; without one the value must be the reference's. core: a value property on cases that are not trivial; the others
-    earn points only where one of these holds. witnessed: it is seen only from inside the process that runs the answer.
-    manners: it is about how an answer comes back, as all that is witnessed is, so a case from which it does not come back says
-    nothing. applies: to which cases, where labels cannot say it.
+    hint: for those who fail it in a way that no known wrong answer explains. fixed: the inputs of the cases that it brings with
+    it, which have the first of its labels. on: the labels of its cases; where there is none, it is about the cases that it
+    brings, or about all if it brings none. test: None where it holds; without one the exercise's test is asked. core: a value
+    property on cases that are not trivial; the others earn points only where one of these holds. witnessed: it is seen only
+    from inside the process that runs the answer. manners: it is about how an answer comes back, as all that is witnessed is, so
+    a case from which it does not come back says nothing. applies: to which cases, where labels cannot say it.
     """
 
     name: str
@@ -91,8 +91,9 @@ class Property:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the cases it applies to."""
-        return (self.on,) if isinstance(self.on, str) else self.on
+        """The labels of the cases it applies to: its own name, where no other is needed for the cases that it brings."""
+        on = self.on or (self.name if self.fixed else ())
+        return (on,) if isinstance(on, str) else on
 
     def is_for(self, case: Case) -> bool:
         """Whether it says anything about a case."""
@@ -150,9 +151,10 @@ class Exercise:
     underscore is the observer's own. properties: what must hold, in the order in which it is shown; that arguments and the
     global random state are left alone is asked of every exercise after them. wrong: by name the known wrong answers, each a
     hint and what a student would write. takes: names for inputs that are written as tuples. drawn: fresh cases, each a label
-    and inputs; they come after the fixed ones. fixed: fixed cases made together, where no property can own them. same: whether
-    two observed values are the same answer to a case. keeps_arguments: what is meant, in words; None where there is nothing
-    to keep. max_points: 0 for a warm-up.
+    and inputs; they come after the fixed ones. fixed: fixed cases made together, where no property can own them. test: that of
+    the properties without one of their own; None means that the value must be the reference's. same: whether two observed
+    values are the same answer to a case. keeps_arguments: what is meant, in words; None where there is nothing to keep.
+    max_points: 0 for a warm-up.
     """
 
     id: str
@@ -164,6 +166,7 @@ class Exercise:
     takes: str = ""
     drawn: Callable[[np.random.Generator], Iterable[tuple[str, Inputs]]] = no_more
     fixed: Callable[[], Iterable[tuple[str, Inputs]]] = tuple
+    test: Test | None = None
     same: Callable[[Plain, Plain], bool] = equal
     keeps_arguments: str | None = "its arguments"
     keeps_random_state: bool = True
@@ -207,7 +210,7 @@ class Exercise:
         if not observation.ok:
             return Failure("a result", observation.raised or "nothing within the time")
         try:
-            return (each.test or self.as_the_reference)(case, observation)
+            return (each.test or self.test or self.as_the_reference)(case, observation)
         except Exception:  # what came back has not even the form that the test looks into
             return Failure("a result of the form that the exercise asks for", shown(observation.value), OTHER_FORM)
 

@@ -1,11 +1,11 @@
 """The progress view: every exercise of the course with the last result that is kept in the student's folder."""
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from labkit.checks.exercise import POINTS
+from labkit.display import html_table, text_table
 
 _MARKS = {"passed": "✓", "failed": "✗"}
 
@@ -23,21 +23,17 @@ class Progress:
         return sum(points for _, _, points in self._rows())
 
     def __str__(self) -> str:
-        rows = [
-            f"{_MARKS.get(status, '·')} {name:<5} {status:<14} {points:>4g}" for name, status, points in self._rows()
-        ]
-        return "\n".join([*rows, self._sum()])
+        rows = [(_MARKS.get(status, "·"), name, status, f"{points:g}") for name, status, points in self._rows()]
+        return f"{text_table(rows, ('', '<5', '<14', '>4'), gap=' ')}\n{self._sum()}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f'<tr><th scope="row">{html.escape(name)}</th><td>{_MARKS.get(status, "·")} {html.escape(status)}</td>'
-            f"<td>{points:g} of {POINTS:g}</td></tr>"
+        rows = [
+            (name, f"{_MARKS.get(status, '·')} {status}", f"{points:g} of {POINTS:g}")
             for name, status, points in self._rows()
-        )
-        head = '<tr><th scope="col">exercise</th><th scope="col">last check</th><th scope="col">points</th></tr>'
-        return f"<table><caption>{self._sum()}</caption><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        ]
+        return html_table(self._sum(), [("exercise", "last check", "points"), *rows])
 
     def _rows(self) -> Iterator[tuple[str, str, float]]:
         for name in self.exercises:

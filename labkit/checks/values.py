@@ -1,5 +1,8 @@
 """Numbers that came back, whatever holds them: value properties compare them, those of manners ask for the form."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from labkit.checks.wire import Array, Plain, as_number, close
@@ -14,6 +17,11 @@ def numbers(value: Plain) -> np.ndarray:
     return np.array(as_number(value), dtype=np.float64)
 
 
-def same_numbers(found: Plain, wanted: Plain) -> bool:
+def same_numbers(found: Plain, wanted: Plain, tolerance: float = 1e-5) -> bool:
     """Whether two values hold the same numbers in the same places, whatever holds them."""
-    return close(numbers(found).tolist(), numbers(wanted).tolist())
+    return close(numbers(found).tolist(), numbers(wanted).tolist(), tolerance)
+
+
+def array_of(kind: Any) -> Callable[[Plain], bool]:
+    """Whether a value is an array or tensor of numbers of this numpy class."""
+    return lambda value: isinstance(value, Array) and np.issubdtype(value.values.dtype, kind)

@@ -12,6 +12,7 @@ from typing import Any
 from labkit.checks.child import NOTHING_TO_CALL, Observations, observe_one
 from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Observe, visible
 from labkit.checks.wire import shown
+from labkit.display import LEFT, Markup, html_table
 
 MIME = "application/vnd.labkit.check+json"
 
@@ -96,16 +97,10 @@ class CheckResult:
         return f'<div role="status" style="{style}">{"".join(parts)}</div>'
 
 
-_LEFT = 'style="text-align:left"'  # of the cell itself: a notebook's own style sheet sets it to the right
-
-
 def _example_as_html(example: Example) -> str:
     facts = (("Input", example.inputs), ("Got", example.got), ("Expected", example.expected))
-    cells = "".join(
-        f'<tr><th scope="row" {_LEFT}>{name}</th><td {_LEFT}><code>{html.escape(text)}</code></td></tr>'
-        for name, text in facts
-    )
-    return f"<table>{cells}</table>"
+    rows = [(name, Markup(f"<code>{html.escape(text)}</code>")) for name, text in facts]
+    return html_table("Example", rows, head=False, styles=(LEFT, LEFT))
 
 
 def judge_all(exercise: Exercise, cases: Sequence[Case], observed: Observations, graded: bool = False) -> CheckResult:

@@ -1,6 +1,5 @@
 """The commands `labkit course ...` and `labkit check`: thin. labkit.cli loads this module by name when one is called."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +8,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from labkit.course.running import CELL_SECONDS
+from labkit.display import print_json, quoted
 
 if TYPE_CHECKING:
     from labkit.checks.courses import Course
@@ -172,7 +172,7 @@ def start(folder: Path = Path("my-course"), /, *, source: Source = None) -> int:
     from labkit.course.copies import start
 
     lessons = start(folder, source)
-    print(f"{folder}: {', '.join(lessons)}\nOpen it: labkit course open {folder}")
+    print(f"{folder}: {', '.join(lessons)}\nOpen it: labkit course open {quoted(folder)}")
     return 0
 
 
@@ -193,7 +193,8 @@ def open_copy(
         print(f"your own copy: {folder}: {', '.join(start(folder, source))}", flush=True)
     elif is_behind(folder, source):
         print(
-            f"There is a newer release: labkit course update {folder} brings it in and keeps all your work.", flush=True
+            f"There is a newer release: labkit course update {quoted(folder)} brings it in and keeps all your work.",
+            flush=True,
         )
     return jupyterlab(folder, arguments)
 
@@ -237,7 +238,7 @@ def check(
         if not as_json:
             print(checked[-1], flush=True)
     if as_json:
-        print(json.dumps([one.as_json() for one in checked], indent=1, ensure_ascii=False))
+        print_json([one.as_json() for one in checked])
     return int(any(one.trouble for one in checked))
 
 

@@ -22,7 +22,7 @@ from labkit.checks.courses import FILE, IN_A_COPY, OWN_PACKAGE, RECORD, SETTING,
 from labkit.course.merge import merge, record
 from labkit.course.notebooks import LESSON_NAME, NotebookError, notebook_bytes, parse_notebook, read_notebook
 from labkit.errors import LabkitError, UsageError
-from labkit.files import whole_folder, write_atomically
+from labkit.files import atomic_folder, write_atomically
 from labkit.student_work import FOLDER, KINDS
 
 MANIFEST = "release.json"
@@ -140,7 +140,7 @@ def start(folder: Path, source: Path | None = None) -> list[str]:
     records = {name: _record_of(name, content) for name, content in release.files.items()}
     with contextlib.ExitStack() as stack:
         with _said_where_it_cannot_be_made(folder):
-            new = folder if folder.is_dir() else stack.enter_context(whole_folder(folder.absolute()))
+            new = folder if folder.is_dir() else stack.enter_context(atomic_folder(folder.absolute()))
             (new / FOLDER).mkdir()
         if release.carried:
             _carry(new, release.carried)
@@ -275,7 +275,7 @@ def _carried(copy: Path) -> dict[str, bytes]:
 
 def _carry(copy: Path, carried: Mapping[str, bytes]) -> None:
     """Put a course's own files into a copy, in place of those that were there."""
-    with whole_folder(copy / IN_A_COPY) as new:
+    with atomic_folder(copy / IN_A_COPY) as new:
         for name, content in carried.items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_bytes(content)
@@ -316,7 +316,7 @@ def _back_up(copy: Path) -> Path:
         *((copy / FOLDER / f"{kind}.json") for kind in KINDS),
         copy / FOLDER / RECORD,
     ]
-    with whole_folder(target) as new:
+    with atomic_folder(target) as new:
         for path in kept:
             if path.is_file():
                 shutil.copyfile(path, new / path.name)

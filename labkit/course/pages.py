@@ -17,7 +17,7 @@ from labkit.course.lint import pictures_without_alt
 from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook, without_hidden_tests
 from labkit.course.running import run_notebook
 from labkit.errors import LabkitError, UsageError, missing_extra
-from labkit.files import whole_folder, write_atomically
+from labkit.files import atomic_folder, write_atomically
 
 GENERATOR = '<meta name="generator" content="labkit course pages">'
 CELL_SECONDS = 300
@@ -47,7 +47,7 @@ def publish(
         raise UsageError(f"{course.solutions} has no notebooks; labkit course build makes them")
     export = _exporter()
     environment = {**course.surroundings(), **course.environment, **({PROFILE: profile} if profile else {})}
-    with whole_folder(folder.absolute()) as new:
+    with atomic_folder(folder.absolute()) as new:
         for path in paths:
             tell(f"{path.stem}: running")
             write_atomically(new / f"{path.stem}.html", export(_executed(path, environment, paths)))

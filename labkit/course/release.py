@@ -20,7 +20,7 @@ from labkit.course.build import drift
 from labkit.course.copies import MANIFEST, PAGE
 from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook
 from labkit.errors import LabkitError, UsageError
-from labkit.files import sha256, whole_folder, write_atomically
+from labkit.files import atomic_folder, sha256, write_atomically
 
 _MARKS = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS)")
 REQUIREMENTS = "requirements.txt"
@@ -48,7 +48,7 @@ def release(course: Course, folder: Path, wheel: Path | None = None) -> list[str
         if found:
             raise UsageError(f"{path}: {found[0]}; it was not released")
     labkits = course.root if course.comes_with_labkit else checkout()
-    with whole_folder(folder.absolute()) as new:
+    with atomic_folder(folder.absolute()) as new:
         lessons = {f"notebooks/{path.name}": path for path in [*notebooks, course.notebooks / PAGE] if path.is_file()}
         for name, path in (lessons | course.files()).items():
             _copy(path, new / name)

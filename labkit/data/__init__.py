@@ -1,1 +1,1 @@
-"""From a file of reviews to a batch: assets, readers, reviews, tokens, datasets, batching."""
+"""From a file of reviews to a batch of tokens."""

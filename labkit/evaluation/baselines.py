@@ -1,4 +1,4 @@
-"""Baselines that every fine-tuned model must beat: the majority class, and TF-IDF with logistic regression.
+"""Baselines that any fine-tuned model must beat: the majority class, and TF-IDF.
 
 Beside them nearest neighbour, which is memory and nothing else: it shows what copies in a test split do to a score. All
 train on `train`, predict on `test`, and return what a model returns, an `EvalResult`, so that every metric, interval and
@@ -32,7 +32,7 @@ class LabelledTexts(Protocol):
 
 
 def majority(train: LabelledTexts, test: LabelledTexts) -> EvalResult:
-    """The model that reads nothing: for every text the class shares of the training set.
+    """Predict the class shares of the training set for every text: it reads nothing.
 
     Its accuracy is the share in `test` of the commonest training class, its ROC AUC 0.5. Each share is
     (count + 1) / (n + classes), so that a class which training lacks has a finite loss. Raises ValueError for an empty
@@ -50,12 +50,12 @@ def majority(train: LabelledTexts, test: LabelledTexts) -> EvalResult:
 
 
 def tfidf(train: LabelledTexts, test: LabelledTexts, seed: int = 0) -> EvalResult:
-    """Logistic regression on TF-IDF weights of words and word pairs: what counting words is worth.
+    """Fit logistic regression on TF-IDF weights: what counting words is worth.
 
-    Words and pairs that occur in one training text only are dropped, term frequencies enter by their logarithm. The
-    strength of the penalty is the one of `REGULARISATIONS` with the lowest cross-validated loss on `train`; the seed
-    shuffles those folds. Raises ValueError for an empty set, for fewer than three training texts of a class, for
-    training texts without a word in common, and for a test label that training lacks.
+    It counts words and word pairs. Words and pairs that occur in one training text only are dropped, term frequencies enter
+    by their logarithm. The strength of the penalty is the one of `REGULARISATIONS` with the lowest cross-validated loss on
+    `train`; the seed shuffles those folds. Raises ValueError for an empty set, for fewer than three training texts of a
+    class, for training texts without a word in common, and for a test label that training lacks.
 
     >>> from types import SimpleNamespace as Texts
     >>> train = Texts(texts=["a fine film", "a dull film"] * 10, labels=[1, 0] * 10)
@@ -73,10 +73,11 @@ def tfidf(train: LabelledTexts, test: LabelledTexts, seed: int = 0) -> EvalResul
 
 
 def nearest_neighbour(train: LabelledTexts, test: LabelledTexts) -> EvalResult:
-    """The label of the most similar training text, by the cosine of their TF-IDF weights of words: pure memory.
+    """Give each text the label of the most similar training text: pure memory.
 
-    Its shares are (votes + 1) / (1 + classes) of one vote; a text without a known word gets the first training text's label.
-    Raises ValueError for an empty set, and for training texts without any word.
+    Similarity is the cosine of TF-IDF weights of words. Its shares are (votes + 1) / (1 + classes) of one vote; a text
+    without a known word gets the first training text's label. Raises ValueError for an empty set, and for training texts
+    without any word.
 
     >>> from types import SimpleNamespace as Texts
     >>> train = Texts(texts=["a fine film", "a dull film"], labels=[1, 0])
@@ -95,7 +96,10 @@ def nearest_neighbour(train: LabelledTexts, test: LabelledTexts) -> EvalResult:
 
 
 def _fitted(texts: Sequence[str], labels: IntArray, seed: int) -> "Pipeline":
-    """TF-IDF and a logistic regression whose C was chosen by stratified cross-validation on these texts."""
+    """Fit TF-IDF and a logistic regression, with C chosen by cross-validation.
+
+    The folds are stratified and hold these texts alone.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -115,7 +119,7 @@ def _fitted(texts: Sequence[str], labels: IntArray, seed: int) -> "Pipeline":
 
 
 def _checked_labels(reviews: LabelledTexts, split: str) -> IntArray:
-    """The labels as (n,) int64, one for each text and at least one."""
+    """Return the labels as (n,) int64, one for each text and at least one."""
     labels = np.asarray(reviews.labels)
     if len(reviews.texts) == 0 or labels.shape != (len(reviews.texts),):
         raise ValueError(

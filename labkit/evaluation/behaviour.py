@@ -1,12 +1,12 @@
-"""What a model can do, tested as software is: small sentences whose right answer is known, in the manner of CheckList.
+"""Tests of what a model can do, on sentences whose right answer is known.
 
-There are three kinds of test (Ribeiro et al. 2020, "Beyond accuracy"). Minimum function: a sentence that must be positive, or
-negative. Invariance: a change that must not matter, such as another name. Direction: a change that must not move the
-probability the wrong way, such as "very". The sentences are made from templates written for this course. Anything that gives
-probabilities for texts can be tested; nothing here trains or loads a model.
+In the manner of CheckList, which tests a model as software is tested. There are three kinds of test (Ribeiro et al. 2020,
+"Beyond accuracy"). Minimum function: a sentence that must be positive, or negative. Invariance: a change that must not
+matter, such as another name. Direction: a change that must not move the probability the wrong way, such as "very". The
+sentences are made from templates written for this course. Anything that gives probabilities for texts can be tested;
+nothing here trains or loads a model.
 """
 
-import html
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labkit.display import html_table, text_table
 from labkit.evaluation.arrays import FloatArray, as_array
 from labkit.evaluation.intervals import Score, proportion_interval
 
@@ -52,7 +53,10 @@ class Case:
 
 @dataclass(frozen=True)
 class BehaviourTest:
-    """A capability tested in one way. kind: one of `KINDS`. Raises ValueError for another, and for a case of the wrong size."""
+    """A capability tested in one way. kind: one of `KINDS`.
+
+    Raises ValueError for another kind, and for a case of the wrong size.
+    """
 
     capability: str
     name: str
@@ -67,7 +71,10 @@ class BehaviourTest:
                 raise ValueError(f"{self.name}: {self.kind} with {len(case.texts)} texts in a case: {case.texts}")
 
     def fails(self, case: Case, positive: FloatArray) -> bool:
-        """Whether a model that gives the case's texts these probabilities of positive, (texts,), fails it."""
+        """Say whether a model fails the case with these probabilities of positive.
+
+        positive: (texts,), one for each text of the case.
+        """
         if self.kind == MINIMUM:
             return bool((positive[0] >= 0.5) != (case.wanted == 1))
         change = positive[1:] - positive[0]
@@ -81,10 +88,10 @@ class BehaviourTest:
 
 
 def behaviour_tests(reviews: Sequence[str] = (), cases: int = CASES, seed: int = 0) -> list[BehaviourTest]:
-    """The tests of the course: vocabulary, negation, intensifiers, contrast, names and typos.
+    """Make the course's tests: vocabulary, negation, intensifiers, contrast and more.
 
-    reviews: real texts, in which typos are made too; there only that matters which the model says without the typo. cases: of
-    each test at most so many, drawn by the seed from all that the templates give.
+    The others are names and typos. reviews: real texts, in which typos are made too; there only that matters which the
+    model says without the typo. cases: of each test at most so many, drawn by the seed from all that the templates give.
     """
     draw = np.random.default_rng(seed)
     plain, negated, blamed, far, stronger, weaker, named, mistyped = (list[Case]() for _ in range(8))
@@ -162,7 +169,10 @@ def _contrasts() -> Iterator[Case]:
 
 
 def _swaps(text: str) -> list[int]:
-    """Where a letter can be swapped with the next: inside words of at least five letters, and only with one that differs."""
+    """Find where a letter can be swapped with the next one.
+
+    Inside words of at least five letters, and only with a letter that differs.
+    """
     return [
         i
         for word in re.finditer(r"\b[^\W\d_]{5,}\b", text)
@@ -172,7 +182,7 @@ def _swaps(text: str) -> list[int]:
 
 
 def _typo(text: str, draw: np.random.Generator) -> str:
-    """The text with two letters of one word swapped, neither of them its first or last."""
+    """Swap two letters of one word, neither of them its first or last."""
     swaps = _swaps(text)
     i = swaps[int(draw.integers(len(swaps)))]
     return text[:i] + text[i + 1] + text[i] + text[i + 2 :]
@@ -183,7 +193,10 @@ def _typo(text: str, draw: np.random.Generator) -> str:
 
 @dataclass(frozen=True)
 class BehaviourRow:
-    """How one test went. example: the texts of the worst failure with the probability of positive of each, or nothing."""
+    """How one test went.
+
+    example: the texts of the worst failure with the probability of positive of each, or nothing.
+    """
 
     capability: str
     name: str
@@ -194,7 +207,10 @@ class BehaviourRow:
 
     @property
     def failure_rate(self) -> Score:
-        """With Wilson's 95% interval, as if the cases were independent; those of one template are not quite."""
+        """The failure rate with Wilson's 95% interval.
+
+        As if the cases were independent; those of one template are not quite.
+        """
         return proportion_interval(self.failures, self.n)
 
 
@@ -227,28 +243,20 @@ class BehaviourReport:
             yield row.capability, row.name, row.kind, f"{row.failures}/{row.n}", rate, shown
 
     def __str__(self) -> str:
-        rows = [_HEADS, *self._cells()]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS) - 1)]
-        lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row[:-1], widths, strict=True)).rstrip() for row in rows
-        ]
+        table = text_table([row[:-1] for row in (_HEADS, *self._cells())])
         worst = [f"* {name}: {example}" for _, name, _, _, _, example in self._cells() if example]
         head = ["One failure of each test, with the probability of positive:"] if worst else []
-        return "\n".join([self.caption, *lines, *head, *worst])
+        return "\n".join([self.caption, table, *head, *worst])
 
     def __repr__(self) -> str:
         rates = ", ".join(f"{capability} {score.value:.2f}" for capability, score in self.by_capability().items())
         return f"BehaviourReport({self.name}: failure rates {rates})"
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col'>{head}</th>" for head in _HEADS)
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells()
-        )
-        return f"<table><caption>{html.escape(self.caption)}</caption><tr>{heads}</tr>{rows}</table>"
+        return html_table(self.caption, [_HEADS, *self._cells()], row_header=_HEADS.index("test"))
 
     def as_json(self) -> list[dict[str, Any]]:
-        """One object a test."""
+        """Return plain data, one object a test."""
         return [
             {
                 "capability": row.capability,

@@ -1,4 +1,4 @@
-"""Calibration: does a model that says 90 % have 9 of 10 right, and what to do about it where it has not?
+"""Calibration: does a model that says 90 % have 9 of 10 right? And if it has not?
 
 Reliability bins and the calibration error, temperature scaling, and the abstention curve: how right a model is on what it is
 surest of. Does not resample (intervals.py) or draw (figures.py).
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labkit.display import text_table
 from labkit.evaluation.arrays import FloatArray, IntArray, binary, floats, ratio, same_length
 from labkit.evaluation.metrics import EvalResult, log_softmax
 
@@ -25,7 +26,10 @@ MOST_IN_COMMON = 0.5  # share of examples that a set may have in common with the
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The examples whose confidence lies in (low, high]; mean confidence and accuracy are NaN when there are none."""
+    """The examples whose confidence lies in (low, high].
+
+    Mean confidence and accuracy are NaN when there are none.
+    """
 
     low: float
     high: float
@@ -35,10 +39,11 @@ class ReliabilityBin:
 
 
 def reliability_bins(confidences: ArrayLike, correct: ArrayLike, bins: int = CALIBRATION_BINS) -> list[ReliabilityBin]:
-    """Confidence and accuracy in equal-width bins with edges k / bins, right-closed, 0 in the first.
+    """Group confidence and accuracy into equal-width bins.
 
-    confidences: (n,) in [0, 1]; correct: (n,) bool or 0/1. Returns `bins` rows, empty ones included. Raises ValueError
-    when the lengths differ, a confidence lies outside [0, 1] or bins < 1.
+    The edges are k / bins; a bin holds its right edge, the first also 0. confidences: (n,) in [0, 1]; correct: (n,) bool or
+    0/1. Returns `bins` rows, empty ones included. Raises ValueError when the lengths differ, a confidence lies outside
+    [0, 1] or bins < 1.
 
     >>> reliability_bins([0.5, 0.9], [True, False], bins=2)[0]
     ReliabilityBin(low=0.0, high=0.5, count=1, confidence=0.5, accuracy=1.0)
@@ -54,10 +59,11 @@ def reliability_bins(confidences: ArrayLike, correct: ArrayLike, bins: int = CAL
 
 
 def expected_calibration_error(confidences: ArrayLike, correct: ArrayLike, bins: int = CALIBRATION_BINS) -> float:
-    """How far confidence and accuracy lie apart, averaged over equal-width bins (Guo et al. 2017, eq. 3).
+    """Average how far confidence and accuracy lie apart (Guo et al. 2017, eq. 3).
 
-    confidences: (n,) in [0, 1]; correct: (n,) bool or 0/1. Bins as in `reliability_bins`, each weighing as much as it
-    holds examples. Returns a fraction in [0, 1]; 0.0 for n = 0. Raises ValueError as `reliability_bins` does.
+    The average is over equal-width bins. confidences: (n,) in [0, 1]; correct: (n,) bool or 0/1. Bins as in
+    `reliability_bins`, each weighing as much as it holds examples. Returns a fraction in [0, 1]; 0.0 for n = 0. Raises
+    ValueError as `reliability_bins` does.
 
     >>> round(expected_calibration_error([0.9, 0.6], [True, False]), 6)
     0.35
@@ -68,17 +74,21 @@ def expected_calibration_error(confidences: ArrayLike, correct: ArrayLike, bins:
 
 
 def bins_as_text(bins: Sequence[ReliabilityBin]) -> str:
-    """The bins that hold examples, a line each, for a terminal."""
-    lines = [f"{'confidence':<14}{'examples':>8}{'mean confidence':>18}{'accuracy':>10}"]
-    for row in bins:
-        if row.count:
-            span = f"{row.low:.2f} to {row.high:.2f}"
-            lines.append(f"{span:<14}{row.count:>8,}{row.confidence:>18.3f}{row.accuracy:>10.3f}")
-    return "\n".join(lines)
+    """Format the bins that hold examples for a terminal, a line each."""
+    rows = [
+        (f"{row.low:.2f} to {row.high:.2f}", f"{row.count:,}", f"{row.confidence:.3f}", f"{row.accuracy:.3f}")
+        for row in bins
+        if row.count
+    ]
+    heads = ("confidence", "examples", "mean confidence", "accuracy")
+    return text_table([heads, *rows], ("<14", ">8", ">18", ">10"), gap="")
 
 
 def bin_of(confidences: FloatArray, bins: int) -> IntArray:
-    """(n,) the bin of each confidence; the inner edges are k / bins exactly as division gives them."""
+    """Find the bin of each confidence, (n,).
+
+    The inner edges are k / bins exactly as division gives them.
+    """
     if bins < 1:
         raise ValueError(f"bins must be at least 1; found {bins}")
     return np.searchsorted(np.arange(1, bins) / bins, confidences, side="left").astype(np.int64)
@@ -93,7 +103,7 @@ def _checked_confidences(confidences: ArrayLike, correct: ArrayLike) -> tuple[Fl
 
 
 def _sums(member: IntArray, values: FloatArray, bins: int) -> FloatArray:
-    """(bins,) the sum of the values in each bin."""
+    """Sum the values in each bin, (bins,)."""
     return np.asarray(np.bincount(member, weights=values, minlength=bins), dtype=np.float64)
 
 
@@ -101,7 +111,7 @@ def _sums(member: IntArray, values: FloatArray, bins: int) -> FloatArray:
 
 
 def at_temperature(result: EvalResult, temperature: float) -> EvalResult:
-    """The result with every logit divided by `temperature`: above 1 the model is less sure, below 1 surer.
+    """Divide every logit by `temperature`: above 1 makes the model less sure.
 
     The largest logit stays the largest, so no prediction changes. A probability below 1e-308 counts as that. Raises
     ValueError for a temperature that is not above 0 and finite.
@@ -115,13 +125,16 @@ def at_temperature(result: EvalResult, temperature: float) -> EvalResult:
 
 
 def log_probabilities(result: EvalResult) -> FloatArray:
-    """(n, classes) logarithms of the probabilities: the logits less a number of each row's own, which softmax ignores."""
+    """Take logarithms of the probabilities, (n, classes).
+
+    They are the logits minus a number of each row's own, which softmax ignores.
+    """
     return np.log(np.maximum(result.probabilities, np.finfo(np.float64).tiny))
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """A temperature that was fitted on validation examples, and that refuses to be tried on the same.
+    """A temperature fitted on validation examples, which refuses those same examples.
 
     value: the temperature; n: how many examples it was fitted on; loss_before, loss_after: their negative log-likelihood
     at temperature 1 and at this one. note: what is odd about the fit, or nothing.
@@ -159,7 +172,7 @@ class Temperature:
 
 
 def fit_temperature(*, validation: EvalResult) -> Temperature:
-    """The temperature under which the model's probabilities fit the validation examples best (Guo et al. 2017, 4.2).
+    """Fit the temperature on validation examples (Guo et al. 2017, 4.2).
 
     It minimises the negative log-likelihood. That is convex in 1 / temperature, and at its lowest point the log-probability
     of the true class is, in the mean, what the probabilities themselves lead one to expect. Only the result of the
@@ -190,7 +203,7 @@ def fit_temperature(*, validation: EvalResult) -> Temperature:
 
 
 def _fingerprints(result: EvalResult) -> frozenset[bytes]:
-    """What tells an example from others: its label and what the model said of it."""
+    """Tell examples apart by their label and what the model said of them."""
     rows = np.column_stack([result.labels, result.probabilities])
     return frozenset(row.tobytes() for row in rows)
 
@@ -200,10 +213,10 @@ def _fingerprints(result: EvalResult) -> frozenset[bytes]:
 
 @dataclass(frozen=True, eq=False)
 class AbstentionCurve:
-    """How right a model is when it answers only where it is surest, for every share that it may answer.
+    """How right a model is when it answers only where it is surest.
 
-    thresholds: (m,) falling confidences; coverage: (m,) the share of examples at least that sure, up to 1; accuracy: (m,)
-    on those. n: all examples.
+    For every share of the examples that it may answer. thresholds: (m,) falling confidences; coverage: (m,) the share of
+    examples at least that sure, up to 1; accuracy: (m,) on those. n: all examples.
     """
 
     thresholds: FloatArray
@@ -214,14 +227,18 @@ class AbstentionCurve:
 
     @property
     def area(self) -> float:
-        """The mean error rate over all coverages (Geifman & El-Yaniv 2017): less is better. NaN without examples."""
+        """The mean error rate over all coverages (Geifman & El-Yaniv 2017).
+
+        Less is better; NaN without examples.
+        """
         steps = np.diff(self.coverage, prepend=0.0)
         return float((steps * (1 - self.accuracy)).sum()) if self.n else math.nan
 
     def accuracy_at(self, coverage: float) -> float:
-        """Accuracy when the model answers at least this share of the examples, its surest; NaN without examples.
+        """Return the accuracy on the surest examples that make up this coverage.
 
-        Raises ValueError for a coverage outside (0, 1].
+        At least this share of the examples is answered; NaN without examples. Raises ValueError for a coverage outside
+        (0, 1].
         """
         if not 0 < coverage <= 1:
             raise ValueError(f"coverage must lie above 0 and at most at 1; found {coverage}")
@@ -231,7 +248,9 @@ class AbstentionCurve:
 
 
 def abstention_curve(result: EvalResult) -> AbstentionCurve:
-    """The accuracy on the surest examples by their share; equally sure ones come in together.
+    """Compute the accuracy on the surest examples by their share.
+
+    Equally sure ones come in together.
 
     >>> surest_first = abstention_curve(EvalResult.from_logits([1, 1], [[0.0, 3.0], [1.0, 0.0]]))
     >>> surest_first.coverage.tolist(), surest_first.accuracy.tolist()

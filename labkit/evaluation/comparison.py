@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labkit.display import html_table, text_table
 from labkit.evaluation.arrays import FloatArray, IntArray, check_level, floats, same_length
 from labkit.evaluation.intervals import (
     METRICS,
@@ -50,7 +51,7 @@ class McNemar:
 
     @property
     def difference(self) -> float:
-        """Accuracy of A less accuracy of B, a fraction in [-1, 1]; 0.0 for n = 0."""
+        """Accuracy of A minus accuracy of B, a fraction in [-1, 1]; 0.0 for n = 0."""
         return (self.only_a_right - self.only_b_right) / max(self.n, 1)
 
     def __str__(self) -> str:
@@ -65,16 +66,16 @@ class McNemar:
 
 
 def p_text(p_value: float) -> str:
-    """A p-value as it stands in a sentence."""
+    """Write a p-value as it stands in a sentence."""
     return f"p = {p_value:.3f}" if p_value >= 0.001 else "p < 0.001"
 
 
 def mcnemar(labels: ArrayLike, predictions_a: ArrayLike, predictions_b: ArrayLike) -> McNemar:
-    """Compare two models on the same examples by those that only one of them has right (McNemar 1947, exact binomial).
+    """Compare two models by the examples that only one has right (McNemar 1947).
 
-    labels, predictions_a, predictions_b: (n,) class indices, in the same order. Two-sided; without a disagreement p is
-    1. It asks about this test set and these two trained models, not about other seeds. Raises ValueError when the
-    shapes differ or a value is NaN.
+    The test is the exact binomial one. labels, predictions_a, predictions_b: (n,) class indices, in the same order.
+    Two-sided; without a disagreement p is 1. It asks about this test set and these two trained models, not about other
+    seeds. Raises ValueError when the shapes differ or a value is NaN.
 
     >>> mcnemar([1, 1, 1, 0], [1, 1, 1, 1], [0, 1, 0, 1])
     McNemar(n=4, only_a_right=2, only_b_right=0, p_value=0.5)
@@ -93,7 +94,10 @@ def mcnemar(labels: ArrayLike, predictions_a: ArrayLike, predictions_b: ArrayLik
 
 
 def mcnemar_p_values(only_a_right: IntArray, only_b_right: IntArray) -> FloatArray:
-    """The exact two-sided p of every pair of counts: twice the smaller tail of a fair coin's, and at most 1."""
+    """Compute the exact two-sided p of every pair of counts.
+
+    Twice the smaller tail of a fair coin's, and at most 1.
+    """
     from scipy.stats import binom
 
     fewer, both = np.minimum(only_a_right, only_b_right), only_a_right + only_b_right
@@ -102,9 +106,10 @@ def mcnemar_p_values(only_a_right: IntArray, only_b_right: IntArray) -> FloatArr
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two trained models on the same n examples: of every metric the difference A less B with its interval, and McNemar's test.
+    """Two trained models on the same n examples: differences and McNemar's test.
 
-    scores: by metric A's value, B's value and their difference. p_values: by metric the bootstrap's, two-sided.
+    scores: by metric A's value, B's value and the difference A minus B with its interval. p_values: by metric the bootstrap's,
+    two-sided.
     """
 
     name_a: str
@@ -134,25 +139,15 @@ class Comparison:
             yield f"{metric}{better}", _number(a), _number(b), shown, p_text(self.p_values[metric])
 
     def __str__(self) -> str:
-        rows = [("", "A", "B", "A less B", ""), *self._rows()]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([self.caption, *lines, self.verdict])
+        table = text_table([("", "A", "B", "A minus B", ""), *self._rows()])
+        return "\n".join([self.caption, table, self.verdict])
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col'>{head}</th>" for head in ("metric", "A", "B", "A less B", "bootstrap p"))
-        rows = "".join(
-            f"<tr><th scope='row'>{html.escape(metric)}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
-            for metric, *cells in self._rows()
-        )
-        caption = f"<caption>{html.escape(self.caption)}</caption>"
-        return f"<table>{caption}<tr>{heads}</tr>{rows}</table><p>{html.escape(self.verdict)}</p>"
+        table = html_table(self.caption, [("metric", "A", "B", "A minus B", "bootstrap p"), *self._rows()])
+        return f"{table}<p>{html.escape(self.verdict)}</p>"
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data; an undefined number is null."""
+        """Return plain data; an undefined number is null."""
         return {
             "a": self.name_a,
             "b": self.name_b,
@@ -184,12 +179,13 @@ def compare_models(
     seed: int = 0,
     metrics: Sequence[str] = METRICS,
 ) -> Comparison:
-    """Two results on the same examples: by metric the difference with its paired bootstrap interval, and McNemar's test.
+    """Compare two results on the same examples, metric by metric.
 
-    The same resample of the examples is drawn for both, so what is hard for both weighs on neither (Efron & Tibshirani 1993;
-    Koehn 2004). The p-value is twice the share of resamples on the far side of no difference, those without a difference
-    counted half, and one added to each side, so that it is never 0. Raises ValueError where the labels of the two differ, for a
-    level outside (0, 1), resamples < 1 or a metric that is none.
+    Each difference has its paired bootstrap interval; beside them stands McNemar's test. The same resample of the examples
+    is drawn for both, so what is hard for both weighs on neither (Efron & Tibshirani 1993; Koehn 2004). The p-value is
+    twice the share of resamples on the far side of no difference, those without a difference counted half, and one added to
+    each side, so that it is never 0. Raises ValueError where the labels of the two differ, for a level outside (0, 1),
+    resamples < 1 or a metric that is none.
 
     >>> a = EvalResult.from_logits([1, 1, 0, 0] * 25, [[0, 1], [0, 1], [1, 0], [0, 1]] * 25, name="A")
     >>> b = EvalResult.from_logits([1, 1, 0, 0] * 25, [[0, 1], [1, 0], [0, 1], [0, 1]] * 25, name="B")
@@ -218,7 +214,10 @@ def compare_models(
 
 
 def bootstrap_p(differences: FloatArray) -> float:
-    """Twice the smaller share of the resampled differences on either side of 0, at most 1; NaN where none is defined."""
+    """Compute the two-sided p of resampled differences.
+
+    Twice the smaller share of them on either side of 0, at most 1; NaN where none is defined.
+    """
     defined = differences[~np.isnan(differences)]
     if len(defined) == 0:
         return math.nan
@@ -232,10 +231,11 @@ def bootstrap_p(differences: FloatArray) -> float:
 
 @dataclass(frozen=True)
 class FoldTest:
-    """A t-test of the mean of fold scores, or of the differences of two recipes' fold scores, against 0.
+    """A t-test of the mean of fold scores against 0.
 
-    mean: with the corrected interval. p_value: corrected. naive_low, naive_high, naive_p_value: what comes out when the folds
-    are taken for independent, which they are not.
+    Of one recipe's scores, or of the differences of two recipes' scores on the same folds. mean: with the corrected
+    interval. p_value: corrected. naive_low, naive_high, naive_p_value: what comes out when the folds are taken for
+    independent, which they are not.
     """
 
     mean: Score
@@ -259,13 +259,14 @@ class FoldTest:
 
 
 def fold_test(scores: ArrayLike, test_to_train: float, level: float = 0.95) -> FoldTest:
-    """The mean of k fold scores, with the interval of the corrected resampled t-test (Nadeau & Bengio 2003, section 5).
+    """Average k fold scores, with the interval of the corrected resampled t-test.
 
-    scores: (k,), k >= 2, the scores of one recipe, or the differences of two on the same folds. test_to_train: test examples
-    over training examples of a fold, 1 / (k - 1) where nothing else is held out; 0 gives the naive interval. Folds share
-    most of their training examples, so k scores are fewer than k independent ones: the variance of their mean is taken as
-    (1 / k + test_to_train) times that of a score, in place of 1 / k. That factor is a guess that held up in simulations, not a
-    theorem: no unbiased estimate exists (Bengio & Grandvalet 2004). Raises ValueError for fewer than 2 scores.
+    The correction is Nadeau and Bengio's (2003, section 5). scores: (k,), k >= 2, the scores of one recipe, or the
+    differences of two on the same folds. test_to_train: test examples over training examples of a fold, 1 / (k - 1) where
+    nothing else is held out; 0 gives the naive interval. Folds share most of their training examples, so k scores are fewer
+    than k independent ones: the variance of their mean is taken as (1 / k + test_to_train) times that of a score, in place
+    of 1 / k. That factor is a guess that held up in simulations, not a theorem: no unbiased estimate exists (Bengio &
+    Grandvalet 2004). Raises ValueError for fewer than 2 scores.
 
     >>> test = fold_test([0.85, 0.86, 0.84, 0.87, 0.85], test_to_train=1 / 4)
     >>> test.naive_low > test.mean.low, round(test.spread, 4)
@@ -289,7 +290,10 @@ def fold_test(scores: ArrayLike, test_to_train: float, level: float = 0.95) -> F
 
 
 def fold_p_values(scores: FloatArray, test_to_train: float) -> FloatArray:
-    """The two-sided p of each row of `scores` (rows, k) against a mean of 0; 1 where a row is 0 throughout."""
+    """Compute the two-sided p of each row of `scores` (rows, k) against a mean of 0.
+
+    It is 1 where a row is 0 throughout.
+    """
     from scipy.stats import t
 
     k = scores.shape[1]

@@ -1,17 +1,18 @@
-"""How often does a test cry wolf? A simulation in which nothing is better than anything, so what a test finds is a false alarm.
+"""The type I error rate of each test, by simulation.
 
-Two small worlds. In the first, two recipes are equally good by construction (the same learner on two equally informative halves
-of the features), so a test over folds that finds one better is wrong. In the second, two trained models are equally accurate by
-construction, so a test on their predictions that finds one better is wrong. A test at the 5 % level may be wrong 5 % of the
-time. Numpy only, seconds; trains nothing of the course's own.
+Two small worlds in which nothing is better than anything, so that whatever a test finds is a false alarm. In the first, two
+recipes are equally good by construction (the same learner on two equally informative halves of the features), so a test over
+folds that finds one better is wrong. In the second, two trained models are equally accurate by construction, so a test on their
+predictions that finds one better is wrong. A test at the 5 % level may be wrong 5 % of the time. Numpy only, seconds; trains
+nothing of the course's own.
 """
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from labkit.display import html_table, text_table
 from labkit.evaluation.arrays import FloatArray
 from labkit.evaluation.comparison import bootstrap_p, fold_p_values, mcnemar_p_values
 from labkit.evaluation.intervals import Score, proportion_interval
@@ -34,7 +35,10 @@ ABOUT = {
 
 @dataclass(frozen=True)
 class FalseAlarms:
-    """By test, how often it found a difference where there was none. rates: share of the repetitions, with its interval."""
+    """By test, how often it found a difference where there was none.
+
+    rates: the share of the repetitions, with its interval.
+    """
 
     rates: Mapping[str, Score]
     level: float
@@ -50,26 +54,22 @@ class FalseAlarms:
         )
 
     def __str__(self) -> str:
-        width = max(map(len, self.rates))
-        rows = [f"{name:<{width}}  {rate}  {ABOUT[name]}" for name, rate in self.rates.items()]
-        return "\n".join([self.caption, *rows])
+        return f"{self.caption}\n{text_table(self._rows())}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col'>{head}</th>" for head in ("test", "false alarms", "what it does"))
-        rows = "".join(
-            f"<tr><th scope='row'>{html.escape(name)}</th><td>{rate}</td><td>{html.escape(ABOUT[name])}</td></tr>"
-            for name, rate in self.rates.items()
-        )
-        return f"<table><caption>{html.escape(self.caption)}</caption><tr>{heads}</tr>{rows}</table>"
+        return html_table(self.caption, [("test", "false alarms", "what it does"), *self._rows()])
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [(name, str(rate), ABOUT[name]) for name, rate in self.rates.items()]
 
 
 def false_alarm_rates(k: int = 5, repetitions: int = 1000, level: float = 0.05, seed: int = 0) -> FalseAlarms:
-    """Compare equals `repetitions` times with each test, and count how often p is below `level`.
+    """Compare equals with each test, and count how often p is below `level`.
 
-    Takes a few seconds. The same seed gives the same rates. Raises ValueError for k < 2, more folds than pairs of examples,
-    or repetitions < 1.
+    Each test gets `repetitions` comparisons. Takes a few seconds. The same seed gives the same rates. Raises ValueError for
+    k < 2, more folds than pairs of examples, or repetitions < 1.
     """
     if not 2 <= k <= EXAMPLES // 2 or repetitions < 1:
         raise ValueError(f"wanted 2 <= k <= {EXAMPLES // 2} and repetitions >= 1; found k = {k}, {repetitions}")
@@ -80,7 +80,7 @@ def false_alarm_rates(k: int = 5, repetitions: int = 1000, level: float = 0.05, 
 
 
 def _two_recipes(k: int, repetitions: int, generator: np.random.Generator) -> dict[str, FloatArray]:
-    """p-values of the tests over folds, (repetitions,) each."""
+    """Simulate the tests over folds; p-values, (repetitions,) each."""
     signs = np.where(np.arange(EXAMPLES) % 2, 1.0, -1.0)[:, None, None]  # of the class
     examples = generator.normal(size=(repetitions, EXAMPLES, 2, FEATURES)) + SIGNAL * signs
     towards_its_class = examples * signs  # their sum is the direction that the learner takes: nearest class mean
@@ -107,7 +107,10 @@ def _two_recipes(k: int, repetitions: int, generator: np.random.Generator) -> di
 
 
 def _two_models(repetitions: int, generator: np.random.Generator) -> dict[str, FloatArray]:
-    """p-values of the tests on one test set, (repetitions,) each: some examples are hard for both models."""
+    """Simulate the tests on one test set; p-values, (repetitions,) each.
+
+    Some examples are hard for both models.
+    """
     difficulty = generator.normal(size=(repetitions, TEST_EXAMPLES, 1))
     right = difficulty + generator.normal(size=(repetitions, TEST_EXAMPLES, 2)) < 1.5  # the same for both
     only_a, only_b = ((right[..., a] & ~right[..., 1 - a]).sum(axis=1) for a in (0, 1))

@@ -1,118 +1,28 @@
-"""The human ceiling: how far people agree on these reviews, and what that leaves for a model to reach.
+"""The human ceiling: how well one person does on these reviews, beside a model.
 
-Each real review was rated by 15 to 29 people on a scale from -4 to 4. A rating above 0 takes the positive side, one below 0 the
-negative, and 0 takes none. Which rating is whose is not known, so nothing here follows a single person. Labelled reviews lack
-those of the neutral band, on which people agree least, so the ceiling is that of the reviews that were kept. The sample written
-for the project has no single ratings: `ratings_of` says so. Does not train or run a model.
+Each rating is held against the other people's of the same review, and so is the model (annotators.py holds what is about the
+people alone). Labelled reviews lack those of the neutral band, on which people agree least, so the ceiling is that of the
+reviews that were kept. Does not train or run a model.
 """
 
 import html
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.data.reviews import CORPORA, Reviews, load_corpus
-from labkit.errors import UsageError
+from labkit.data.reviews import Reviews
+from labkit.display import html_table, text_table
+from labkit.evaluation.annotators import RESAMPLES, NoRatings, agreement_shares, krippendorffs_alpha, ratings_of
 from labkit.evaluation.arrays import FloatArray, IntArray, check_level, integers, ratio, same_length
 from labkit.evaluation.intervals import Score, percentile_score, proportion_interval, resample_weights
 from labkit.evaluation.metrics import EvalResult, weighted_roc_auc
 
-MEASURES = ("nominal", "ordinal", "interval")
 BIN_EDGES = (0.0, 0.75, 0.85, 0.95, 1.0)  # of the share of people on the majority's side
-RESAMPLES = 2000
-
-
-class NoRatings(UsageError):
-    """Reviews whose single ratings are not known, so that there is no human ceiling to be had."""
-
-
-def ratings_of(reviews: Reviews) -> list[IntArray]:
-    """The single ratings of each review, in order: (raters,) int64 of -4 to 4, in no order of people.
-
-    Raises NoRatings for reviews that are of none of the four corpora, such as the sample written for the project or your own.
-    """
-    if reviews.name not in CORPORA:
-        raise NoRatings(
-            f"the reviews of {reviews.name} come without single ratings, so they have no human ceiling; "
-            f"wanted those of {', '.join(CORPORA)}, which `labkit fetch reviews` brings"
-        )
-    corpus = load_corpus(reviews.name)
-    known = dict(zip(corpus.ids, corpus.rater_ratings, strict=True))
-    missing = [name for name in reviews.ids if name not in known]
-    if missing:
-        raise NoRatings(f"{reviews.name}: no ratings for id {missing[0]}; wanted ids of the corpus")
-    return [np.asarray(known[name], dtype=np.int64) for name in reviews.ids]
-
-
-# --- agreement between people -------------------------------------------------------------------------------------
-
-
-def krippendorffs_alpha(
-    ratings: Sequence[ArrayLike],
-    measure: str = "ordinal",
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Score:
-    """Krippendorff's alpha: 1 less the disagreement that is seen over that which chance would give; 1 is perfect, 0 chance.
-
-    ratings: of each review those of however many people; a review with fewer than two counts nothing. measure: how far two
-    ratings are apart: `nominal` (different or not), `ordinal` (by how many ratings lie between) or `interval` (squared
-    distance). Chosen over Fleiss' kappa because numbers of raters may differ and the scale has an order; neither needs to know
-    who rated what (Krippendorff 2011, "Computing Krippendorff's alpha-reliability"). The interval resamples the reviews. NaN
-    where every rating is the same. Raises ValueError for another measure.
-
-    >>> str(krippendorffs_alpha([[1, 1, 1], [2, 2, 3], [3, 3, 3]], "nominal", resamples=200))[:5]
-    '0.692'
-    """
-    check_level(level)
-    if measure not in MEASURES:
-        raise ValueError(f"measure {measure!r} is none of {', '.join(MEASURES)}")
-    rows = [integers(row, "ratings") for row in ratings]
-    rows = [row for row in rows if len(row) >= 2]
-    if not rows:
-        return Score(math.nan, math.nan, math.nan, "no review was rated twice")
-    values = np.unique(np.concatenate(rows))
-    counts = np.stack([(row[:, None] == values).sum(axis=0) for row in rows]).astype(np.float64)
-    pairs = _pairs(counts)
-    whole = _alpha(np.ones((1, len(rows))), counts, pairs, values, measure)[0]
-    drawn = [
-        _alpha(weights, counts, pairs, values, measure) for weights in resample_weights(len(rows), resamples, seed)
-    ]
-    note = "" if len(values) > 1 else "every rating is the same"
-    return percentile_score(float(whole), np.concatenate(drawn), level, note)
-
-
-def _pairs(counts: FloatArray) -> FloatArray:
-    """(reviews, values x values): the pairs of ratings of different people in each review, over one less than its raters."""
-    values = counts.shape[1]
-    together = counts[:, :, None] * counts[:, None, :] - np.eye(values) * counts[:, :, None]
-    return (together / (counts.sum(axis=1) - 1)[:, None, None]).reshape(len(counts), values**2)
-
-
-def _alpha(weights: FloatArray, counts: FloatArray, pairs: FloatArray, values: IntArray, measure: str) -> FloatArray:
-    """Alpha of each row of `weights` (resamples, reviews); NaN where only one value occurs."""
-    totals = weights @ counts  # ratings of each value
-    seen = (weights @ pairs).reshape(len(weights), len(values), len(values))
-    by_chance = totals[:, :, None] * totals[:, None, :]
-    apart = _distances(totals, values, measure)
-    observed, expected = ((matrix * apart).sum(axis=(1, 2)) for matrix in (seen, by_chance))
-    return 1 - ratio(observed * (totals.sum(axis=1) - 1), expected, otherwise=math.nan)
-
-
-def _distances(totals: FloatArray, values: IntArray, measure: str) -> FloatArray:
-    """How far each two values are apart, (resamples or 1, values, values)."""
-    if measure == "nominal":
-        return 1.0 - np.eye(len(values))[None]
-    if measure == "interval":
-        return np.asarray((values[:, None] - values[None, :]).astype(np.float64) ** 2)[None]
-    middles = np.cumsum(totals, axis=1) - totals / 2  # where a value stands among all ratings in their order
-    return np.asarray((middles[:, :, None] - middles[:, None, :]) ** 2)
 
 
 # --- one person against the others, and the model against the same ------------------------------------------------
@@ -120,7 +30,10 @@ def _distances(totals: FloatArray, values: IntArray, measure: str) -> FloatArray
 
 @dataclass(frozen=True)
 class AgreementBin:
-    """The reviews on which a share of people in (low, high] takes the majority's side, and how often the model errs there."""
+    """The reviews on which people agree to a given extent, with the errors there.
+
+    A share in (low, high] of the people takes the majority's side; the errors are the model's.
+    """
 
     low: float
     high: float
@@ -135,14 +48,15 @@ class AgreementBin:
 
 @dataclass(frozen=True, repr=False)
 class HumanCeiling:
-    """How far people agree, how often one of them alone is with the majority of the others, and the model beside that.
+    """How often one person agrees with the majority of the others, beside a model.
 
-    Each rating is held against the majority of the other ratings of the same review; where those are evenly divided it is left
-    out. person: of the ratings that take a side, the share that is with the majority. person_forced: of all ratings, those
-    without a side counted half. model: how often the model is with the same majorities, each review weighing as much as it has
-    such ratings; less_person, less_person_forced: model less person, on the same resamples. undecided: the share of ratings
-    without a side. alpha: Krippendorff's, ordinal. disputed: the probability that a review which the model has wrong is one
-    on which people agree less than on one that it has right; 0.5 were chance. The last three of the model are None without one.
+    And how far people agree at all. Each rating is held against the majority of the other ratings of the same review; where
+    those are evenly divided it is left out. person: of the ratings that take a side, the share that is with the majority.
+    person_forced: of all ratings, those without a side counted half. model: how often the model is with the same
+    majorities, each review weighing as much as it has such ratings; minus_person, minus_person_forced: model minus person,
+    on the same resamples. undecided: the share of ratings without a side. alpha: Krippendorff's, ordinal. disputed: the
+    probability that a review which the model has wrong is one on which people agree less than on one that it has right; 0.5
+    were chance. The last three of the model are None without one.
     """
 
     n: int
@@ -154,8 +68,8 @@ class HumanCeiling:
     person_forced: Score
     name: str = ""
     model: Score | None = None
-    less_person: Score | None = None
-    less_person_forced: Score | None = None
+    minus_person: Score | None = None
+    minus_person_forced: Score | None = None
     disputed: Score | None = None
     bins: Sequence[AgreementBin] = ()
 
@@ -165,7 +79,7 @@ class HumanCeiling:
         return f"{self.n:,} reviews, {self.ratings:,} ratings, {self.level:.0%} bootstrap intervals over reviews"
 
     def rows(self) -> list[tuple[str, str]]:
-        """What was found, in words, and its value."""
+        """List what was found, in words, with its value."""
         rows = [
             ("agreement of people: Krippendorff's alpha, ordinal", str(self.alpha)),
             ("ratings that take no side", str(self.undecided)),
@@ -174,57 +88,36 @@ class HumanCeiling:
         ]
         compared = [
             (f"{self.name or 'the model'} with the same majorities", self.model, ""),
-            ("model less person, where that takes a side", self.less_person, "+.3f"),
-            ("model less person, no side counted half", self.less_person_forced, "+.3f"),
+            ("model minus person, where that takes a side", self.minus_person, "+.3f"),
+            ("model minus person, no side counted half", self.minus_person_forced, "+.3f"),
             ("a wrong review is more disputed than a right one", self.disputed, ""),
         ]
         return rows + [(what, format(score, sign)) for what, score, sign in compared if score is not None]
 
-    def _bin_rows(self) -> Iterator[tuple[str, str, str]]:
-        for each in self.bins:
-            yield f"{each.low:.0%} to {each.high:.0%}", f"{each.count:,}", str(each.error_rate)
+    def _bin_rows(self) -> list[tuple[str, str, str]]:
+        return [(f"{each.low:.0%} to {each.high:.0%}", f"{each.count:,}", str(each.error_rate)) for each in self.bins]
 
     def __str__(self) -> str:
-        width = max(len(what) for what, _ in self.rows())
-        lines = [self.caption, *(f"{what:<{width}}  {value}" for what, value in self.rows())]
-        if self.bins:
-            lines.append(f"{'people on the majority side':<30}{'reviews':<10}error rate")
-            lines += [f"{share:<30}{count:<10}{rate}" for share, count, rate in self._bin_rows()]
-        return "\n".join(lines)
+        found = f"{self.caption}\n{text_table(self.rows())}"
+        if not self.bins:
+            return found
+        heads = ("people on the majority side", "reviews", "error rate")
+        return f"{found}\n{text_table([heads, *self._bin_rows()], ('<30', '<10', ''), gap='')}"
 
     def __repr__(self) -> str:
         model = f", model {self.model}" if self.model else ""
         return f"HumanCeiling({self.n:,} reviews: alpha {self.alpha}, one person {self.person}{model})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th scope='row'>{html.escape(what)}</th><td>{value}</td></tr>" for what, value in self.rows()
-        )
-        table = f"<table><caption>{html.escape(self.caption)}</caption>{rows}</table>"
+        found = html_table(self.caption, self.rows(), head=False)
         if not self.bins:
-            return table
-        heads = "".join(
-            f"<th scope='col'>{head}</th>" for head in ("people on the majority's side", "reviews", "error rate")
-        )
-        bins = "".join(
-            f"<tr><th scope='row'>{share}</th><td>{count}</td><td>{rate}</td></tr>"
-            for share, count, rate in self._bin_rows()
-        )
-        return f"{table}<table><tr>{heads}</tr>{bins}</table>"
+            return found
+        heads = ("people on the majority's side", "reviews", "error rate")
+        return found + html_table("Errors by how far people agree", [heads, *self._bin_rows()])
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data; what there is no model for is left out."""
-        names = (
-            "alpha",
-            "undecided",
-            "person",
-            "person_forced",
-            "model",
-            "less_person",
-            "less_person_forced",
-            "disputed",
-        )
-        scores = {name: getattr(self, name).as_json() for name in names if getattr(self, name) is not None}
+        """Return plain data; what there is no model for is left out."""
+        scores = {name: score.as_json() for name, score in vars(self).items() if isinstance(score, Score)}
         bins = [{"low": each.low, "high": each.high, "errors": each.errors, "count": each.count} for each in self.bins]
         return {"reviews": self.n, "ratings": self.ratings, "level": self.level, **scores, "bins": bins}
 
@@ -236,7 +129,7 @@ def human_ceiling(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> HumanCeiling:
-    """What people reach on these reviews, and where there is a model's result on the same, what it reaches beside them.
+    """Measure what people reach on these reviews and, optionally, what a model does.
 
     ratings: as `ratings_of` gives them, in the order of the result. Whole reviews are resampled, since ratings of one review go
     together. Raises ValueError where ratings and result are not equally long, or no review was rated twice.
@@ -253,7 +146,7 @@ def human_ceiling(
     weights = resample_weights(len(counts), resamples, seed)
     drawn = np.concatenate([_shares(row, counts) for row in weights], axis=1)
     scores = [percentile_score(float(value[0]), row, level) for value, row in zip(values, drawn, strict=True)]
-    undecided, person, forced, model, less_person, less_forced = scores
+    undecided, person, forced, model, minus_person, minus_forced = scores
     alpha = krippendorffs_alpha(ratings, "ordinal", level, resamples, seed)
     total = sum(map(len, sides))
     people = HumanCeiling(len(sides), total, level, alpha, undecided, person, forced)
@@ -264,18 +157,19 @@ def human_ceiling(
         people,
         name=result.name,
         model=model,
-        less_person=less_person,
-        less_person_forced=less_forced,
+        minus_person=minus_person,
+        minus_person_forced=minus_forced,
         disputed=_disputed(result, agreement, level, resamples, seed),
         bins=error_by_agreement(result, agreement),
     )
 
 
 def _against_the_others(sides: IntArray, predicted: float) -> FloatArray:
-    """Sums over the ratings of one review, each held against the majority of the others (where there is one).
+    """Sum over one review's ratings, each held against the majority of the others.
 
-    (ratings, undecided, ratings with a majority of others, of those with a side, of those with the majority; how often the
-    model is with the majority, over all of them and over those with a side).
+    Ratings whose others have no majority are left out. (ratings, undecided, ratings with a majority of others, of those
+    with a side, of those with the majority; how often the model is with the majority, over all of them and over those with
+    a side).
     """
     others = np.sign(sides.sum() - sides)
     decided, clear = sides != 0, others != 0
@@ -293,38 +187,28 @@ def _against_the_others(sides: IntArray, predicted: float) -> FloatArray:
 
 
 def _shares(weights: FloatArray, counts: FloatArray) -> FloatArray:
-    """(6, resamples): undecided, person, person forced, model, model less person, model less person forced."""
+    """Turn the sums into shares, (6, resamples).
+
+    They are undecided, person, person forced, model, model minus person, model minus person forced.
+    """
     ratings, undecided, clear, sided, agreeing, model, model_sided = (weights @ counts).T
     person = ratio(agreeing, sided, math.nan)
     forced = ratio(agreeing + (clear - sided) / 2, clear, math.nan)
     of_model, of_model_sided = ratio(model, clear, math.nan), ratio(model_sided, sided, math.nan)
-    less = of_model_sided - person, of_model - forced
-    return np.stack([ratio(undecided, ratings, math.nan), person, forced, of_model, *less])
+    minus = of_model_sided - person, of_model - forced
+    return np.stack([ratio(undecided, ratings, math.nan), person, forced, of_model, *minus])
 
 
 # --- where people disagree ----------------------------------------------------------------------------------------
 
 
-def agreement_shares(ratings: Sequence[ArrayLike]) -> FloatArray:
-    """(reviews,) of the people who take a side, the share on the larger one: 0.5 is a draw, 1 is all; NaN where nobody does.
-
-    >>> agreement_shares([[3, 2, 0, -1], [1, 1]]).round(3).tolist()
-    [0.667, 1.0]
-    """
-    shares = []
-    for row in ratings:
-        sides = np.sign(integers(row, "ratings"))
-        decided = int((sides != 0).sum())
-        shares.append((decided + abs(int(sides.sum()))) / (2 * decided) if decided else math.nan)
-    return np.array(shares, dtype=np.float64)
-
-
 def error_by_agreement(
     result: EvalResult, agreement: ArrayLike, edges: Sequence[float] = BIN_EDGES
 ) -> list[AgreementBin]:
-    """How often the model is wrong by how far people agree: one row for each two neighbours of `edges`, (low, high].
+    """Count the model's errors by how far people agree, one row a bin.
 
-    agreement: (n,) as `agreement_shares` gives it; a NaN is in no bin. Raises ValueError where it is not as long as the result.
+    The bins are (low, high] between neighbours of `edges`. agreement: (n,) as `agreement_shares` gives it; a NaN is in no
+    bin. Raises ValueError where it is not as long as the result.
     """
     shares = np.asarray(agreement, dtype=np.float64)
     same_length(shares, "agreement", result.labels, "the result's examples")
@@ -336,7 +220,10 @@ def error_by_agreement(
 
 
 def _disputed(result: EvalResult, agreement: FloatArray, level: float, resamples: int, seed: int) -> Score:
-    """The area under the curve of "wrong" by disagreement, over the reviews on which anybody takes a side."""
+    """Compute the probability that a wrong review is more disputed than a right one.
+
+    It is the area under the curve of "wrong" by disagreement, over the reviews on which anybody takes a side.
+    """
     known = ~np.isnan(agreement)
     wrong, dispute = ~result.correct[known], -agreement[known]
     if not wrong.any() or wrong.all():
@@ -349,7 +236,10 @@ def _disputed(result: EvalResult, agreement: FloatArray, level: float, resamples
 
 @dataclass(frozen=True)
 class NoCeiling:
-    """In place of a HumanCeiling, where there are no single ratings: the reason, shown in its place."""
+    """The reason why there is no HumanCeiling, shown in its place.
+
+    There are no single ratings.
+    """
 
     why: str
 
@@ -361,7 +251,10 @@ class NoCeiling:
 
 
 def human_ceiling_or_notice(reviews: Reviews, result: EvalResult | None = None) -> HumanCeiling | NoCeiling:
-    """For notebooks, which go on where only the written sample is at hand: the ceiling, or why there is none."""
+    """Return the ceiling, or a notice of why there is none.
+
+    For notebooks, which go on where only the written sample is at hand.
+    """
     try:
         return human_ceiling(ratings_of(reviews), result)
     except NoRatings as why:

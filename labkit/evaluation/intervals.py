@@ -1,7 +1,8 @@
-"""How sure a score is: Wilson's interval for a fraction, the bootstrap for everything else, and the table of scores.
+"""How sure a score is: Wilson's interval, the bootstrap, and the table of scores.
 
-A score is one draw: other test examples would have given another. Needs numpy only. Does not compare two models
-(comparison.py), and its intervals say nothing of other training seeds (folds.py).
+Wilson's is for a fraction, the bootstrap for everything else. A score is one draw: other test examples would have given
+another. Needs numpy only. Does not compare two models (comparison.py), and its intervals say nothing of other training
+seeds (folds.py).
 """
 
 import html
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labkit.display import Markup, html_table, text_table
 from labkit.errors import did_you_mean
 from labkit.evaluation.arrays import FloatArray, as_array, binary, check_level, ratio
 from labkit.evaluation.calibration import CALIBRATION_BINS, bin_of, log_probabilities
@@ -59,20 +61,21 @@ class Score:
         return html.escape(str(self)) + note
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data; an undefined number is null."""
+        """Return plain data; an undefined number is null."""
         numbers = {"value": self.value, "low": self.low, "high": self.high}
         return {name: None if math.isnan(number) else number for name, number in numbers.items()} | {"note": self.note}
 
 
 def undefined(why: str) -> Score:
-    """A score that could not be computed, with the reason."""
+    """Make a score that could not be computed, with the reason."""
     return Score(math.nan, math.nan, math.nan, why)
 
 
 def proportion_interval(count: int, n: int, level: float = 0.95) -> Score:
-    """The fraction count / n with Wilson's score interval (Wilson 1927): exact enough for small n and for 0 or n.
+    """Compute count / n with Wilson's score interval (Wilson 1927).
 
-    For where only the numbers are known; with the examples at hand `score_table` resamples them. n = 0 is undefined.
+    It is exact enough for small n and for 0 or n. For where only the numbers are known; with the examples at hand
+    `score_table` resamples them. n = 0 is undefined.
 
     >>> str(proportion_interval(86, 100))
     '0.860 [0.779, 0.915]'
@@ -95,11 +98,12 @@ def proportion_interval(count: int, n: int, level: float = 0.95) -> Score:
 def bootstrap_interval(
     correct: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """The percentile interval of the mean of 0/1 values, such as an accuracy (Efron & Tibshirani 1993, chapter 13).
+    """Compute the percentile interval of the mean of 0/1 values, such as an accuracy.
 
-    correct: (n,) with n >= 2. The n values are drawn with replacement `resamples` times; the interval reaches between the
-    quantiles (1 - level) / 2 and (1 + level) / 2 of the means. The same seed gives the same interval. Raises ValueError for
-    fewer than 2 values, other values, a level outside (0, 1) or resamples < 1.
+    After Efron & Tibshirani 1993, chapter 13. correct: (n,) with n >= 2. The n values are drawn with replacement
+    `resamples` times; the interval reaches between the quantiles (1 - level) / 2 and (1 + level) / 2 of the means. The same
+    seed gives the same interval. Raises ValueError for fewer than 2 values, other values, a level outside (0, 1) or
+    resamples < 1.
 
     >>> low, high = bootstrap_interval([1] * 80 + [0] * 20)
     >>> 0.7 < low < 0.8 < high < 0.9
@@ -117,7 +121,9 @@ def bootstrap_interval(
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Score:
-    """A mean with its percentile bootstrap interval, such as that of paired differences; NaN is left out and noted.
+    """Average with a percentile bootstrap interval; NaN is left out and noted.
+
+    For paired differences, for example.
 
     >>> str(mean_interval([1.0, 1.0, 1.0]))
     '1.000 [1.000, 1.000]'
@@ -134,10 +140,10 @@ def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 2000,
 
 
 def resample_weights(n: int, resamples: int, seed: int) -> Iterator[FloatArray]:
-    """How often each example was drawn, (resamples, n) in pieces that fit the memory; each row sums to n.
+    """Draw how often each example counts, (resamples, n), each row summing to n.
 
-    A metric of a resample is the metric with these weights, so nothing has to be copied. Raises ValueError for
-    resamples < 1.
+    They come in pieces that fit the memory. A metric of a resample is the metric with these weights, so nothing has to be
+    copied. Raises ValueError for resamples < 1.
     """
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1; found {resamples}")
@@ -150,7 +156,10 @@ def resample_weights(n: int, resamples: int, seed: int) -> Iterator[FloatArray]:
 
 
 def percentile_score(value: float, drawn: FloatArray, level: float, note: str = "") -> Score:
-    """The value with the quantiles of what the resamples gave, NaN left out, and what has to be said about it."""
+    """Score a value by the quantiles of its resamples, NaN left out.
+
+    The note says what a reader has to know about it.
+    """
     defined = drawn[~np.isnan(drawn)]
     left_out = len(drawn) - len(defined)
     if math.isnan(value) or len(defined) == 0:
@@ -169,12 +178,13 @@ def percentile_score(value: float, drawn: FloatArray, level: float, note: str = 
 
 @dataclass(frozen=True, repr=False)
 class Scores:
-    """The table of one model on one set: each metric with its interval at `level` over n examples, as `table.accuracy`.
+    """The scores of one model on one set, each with its interval.
 
-    With two classes precision, recall, f1, roc_auc and average_precision are those of class 1, with more the plain mean
-    over the classes (macro average, one against the rest). ece is the expected calibration error over ten bins; f1_macro
-    the mean of the classes' F1; mcc Matthews' correlation; brier the mean squared error of the probabilities (of two
-    classes half of the sum over both); nll the negative log-likelihood in nats. Of ece, brier and nll less is better.
+    The intervals are at `level`, over n examples; a metric is read as `table.accuracy`. With two classes precision, recall,
+    f1, roc_auc and average_precision are those of class 1, with more the plain mean over the classes (macro average, one
+    against the rest). ece is the expected calibration error over ten bins; f1_macro the mean of the classes' F1; mcc
+    Matthews' correlation; brier the mean squared error of the probabilities (of two classes half of the sum over both); nll
+    the negative log-likelihood in nats. Of ece, brier and nll less is better.
     """
 
     name: str
@@ -191,12 +201,15 @@ class Scores:
         return scores[metric]
 
     def items(self) -> list[tuple[str, Score]]:
-        """(metric, score) in the order of the table."""
+        """List (metric, score) in the order of the table."""
         return list(self.scores.items())
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the numbers must know: one line for each metric that is undefined or out of the ordinary."""
+        """What a reader of the numbers must know.
+
+        One line for each metric that is undefined or out of the ordinary.
+        """
         return [f"{metric}: {score.note}" for metric, score in self.items() if score.note]
 
     @property
@@ -214,17 +227,12 @@ class Scores:
         return f"Scores({start}n = {self.n}: {shown}{notes})"
 
     def __str__(self) -> str:
-        width = max(map(len, self.scores), default=0) + 1
-        rows = [f"{metric:<{width}} {score}" for metric, score in self.items()]
-        notes = [f"* {note}" for note in self.notes]
-        return "\n".join([self.caption, *rows, *notes])
+        table = text_table([(metric, str(score)) for metric, score in self.items()])
+        return "\n".join([self.caption, table, *(f"* {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th scope='row'>{metric}</th><td>{score._repr_html_()}</td></tr>" for metric, score in self.items()
-        )
-        head = f"<tr><th scope='col'>metric</th><th scope='col'>value [{self.level:.0%} interval]</th></tr>"
-        return f"<table><caption>{html.escape(self.caption)}</caption>{head}{rows}</table>"
+        rows = [(metric, Markup(score._repr_html_())) for metric, score in self.items()]
+        return html_table(self.caption, [("metric", f"value [{self.level:.0%} interval]"), *rows])
 
 
 def score_table(
@@ -234,14 +242,14 @@ def score_table(
     seed: int = 0,
     metrics: Sequence[str] = METRICS,
 ) -> Scores:
-    """Metrics of a result, each with a percentile bootstrap interval; `metrics=ALL_METRICS` for the long table.
+    """Score a result, each metric with a percentile bootstrap interval.
 
-    The examples are drawn with replacement `resamples` times; the interval reaches between the quantiles
-    (1 - level) / 2 and (1 + level) / 2 of the metric over the resamples (Efron & Tibshirani 1993, chapter 13). A
-    resample in which a metric is undefined (one class only) is left out for that metric, counted and noted. Resampling
-    adds noise of its own to a calibration error, which is never negative, so that interval sits high; a note says when
-    it misses the value. The same seed gives the same intervals; the global random state is not touched. Raises
-    ValueError for a level outside (0, 1), resamples < 1 or a metric that is none.
+    `metrics=ALL_METRICS` gives the long table. The examples are drawn with replacement `resamples` times; the interval
+    reaches between the quantiles (1 - level) / 2 and (1 + level) / 2 of the metric over the resamples (Efron & Tibshirani
+    1993, chapter 13). A resample in which a metric is undefined (one class only) is left out for that metric, counted and
+    noted. Resampling adds noise of its own to a calibration error, which is never negative, so that interval sits high; a
+    note says when it misses the value. The same seed gives the same intervals; the global random state is not touched.
+    Raises ValueError for a level outside (0, 1), resamples < 1 or a metric that is none.
 
     >>> result = EvalResult.from_logits([0, 1, 1, 0] * 50, [[1, 0], [0, 1], [0, 2], [0, 1]] * 50, name="MiniLM")
     >>> accuracy = score_table(result).accuracy
@@ -263,21 +271,24 @@ def score_table(
 
 
 def check_metrics(metrics: Sequence[str]) -> None:
-    """Raises ValueError for a name that is no metric, with the nearest."""
+    """Raise ValueError for a name that is no metric, with the nearest."""
     for metric in metrics:
         if metric not in ALL_METRICS:
             raise ValueError(f"{metric} is none of {', '.join(ALL_METRICS)}{did_you_mean(metric, ALL_METRICS)}")
 
 
 def point_metrics(result: EvalResult, metrics: Sequence[str]) -> FloatArray:
-    """(metrics,) the values themselves; n >= 1."""
+    """Compute the values themselves, (metrics,); n >= 1."""
     return _Weighted(result).metrics(np.ones((1, len(result))), metrics)[:, 0]
 
 
 def resampled_metrics(
     results: Sequence[EvalResult], metrics: Sequence[str], resamples: int, seed: int
 ) -> Iterator[FloatArray]:
-    """(results, metrics, resamples), in pieces: every result on the same resamples of the same examples; n >= 1."""
+    """Compute metrics on resamples, (results, metrics, resamples), in pieces; n >= 1.
+
+    Every result is scored on the same resamples of the same examples.
+    """
     weighted = [_Weighted(result) for result in results]
     for weights in resample_weights(len(results[0]), resamples, seed):
         yield np.stack([each.metrics(weights, metrics) for each in weighted])
@@ -286,36 +297,40 @@ def resampled_metrics(
 class _Weighted:
     """A result whose metrics are wanted for many weightings of its examples.
 
-    All but the two areas come from sums over the examples of (n, columns): for each class the hits, the predictions and the
-    labels, for each bin confidence less accuracy, and the two losses of the probabilities.
+    All but the two areas come from sums over the examples of (n, columns): for each class the true positives, the predictions
+    and the labels, for each bin confidence minus accuracy, and the two losses of the probabilities.
     """
 
     def __init__(self, result: EvalResult) -> None:
         self.result = result
         n, classes = len(result), range(result.num_classes)
-        said = np.stack([result.predictions == k for k in classes])
-        meant = np.stack([result.labels == k for k in classes])
+        predicted = np.stack([result.predictions == k for k in classes])
+        actual = np.stack([result.labels == k for k in classes])
         gaps = np.zeros((CALIBRATION_BINS, n))
         gaps[bin_of(result.confidences, CALIBRATION_BINS), np.arange(n)] = result.confidences - result.correct
-        errors = ((result.probabilities - meant.T) ** 2).sum(axis=1) / (2 if len(classes) == 2 else 1)
+        errors = ((result.probabilities - actual.T) ** 2).sum(axis=1) / (2 if len(classes) == 2 else 1)
         surprise = -log_probabilities(result)[np.arange(n), result.labels]
-        self.columns = np.vstack([said & meant, said, meant, gaps, errors, surprise]).T.astype(np.float64)
+        self.columns = np.vstack([predicted & actual, predicted, actual, gaps, errors, surprise]).T.astype(np.float64)
 
     def metrics(self, weights: FloatArray, names: Sequence[str]) -> FloatArray:
-        """(names, resamples): every metric when example i counts weights[resample, i] times."""
+        """Compute metrics, (names, resamples), under weights of the examples.
+
+        Example i counts weights[resample, i] times.
+        """
         k, sums = self.result.num_classes, (weights @ self.columns).T
-        hits, said, meant, gaps = sums[:k], sums[k : 2 * k], sums[2 * k : 3 * k], sums[3 * k : -2]
+        true_positives, predicted_positives, actual_positives = sums[: 3 * k].reshape(3, k, -1)
+        gaps = sums[3 * k : -2]
         n, averaged = len(self.result), slice(1, 2) if k == 2 else slice(None)
-        precision, recall, f1 = precision_recall_f1_of(hits, said, meant)
+        precision, recall, f1 = precision_recall_f1_of(true_positives, predicted_positives, actual_positives)
         simple: dict[str, Callable[[], FloatArray]] = {
-            "accuracy": lambda: hits.sum(axis=0) / n,
+            "accuracy": lambda: true_positives.sum(axis=0) / n,
             "precision": lambda: precision[averaged].mean(axis=0),
             "recall": lambda: recall[averaged].mean(axis=0),
             "f1": lambda: f1[averaged].mean(axis=0),
             "roc_auc": lambda: self._areas(weighted_roc_auc, weights),
             "ece": lambda: np.abs(gaps).sum(axis=0) / n,
             "f1_macro": lambda: f1.mean(axis=0),
-            "mcc": lambda: _matthews(hits, said, meant),
+            "mcc": lambda: _matthews(true_positives, predicted_positives, actual_positives),
             "average_precision": lambda: self._areas(weighted_average_precision, weights),
             "brier": lambda: sums[-2] / n,
             "nll": lambda: sums[-1] / n,
@@ -323,39 +338,44 @@ class _Weighted:
         return np.stack([simple[name]() for name in names])
 
     def _areas(self, area: Callable[..., FloatArray], weights: FloatArray) -> FloatArray:
-        """(resamples,) the area of class 1 of two, or the mean over all of more."""
+        """Compute the area of class 1 of two, or the mean over all of more, (resamples,)."""
         result = self.result
         classes = [1] if result.num_classes == 2 else range(result.num_classes)
         return np.mean([area(weights, result.labels == k, result.probabilities[:, k]) for k in classes], axis=0)
 
 
-def _matthews(hits: FloatArray, said: FloatArray, meant: FloatArray) -> FloatArray:
-    """Matthews' correlation of predictions and labels, (resamples,), for any number of classes (Gorodkin 2004).
+def _matthews(true_positives: FloatArray, predicted_positives: FloatArray, actual_positives: FloatArray) -> FloatArray:
+    """Compute Matthews' correlation, (resamples,), for any number of classes.
 
-    0 where one class takes all predictions or all labels. Each argument is (classes, resamples).
+    Of predictions and labels, after Gorodkin 2004. 0 where one class takes all predictions or all labels. Each argument is
+    (classes, resamples).
     """
-    n = meant.sum(axis=0)
-    covariance = hits.sum(axis=0) * n - (said * meant).sum(axis=0)
-    spread = (n**2 - (said**2).sum(axis=0)) * (n**2 - (meant**2).sum(axis=0))
+    n = actual_positives.sum(axis=0)
+    covariance = true_positives.sum(axis=0) * n - (predicted_positives * actual_positives).sum(axis=0)
+    spread = (n**2 - (predicted_positives**2).sum(axis=0)) * (n**2 - (actual_positives**2).sum(axis=0))
     return ratio(covariance, np.sqrt(np.maximum(spread, 0.0)))
 
 
 def _notes(result: EvalResult) -> dict[str, str]:
-    """For each metric what makes it undefined, set to 0 or an average; empty for the ordinary."""
+    """Say for each metric what makes it undefined, set to 0 or an average.
+
+    Empty for the ordinary.
+    """
     notes = dict.fromkeys(ALL_METRICS, "")
-    said, meant = set(result.predictions.tolist()), set(result.labels.tolist())
-    absent = ", ".join(str(k) for k in range(result.num_classes) if k not in meant)
+    predicted, actual = set(result.predictions.tolist()), set(result.labels.tolist())
+    absent = ", ".join(str(k) for k in range(result.num_classes) if k not in actual)
     if result.num_classes > 2:
         of_each = ("precision", "recall", "f1", "roc_auc", "average_precision")
         notes.update(dict.fromkeys(of_each, f"mean over {result.num_classes} classes"))
-    elif 1 not in said:
+    elif 1 not in predicted:
         notes["precision"] = "class 1 was never predicted, so its precision is set to 0"
-    if result.num_classes == 2 and 1 not in meant:
+    if result.num_classes == 2 and 1 not in actual:
         notes["recall"] = "class 1 does not occur, so its recall is set to 0"
-    if len(said) == 1 or len(meant) == 1:
-        notes["mcc"] = f"{'every prediction' if len(said) == 1 else 'every label'} is the same class, so it is set to 0"
+    if len(predicted) == 1 or len(actual) == 1:
+        constant = "every prediction" if len(predicted) == 1 else "every label"
+        notes["mcc"] = f"{constant} is the same class, so it is set to 0"
     if absent:
         notes["roc_auc"] = f"undefined: no example of class {absent}"
-        if result.num_classes > 2 or 1 not in meant:
+        if result.num_classes > 2 or 1 not in actual:
             notes["average_precision"] = f"undefined: no example of class {absent}"
     return notes

@@ -1,9 +1,10 @@
-"""Classification metrics: from logits to probabilities, accuracy, F1 and the areas under the curves.
+"""Classification metrics: probabilities, accuracy, F1 and areas under curves.
 
-Needs numpy only, so that importing it is cheap. Does not calibrate (calibration.py), say how sure a score is
-(intervals.py), run a model (fit.py), compare two (comparison.py) or draw (figures.py). Labels are class indices from
-0; every array argument may be a list, a numpy array or a torch tensor. Accuracy, balanced accuracy and the rest are a line
-of scikit-learn each; here stands what the course writes by hand, and what the tables resample.
+All of them start from a model's logits. Needs numpy only, so that importing it is cheap. Does not calibrate
+(calibration.py), say how sure a score is (intervals.py), run a model (fit.py), compare two (comparison.py) or draw
+(figures.py). Labels are class indices from 0; every array argument may be a list, a numpy array or a torch tensor.
+Accuracy, balanced accuracy and the rest are a line of scikit-learn each; here stands what the course writes by hand, and
+what the tables resample.
 """
 
 import html
@@ -32,10 +33,11 @@ from labkit.evaluation.arrays import (
 
 
 def softmax(logits: ArrayLike) -> FloatArray:
-    """Probabilities from logits along the last axis: exp(logit) over the sum of exp(logits).
+    """Turn logits into probabilities along the last axis.
 
-    logits: any shape with at least one axis, finite. Returns float64 of the same shape. The largest logit of each row
-    is subtracted first, which changes nothing but keeps exp from overflowing. Raises ValueError for NaN or infinity.
+    Each is exp(logit) over the sum of exp(logits). logits: any shape with at least one axis, finite. Returns float64 of the
+    same shape. The largest logit of each row is subtracted first, which changes nothing but keeps exp from overflowing.
+    Raises ValueError for NaN or infinity.
 
     >>> softmax([0.0, 0.0]).tolist(), softmax([10000.0, 0.0]).tolist()
     ([0.5, 0.5], [1.0, 0.0])
@@ -47,7 +49,10 @@ def softmax(logits: ArrayLike) -> FloatArray:
 
 
 def log_softmax(logits: FloatArray) -> FloatArray:
-    """The logarithms of `softmax`, exact also where a probability is too small for a float."""
+    """Take the logarithms of `softmax`.
+
+    They are exact also where a probability is too small for a float.
+    """
     if logits.size == 0:
         return logits
     shifted: FloatArray = logits - logits.max(axis=-1, keepdims=True)
@@ -56,7 +61,7 @@ def log_softmax(logits: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EvalResult:
-    """What a model said about a labelled set: the one thing that every metric and figure is computed from.
+    """What a model predicted on a labelled set: what every score is computed from.
 
     labels: (n,) int64; probabilities: (n, classes) float64, each row summing to 1; loss: mean negative log-likelihood
     per example in nats, NaN for n = 0; name: the model's, as tables and figures show it. Raises ValueError when shapes,
@@ -81,7 +86,9 @@ class EvalResult:
 
     @classmethod
     def from_logits(cls, labels: ArrayLike, logits: ArrayLike, name: str = "") -> "EvalResult":
-        """The result of a model that returned `logits` (n, classes) for `labels` (n,); loss is the cross-entropy.
+        """Make the result of a model that returned `logits` (n, classes).
+
+        labels: (n,). The loss is the cross-entropy.
 
         >>> EvalResult.from_logits([1], [[0.0, 0.0]]).probabilities.tolist()
         [[0.5, 0.5]]
@@ -126,7 +133,7 @@ class EvalResult:
 
 
 def _checked_predictions(labels: ArrayLike, outputs: ArrayLike, what: str) -> tuple[IntArray, FloatArray]:
-    """Labels (n,) and a model's outputs (n, classes) that fit each other."""
+    """Check that labels (n,) and a model's outputs (n, classes) fit each other."""
     true, values = (integers(labels, "labels"), floats(outputs, what, dimensions=2, finite=True))
     same_length(true, "labels", values, what)
     if values.shape[1] < 2:
@@ -147,7 +154,7 @@ class PrecisionRecallF1(NamedTuple):
 
 
 def precision_recall_f1(labels: ArrayLike, predictions: ArrayLike, positive: int = 1) -> PrecisionRecallF1:
-    """Precision, recall and their harmonic mean for the class `positive`.
+    """Compute precision, recall and their harmonic mean for class `positive`.
 
     labels, predictions: (n,) class indices. A metric whose denominator is 0 is 0.0. Raises ValueError when the lengths
     differ or a value is no whole number.
@@ -159,17 +166,20 @@ def precision_recall_f1(labels: ArrayLike, predictions: ArrayLike, positive: int
     true, predicted = integers(labels, "labels"), integers(predictions, "predictions")
     same_length(true, "labels", predicted, "predictions")
     counts = ((true == positive) & (predicted == positive), predicted == positive, true == positive)
-    hits, said, meant = (np.array([count.sum()], dtype=np.float64) for count in counts)
-    return PrecisionRecallF1(*(float(value[0]) for value in precision_recall_f1_of(hits, said, meant)))
+    values = precision_recall_f1_of(*(np.array([count.sum()], dtype=np.float64) for count in counts))
+    return PrecisionRecallF1(*(float(value[0]) for value in values))
 
 
-def precision_recall_f1_of(hits: FloatArray, said: FloatArray, meant: FloatArray) -> tuple[FloatArray, ...]:
-    """From the numbers of true positives, of positive predictions and of positive labels, each (resamples,)."""
-    return ratio(hits, said), ratio(hits, meant), ratio(2 * hits, said + meant)
+def precision_recall_f1_of(
+    true_positives: FloatArray, predicted_positives: FloatArray, actual_positives: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Compute precision, recall and F1 from these counts, each (resamples,)."""
+    precision, recall = ratio(true_positives, predicted_positives), ratio(true_positives, actual_positives)
+    return precision, recall, ratio(2 * true_positives, predicted_positives + actual_positives)
 
 
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, num_classes: int) -> IntArray:
-    """How often each true class (row) was predicted as each class (column).
+    """Count how often each true class (row) was predicted as each class (column).
 
     labels, predictions: (n,) in 0..num_classes - 1. Returns (num_classes, num_classes) int64 that sums to n. Raises
     ValueError when the lengths differ or a class lies outside.
@@ -186,11 +196,12 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, num_classes: int
 
 
 def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """The probability that a random positive has a higher score than a random negative; ties count half.
+    """Compute the area under the ROC curve.
 
-    labels: (n,) 0 or 1; scores: (n,) on any scale, higher meaning more positive. Returns a fraction in [0, 1], or NaN
-    when the labels hold only one class: then there is no pair to compare (`score_table` says so in a note). Raises
-    ValueError for NaN scores or other labels. Source: Fawcett 2006, section 7.
+    It is the probability that a random positive has a higher score than a random negative; ties count half. labels: (n,) 0
+    or 1; scores: (n,) on any scale, higher meaning more positive. Returns a fraction in [0, 1], or NaN when the labels hold
+    only one class: then there is no pair to compare (`score_table` says so in a note). Raises ValueError for NaN scores or
+    other labels. Source: Fawcett 2006, section 7.
 
     >>> roc_auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
@@ -201,7 +212,10 @@ def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def weighted_roc_auc(weights: FloatArray, positive: BoolArray, scores: FloatArray) -> FloatArray:
-    """ROC AUC of each row of `weights` (resamples, n); NaN where a row has positives only or negatives only."""
+    """Compute ROC AUC for each row of `weights` (resamples, n).
+
+    NaN where a row has positives only or negatives only.
+    """
     positives, everything = _by_score(weights, positive, scores)
     negatives = everything - positives
     negatives_above = np.cumsum(negatives, axis=1) - negatives / 2
@@ -211,11 +225,12 @@ def weighted_roc_auc(weights: FloatArray, positive: BoolArray, scores: FloatArra
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
-    """The area under the precision-recall curve: the precision at every threshold, averaged over the recall gained there.
+    """Compute the area under the precision-recall curve.
 
-    labels: (n,) 0 or 1; scores: (n,) on any scale, higher meaning more positive. Steps, no straight lines between the
-    points, which would flatter (Davis & Goadrich 2006). Returns a fraction in [0, 1], or NaN without positives. A model
-    that guesses gets the share of positives. Raises ValueError for NaN scores or other labels.
+    It is the precision at every threshold, averaged over the recall gained there. labels: (n,) 0 or 1; scores: (n,) on any
+    scale, higher meaning more positive. Steps, no straight lines between the points, which would flatter (Davis & Goadrich
+    2006). Returns a fraction in [0, 1], or NaN without positives. A model that guesses gets the share of positives. Raises
+    ValueError for NaN scores or other labels.
 
     >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 3)
     0.833
@@ -226,14 +241,20 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def weighted_average_precision(weights: FloatArray, positive: BoolArray, scores: FloatArray) -> FloatArray:
-    """Average precision of each row of `weights` (resamples, n); NaN where a row has no positives."""
+    """Compute average precision for each row of `weights` (resamples, n).
+
+    NaN where a row has no positives.
+    """
     positives, everything = _by_score(weights, positive, scores)
     precision = ratio(np.cumsum(positives, axis=1), np.cumsum(everything, axis=1))
     return ratio((positives * precision).sum(axis=1), positives.sum(axis=1), otherwise=math.nan)
 
 
 def _by_score(weights: FloatArray, positive: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Weight of the positives and of all examples at each distinct score, (resamples, distinct), the highest first."""
+    """Sum the weights at each distinct score, the highest first.
+
+    Of the positives and of all examples, each (resamples, distinct).
+    """
     if len(scores) == 0:
         return weights, weights
     order = np.argsort(-scores, kind="stable")
@@ -243,10 +264,11 @@ def _by_score(weights: FloatArray, positive: BoolArray, scores: FloatArray) -> t
 
 
 def best_f1_threshold(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
-    """The threshold t with the best F1 when everything with `score >= t` is called positive, and that F1.
+    """Find the threshold with the best F1, and that F1.
 
-    labels: (n,) 0 or 1; scores: (n,) on any scale. Of thresholds that are equally good the highest. Without positives
-    no threshold helps: (inf, 0.0). Choose on validation data, never on the test split. Raises ValueError for NaN.
+    Everything with `score >= threshold` is called positive. labels: (n,) 0 or 1; scores: (n,) on any scale. Of thresholds
+    that are equally good the highest. Without positives no threshold helps: (inf, 0.0). Choose on validation data, never on
+    the test split. Raises ValueError for NaN.
 
     >>> best_f1_threshold([0, 1, 0, 1], [0.1, 0.4, 0.5, 0.9])
     (0.4, 0.8)
@@ -258,17 +280,18 @@ def best_f1_threshold(labels: ArrayLike, scores: ArrayLike) -> tuple[float, floa
     order = np.argsort(-values, kind="stable")
     descending = values[order]
     last_of_tie = np.flatnonzero(np.concatenate([descending[1:] != descending[:-1], [True]]))
-    hits = np.cumsum(positive[order])[last_of_tie]
-    f1 = 2 * hits / (last_of_tie + 1 + positive.sum())
+    true_positives = np.cumsum(positive[order])[last_of_tie]
+    f1 = 2 * true_positives / (last_of_tie + 1 + positive.sum())
     best = int(np.argmax(f1))
     return float(descending[last_of_tie[best]]), float(f1[best])
 
 
 def confidently_wrong(logits: ArrayLike, labels: ArrayLike, threshold: float = 0.9) -> list[int]:
-    """Indices of the wrong predictions whose softmax confidence is at least `threshold`, most confident first.
+    """Find the wrong predictions with confidence >= `threshold`, the surest first.
 
-    logits: (n, classes); labels: (n,). A confidence within 1e-7 of the threshold counts, so that float32 noise decides
-    nothing. These are the examples to read: a wrong label, irony, or something the model never saw.
+    Returned are their indices; the confidence is softmax's. logits: (n, classes); labels: (n,). A confidence within 1e-7 of
+    the threshold counts, so that float32 noise decides nothing. These are the examples to read: a wrong label, irony, or
+    something the model never saw.
 
     >>> confidently_wrong([[0.0, 3.0], [0.0, 5.0], [5.0, 0.0]], labels=[0, 0, 0])
     [1, 0]

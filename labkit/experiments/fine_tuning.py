@@ -1,8 +1,10 @@
-"""Fine-tune an encoder into a run's folder, or go on with the run that was begun there.
+"""Fine-tuning into a run's folder: beginning a run there, or going on with it.
 
 What the folder holds is run_folder.py's. Does not compare models (comparison.py).
 """
 
+import contextlib
+import copy
 import dataclasses
 import json
 import platform
@@ -17,14 +19,16 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from labkit.data.batching import Batcher
-from labkit.data.reviews import CLASS_NAMES, Reviews, Splits, split_reviews
-from labkit.data.token_cache import tokenize_parts
-from labkit.display import Tell
+from labkit.data.reviews import CLASS_NAMES, Reviews
+from labkit.data.splits import Splits, split_reviews
+from labkit.data.tokens import tokenize_parts
+from labkit.display import SURROGATES, Tell
 from labkit.errors import LabkitError
 from labkit.evaluation.metrics import EvalResult
 from labkit.experiments.run_folder import (
     CARD_FILE,
     CONFIG_FILE,
+    FORMAT,
     OURS,
     TEST_FILE,
     RunError,
@@ -33,14 +37,17 @@ from labkit.experiments.run_folder import (
     differences,
     locked,
     read_record,
+    read_test,
 )
-from labkit.files import whole_folder, write_atomically
-from labkit.models.encoders import freeze, load_encoder, quiet_transformers, registry_entry
+from labkit.files import atomic_folder, write_atomically
+from labkit.models.encoders import freeze, load_encoder, quiet_transformers
+from labkit.models.soundness import check_vocabulary, positions_of
 from labkit.training.checkpoints import CheckpointFolder
-from labkit.training.config import Config, ConfigError
-from labkit.training.fit import EpochRecord, TrainingStopped, evaluate, fit
+from labkit.training.config import NEVER_CHANGE_THE_RESULT, Config, ConfigError
+from labkit.training.fit import TrainingStopped, evaluate, fit
+from labkit.training.loop import EpochRecord
 from labkit.training.memory import free_memory, micro_batch_that_fits
-from labkit.training.precision import choose_device, choose_precision, suitable_multiple
+from labkit.training.precision import choose_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -75,7 +82,7 @@ class FineTuned:
 
 
 class StopRequest:
-    """Ctrl-C and SIGTERM as a request that training honours between two steps, while the block runs.
+    """Within the block, Ctrl-C and SIGTERM ask training to stop between two steps.
 
     A second Ctrl-C ends the program at once. In another thread than the main one signals stay with whoever has them.
     """
@@ -110,37 +117,50 @@ def fine_tune(
     progress: bool = True,
     tell: Tell = print,
 ) -> FineTuned:
-    """Fine-tune an encoder on labelled reviews in a run's folder, or go on with the run that was begun there.
+    """Fine-tune an encoder on labelled reviews in a run's folder.
 
-    splits: in place of those that `split_reviews` makes; `reviews` are then all of theirs, in an order that tells these splits
-    from others. Raises, before anything is written: UsageError and its kin for settings, reviews or a folder that cannot be
-    used. Raises Interrupted after Ctrl-C or SIGTERM, LabkitError where training fails; the last checkpoint then stands.
+    The same call goes on with a run that was begun there. splits: in place of those that `split_reviews` makes; `reviews`
+    are then all of theirs, in an order that tells these splits from others. Raises, before anything is written:
+    UsageError and its kin for settings, reviews or a folder that cannot be used. Raises Interrupted after Ctrl-C or
+    SIGTERM, LabkitError where training fails; the last checkpoint then stands.
     """
     splits = splits or _splits_of(reviews, config)
     there = check_folder(folder, config, reviews, overwrite)
-    precision = choose_precision(
-        there["resolved"]["precision"] if there else config.precision, choose_device(config.device)
+    may_change = ("device", *NEVER_CHANGE_THE_RESULT)  # a run may go on on another machine; all else it keeps
+    chosen = {name: value for name, value in there["resolved"].items() if name not in may_change} if there else {}
+    resolved = config.replaced(chosen).resolved()
+    notices: list[str] = []
+    model, tokenizer = load_encoder(
+        config.model,
+        config.seed,
+        pretrained=config.pretrained,
+        dropout=config.dropout,
+        head=config.head,
+        tell=notices.append,
     )
-    model, tokenizer = load_encoder(config.model, config.seed, pretrained=config.pretrained, dropout=config.dropout)
     check_max_length(model, config)
     freeze(model, config.freeze)
 
-    multiple = config.pad_to_multiple_of or suitable_multiple(precision)
-    batchers = make_batchers(splits, tokenizer, config, multiple)
-    micro_batch_size = 0 if there else _micro_batch(model, config, batchers["train"], tell)
+    batchers = make_batchers(splits, tokenizer, resolved)
+    for batcher in batchers.values():
+        check_vocabulary(model, tokenizer, batcher.tokenized.input_ids, config.model)
+    if not there:
+        resolved = _with_micro_batch_that_fits(resolved, model, batchers["train"], tell)
     with locked(folder), StopRequest() as stop:
         if check_folder(folder, config, reviews, overwrite) != there:
             raise RunError(f"{folder}: another process was at work there meanwhile; run the same command again")
         if there:
             tell(f"going on with the run in {folder}")
             run = RunFolder(folder, there, tell)
+            run.write(resolved=dataclasses.asdict(resolved))
         else:
-            run = _begin(folder, config, reviews, splits, batchers, model, precision.name, micro_batch_size, tell)
+            run = _begin(folder, config, resolved, reviews, splits, batchers, model, tell)
         write_atomically(folder / CONFIG_FILE, config.to_toml())
-        for notice in (*reviews.notes, *_truncation_notes(batchers), *([precision.notice] if precision.notice else [])):
+        slow = resolved.chosen_precision().notice
+        for notice in (*notices, *reviews.notes, *_truncation_notes(batchers), *([slow] if slow else [])):
             run.note(notice)
-        _train(run, model, batchers, config, stop, progress)
-        result = _finish(run, model, tokenizer, batchers["test"], splits.test, config)
+        _train(run, model, batchers, resolved, stop, progress)
+        result = _finish(run, model, tokenizer, batchers["test"], splits.test, resolved)
     return FineTuned(folder, run.record, result, splits)
 
 
@@ -150,19 +170,17 @@ def _splits_of(reviews: Reviews, config: Config) -> Splits:
 
 
 def finished_run(folder: Path, config: Config, reviews: Reviews, splits: Splits | None = None) -> FineTuned | None:
-    """The run in a folder if it is finished and was begun with these settings and reviews; None otherwise."""
-    record = read_record(folder) if folder.is_dir() else None
+    """Return a folder's run if it is finished and has these settings and reviews."""
+    record = read_record(folder)
     if record is None or record["status"] != "finished" or differences(record, config, reviews):
         return None
-    rows = json.loads((folder / TEST_FILE).read_text("utf-8"))
-    test = EvalResult(rows["labels"], rows["probabilities"], record["test"]["loss"], name=config.model_name)
+    _, test = read_test(folder, record, config.model_name)
     return FineTuned(folder, record, test, splits or _splits_of(reviews, config))
 
 
-def make_batchers(
-    splits: Splits, tokenizer: "PreTrainedTokenizerBase", config: Config, multiple: int = 1
-) -> dict[str, Batcher]:
-    """The tokenized reviews of each split, ready to be put into batches as the settings say."""
+def make_batchers(splits: Splits, tokenizer: "PreTrainedTokenizerBase", config: Config) -> dict[str, Batcher]:
+    """Tokenize the reviews of each split, to be put into batches as the settings say."""
+    multiple = config.pad_to_multiple_of or 1
     texts = {name: part.texts for name, part in vars(splits).items()}
     tokenized = tokenize_parts(texts, tokenizer, config.max_length, config.truncation)
     return {
@@ -172,35 +190,30 @@ def make_batchers(
 
 
 def check_max_length(model: "PreTrainedModel", config: Config) -> None:
-    """Raises ConfigError where `max_length` asks for more positions than the model has."""
-    positions = getattr(model.config, "max_position_embeddings", config.max_length)
-    if config.max_length > positions:
+    """Raise ConfigError where `max_length` is more than the model has positions."""
+    positions = positions_of(model)
+    if positions is not None and config.max_length > positions:
         raise ConfigError(f"max_length = {config.max_length} is more than the {positions} positions of {config.model}")
 
 
 def _begin(
     folder: Path,
     config: Config,
+    resolved: Config,
     reviews: Reviews,
     splits: Splits,
     batchers: Mapping[str, Batcher],
     model: "PreTrainedModel",
-    precision: str,
-    micro_batch_size: int,
     tell: Tell,
 ) -> RunFolder:
-    """The record of a new run, in place of whatever run was there."""
+    """Begin the record of a new run, in place of whatever run was there."""
     for name in OURS:
         old = folder / name
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
-    run = RunFolder(folder, {"format": 1, "status": "running", "history": [], "notices": []}, tell)
+    run = RunFolder(folder, {"format": FORMAT, "status": "running", "history": [], "notices": []}, tell)
     run.write(
         settings=dataclasses.asdict(config),
-        resolved={
-            "learning_rate": config.learning_rate or registry_entry(config.model).learning_rate,
-            "precision": precision,
-            "micro_batch_size": micro_batch_size,
-        },
+        resolved=dataclasses.asdict(resolved),
         data={
             "name": reviews.name,
             "hash": reviews.hash,
@@ -209,15 +222,18 @@ def _begin(
             "lengths": {name: batcher.tokenized.lengths.tolist() for name, batcher in batchers.items()},
         },
         model={"name": config.model, "parameters": sum(parameter.numel() for parameter in model.parameters())},
-        environment=environment(precision),
+        environment=environment(resolved.precision, resolved.device),
     )
     return run
 
 
-def _micro_batch(model: "PreTrainedModel", config: Config, train: Batcher, tell: Tell) -> int:
-    """On the CPU an allocation that is too large may get the process killed, so the memory is estimated beforehand."""
+def _with_micro_batch_that_fits(config: Config, model: "PreTrainedModel", train: Batcher, tell: Tell) -> Config:
+    """Lower the micro-batch to what is estimated to fit into the memory of a CPU.
+
+    There an allocation that is too large may get the process killed; a GPU's can be tried.
+    """
     if choose_device(config.device).type != "cpu":
-        return config.largest_micro_batch
+        return config
     length = config.max_length if config.batching == "fixed" else int(train.tokenized.lengths.max())
     free = free_memory()
     size = micro_batch_that_fits(model, config.largest_micro_batch, length, free)
@@ -226,7 +242,7 @@ def _micro_batch(model: "PreTrainedModel", config: Config, train: Batcher, tell:
             f"{free / 2**20:,.0f} MiB are free: {size} reviews at once in place of {config.largest_micro_batch}, "
             f"accumulated to {config.batch_size}"
         )
-    return size
+    return config.replaced({"micro_batch_size": size})
 
 
 def _train(
@@ -237,14 +253,12 @@ def _train(
     stop: StopRequest,
     progress: bool,
 ) -> None:
-    resolved = run.record["resolved"]
     try:
         for record in fit(
             model,
             batchers["train"],
             batchers["validation"],
-            dataclasses.replace(config, micro_batch_size=resolved["micro_batch_size"], precision=resolved["precision"]),
-            resolved["learning_rate"],
+            config,
             checkpoints=CheckpointFolder(run.folder / "checkpoints", run.note),
             progress=progress,
             tell=run.note,
@@ -270,11 +284,10 @@ def _finish(
     reviews: Reviews,
     config: Config,
 ) -> EvalResult:
-    """Test the best weights, save them as a plain model with its card, and close the run."""
-    precision = choose_precision(run.record["resolved"]["precision"], choose_device(config.device))
-    evaluation = evaluate(model, test, config, precision)
+    """Test the best weights, save them with their card, and close the run."""
+    evaluation = evaluate(model, test, config, config.chosen_precision())
     result = EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=config.model_name)
-    card = model_card(run.record, result)
+    card = SURROGATES.sub("\N{REPLACEMENT CHARACTER}", model_card(run.record, result))
     save_model(run.folder / "model", model, tokenizer, config, card)
     write_atomically(run.folder / CARD_FILE, card)
     rows = {"ids": list(reviews.ids), "labels": result.labels.tolist(), "probabilities": result.probabilities.tolist()}
@@ -289,25 +302,37 @@ def _finish(
 def save_model(
     folder: Path, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", config: Config, card: str
 ) -> None:
-    """Save a classifier so that plain transformers loads it; `labkit.json` beside it keeps how texts were cut.
+    """Save a classifier so that plain transformers loads it.
 
-    The card goes with it, since a model's folder is what people pass on.
+    A plain pipeline with truncation cuts in the same place, but for `head+tail`, which it cannot do. The card goes with the
+    model, since a model's folder is what people pass on.
     """
     from safetensors import SafetensorError
 
     try:
-        with quiet_transformers(), whole_folder(folder) as unfinished:
+        with quiet_transformers(), atomic_folder(folder) as unfinished:
             model.save_pretrained(unfinished, safe_serialization=True)
-            tokenizer.save_pretrained(unfinished)
+            _as_cut(tokenizer, config).save_pretrained(unfinished)
             kept = {"max_length": config.max_length, "truncation": config.truncation}
             (unfinished / "labkit.json").write_text(json.dumps(kept) + "\n")
-            (unfinished / "README.md").write_text(card, "utf-8")
+            (unfinished / "README.md").write_text(card, "utf-8", "backslashreplace")
     except (OSError, SafetensorError) as why:
         raise LabkitError(f"{folder}: the model could not be saved ({why}); run the same command again") from None
 
 
+def _as_cut(tokenizer: "PreTrainedTokenizerBase", config: Config) -> "PreTrainedTokenizerBase":
+    """A copy of the tokenizer that cuts, when it is asked to, where this run did."""
+    side = "left" if config.truncation == "tail" else "right"
+    kept = {"model_max_length": config.max_length, "truncation_side": side, "padding_side": "right"}
+    copied = copy.deepcopy(tokenizer)
+    for name, value in kept.items():
+        setattr(copied, name, value)
+    copied.init_kwargs |= kept  # a tokenizer saves only those that it was made with
+    return copied
+
+
 def model_card(record: Mapping[str, Any], result: EvalResult) -> str:
-    """The model's card: what it is, on what it was trained, what it scores and what it must not be trusted with."""
+    """Write the model's card: what it is, what it scores, what not to trust it with."""
     import jinja2
 
     loader = jinja2.PackageLoader("labkit", "templates")
@@ -317,38 +342,27 @@ def model_card(record: Mapping[str, Any], result: EvalResult) -> str:
     return template.render(record=record, result=result, classes=CLASS_NAMES, accuracy=float(result.correct.mean()))
 
 
-def environment(precision: str) -> dict[str, Any]:
+def environment(precision: str, device_name: str = "auto") -> dict[str, Any]:
     """Versions, device and processor: what a number needs beside it to be had again."""
     import torch
 
-    device = choose_device()
+    device = choose_device(device_name)
+    packages = dict.fromkeys(PACKAGES, "not installed as a package")
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    processors = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
-        "processor": _processor(),
+        "packages": packages,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": processors[0] if processors else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "precision": precision,
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed as a package"
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [
-            line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-        ]
-        if names:
-            return names[0]
-    return platform.processor() or platform.machine()
 
 
 def _truncation_notes(batchers: Mapping[str, Batcher]) -> list[str]:

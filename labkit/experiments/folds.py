@@ -1,7 +1,8 @@
-"""The same fine-tuning several times: over k folds of the reviews, or over several seeds.
+"""The same fine-tuning several times: over k folds, or with several seeds.
 
-One score says how good one model was on one test set; how much it moves is seen only by doing it again. Each repetition is a
-whole run in a folder of its own, so a killed cross-validation goes on where it was. Does not test differences (comparison.py).
+One score says how good one model was on one test set; how much it moves is seen only by doing it again. Each repetition
+is a whole run in a folder of its own, so a killed cross-validation goes on where it was. Does not test differences
+(comparison.py).
 """
 
 import functools
@@ -18,14 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.data.reviews import Reviews, Splits, assign_groups, normalise
-from labkit.display import Tell
+from labkit.data.reviews import Reviews, copy_key
+from labkit.data.splits import Splits, assign_groups
+from labkit.display import Tell, html_table, text_table
 from labkit.evaluation.arrays import FloatArray, integers, same_length
 from labkit.evaluation.comparison import FoldTest, fold_test
 from labkit.evaluation.intervals import METRICS, point_metrics, score_table
 from labkit.evaluation.metrics import EvalResult
-from labkit.experiments.fine_tuning import FineTuned, fine_tune, finished_run
+from labkit.experiments.fine_tuning import fine_tune, finished_run
 from labkit.training.config import Config
+from labkit.training.loop import best_epoch
 
 SHOWN = ("accuracy", "f1", "nll")
 WATCH_SECONDS = 1.0  # between two looks at whether the process that asked is still there
@@ -34,11 +37,11 @@ WATCH_SECONDS = 1.0  # between two looks at whether the process that asked is st
 def stratified_kfold(
     labels: ArrayLike, k: int, seed: int = 0, *, texts: Sequence[str] | None = None
 ) -> list[tuple[list[int], list[int]]]:
-    """Pairs of training and validation indices: k of them, each example validated on once, each class spread evenly.
+    """Return k pairs of training and validation indices, each class spread evenly.
 
-    labels: (n,) class indices. In each fold a class has the floor or the ceiling of its share. texts: where given, copies of a
-    text stay in the same fold, and the shares are as even as whole texts allow. The same seed gives the same folds. Raises
-    ValueError for k < 2 and where a class has fewer than k members.
+    Each example is validated on once. labels: (n,) class indices. In each fold a class has the floor or the ceiling of
+    its share. texts: where given, copies of a text stay in the same fold, and the shares are as even as whole texts
+    allow. The same seed gives the same folds. Raises ValueError for k < 2 and where a class has fewer than k members.
 
     >>> [validation for _, validation in stratified_kfold([0, 0, 1, 1], k=2)]
     [[0, 2], [1, 3]]
@@ -48,7 +51,7 @@ def stratified_kfold(
         same_length(known, "labels", np.empty(len(texts)), "texts")
     groups: dict[object, list[int]] = {}
     for index in range(len(known)):
-        groups.setdefault(index if texts is None else normalise(texts[index]), []).append(index)
+        groups.setdefault(index if texts is None else copy_key(texts[index]), []).append(index)
     generator = np.random.default_rng(seed)
     folds: list[list[int]] = [[] for _ in range(k)]
     for label in np.unique(known).tolist():
@@ -69,13 +72,23 @@ def stratified_kfold(
 
 @dataclass(frozen=True)
 class Repetition:
-    """One of several runs. test: its result; train_examples: how many it trained on; seconds: of training alone."""
+    """One of several runs.
+
+    test: its result. train_examples: how many it trained on. seconds: of training alone.
+    """
 
     label: str
     test: EvalResult
     train_examples: int
     best_epoch: int
     seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data, with every metric and its interval."""
+        table = score_table(self.test, metrics=(*METRICS, "nll"))
+        counts = {"train": self.train_examples, "test": len(self.test), "best_epoch": self.best_epoch}
+        metrics = {metric: score.as_json() for metric, score in table.items()}
+        return {"label": self.label} | counts | {"seconds": round(self.seconds, 2), "metrics": metrics}
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,12 +119,7 @@ class _Repeated:
             yield [each.label, *sizes, str(accuracy), f"{f1.value:.3f}", f"{nll.value:.3f}", str(each.best_epoch)]
 
     def __str__(self) -> str:
-        rows = [list(_HEADS), *self._rows()]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
-        lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-        ]
-        return "\n".join([self.caption, *lines, *self.summary])
+        return "\n".join([self.caption, text_table([_HEADS, *self._rows()]), *self.summary])
 
     def __repr__(self) -> str:
         scores = self.scores()
@@ -120,13 +128,8 @@ class _Repeated:
         )
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col'>{head}</th>" for head in _HEADS)
-        rows = "".join(
-            f"<tr><th scope='row'>{html.escape(label)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-            for label, *cells in self._rows()
-        )
         said = "".join(f"<p>{html.escape(line)}</p>" for line in self.summary)
-        return f"<table><caption>{html.escape(self.caption)}</caption><tr>{heads}</tr>{rows}</table>{said}"
+        return html_table(self.caption, [_HEADS, *self._rows()]) + said
 
 
 _HEADS = ("run", "train", "test", "accuracy [95%, of this run]", "f1", "nll", "best epoch")
@@ -147,12 +150,15 @@ class CrossValidation(_Repeated):
         return float(np.mean([len(each.test) / each.train_examples for each in self.repetitions]))
 
     def test(self, metric: str = "accuracy", level: float = 0.95) -> FoldTest:
-        """Mean and spread of a metric over the folds, and the corrected interval of the mean."""
+        """Return a metric's mean and spread over the folds, with its corrected interval."""
         return fold_test(self.scores(metric), self.test_to_train, level)
 
     @property
     def pooled(self) -> EvalResult:
-        """Every review once, predicted by the model that had not seen it: k models' predictions, not one's."""
+        """Every review once, predicted by the model that had not seen it.
+
+        These are the predictions of k models, not of one.
+        """
         labels, probabilities = (
             np.concatenate([getattr(each.test, what) for each in self.repetitions])
             for what in ("labels", "probabilities")
@@ -181,15 +187,22 @@ class CrossValidation(_Repeated):
 
     def as_json(self) -> dict[str, Any]:
         """As plain data: every fold, and mean, spread and both intervals of each metric."""
-        return {"name": self.name, "data": self.data, "k": self.k, "test_to_train": self.test_to_train} | {
-            "folds": [_repetition_as_json(each) for each in self.repetitions],
-            "metrics": {metric: _fold_test_as_json(self.test(metric)) for metric in (*METRICS, "nll")},
-        }
+        metrics = {}
+        for metric in (*METRICS, "nll"):
+            test = self.test(metric)
+            naive = {"naive_low": test.naive_low, "naive_high": test.naive_high}
+            metrics[metric] = test.mean.as_json() | {"spread": test.spread} | naive
+        folds = [each.as_json() for each in self.repetitions]
+        about = {"name": self.name, "data": self.data, "k": self.k, "test_to_train": self.test_to_train}
+        return about | {"folds": folds, "metrics": metrics}
 
 
 @dataclass(frozen=True, repr=False)
 class SeedSpread(_Repeated):
-    """The same recipe with several seeds, tested on the same reviews: what moves is the training alone."""
+    """The same recipe with several seeds, tested on the same reviews.
+
+    What moves is the training alone.
+    """
 
     @property
     def caption(self) -> str:
@@ -214,9 +227,9 @@ class SeedSpread(_Repeated):
 
 
 def compare_folds(a: CrossValidation, b: CrossValidation, metric: str = "accuracy", level: float = 0.95) -> FoldTest:
-    """Two recipes over the same folds: the mean difference A less B with its corrected interval and p-value.
+    """Compare two recipes over the same folds: the mean difference A minus B.
 
-    Raises ValueError where the folds are not the same.
+    It comes with its corrected interval and p-value. Raises ValueError where the folds are not the same.
     """
     same = a.k == b.k and all(
         np.array_equal(one.test.labels, other.test.labels) and one.train_examples == other.train_examples
@@ -225,16 +238,6 @@ def compare_folds(a: CrossValidation, b: CrossValidation, metric: str = "accurac
     if not same:
         raise ValueError("A and B must have the same folds: the same reviews, k and seed")
     return fold_test(a.scores(metric) - b.scores(metric), a.test_to_train, level)
-
-
-def _repetition_as_json(each: Repetition) -> dict[str, Any]:
-    scores = {metric: score.as_json() for metric, score in score_table(each.test, metrics=(*METRICS, "nll")).items()}
-    counts = {"train": each.train_examples, "test": len(each.test), "best_epoch": each.best_epoch}
-    return {"label": each.label} | counts | {"seconds": round(each.seconds, 2), "metrics": scores}
-
-
-def _fold_test_as_json(test: FoldTest) -> dict[str, Any]:
-    return test.mean.as_json() | {"spread": test.spread, "naive_low": test.naive_low, "naive_high": test.naive_high}
 
 
 # --- the runs -----------------------------------------------------------------------------------------------------
@@ -252,12 +255,13 @@ def cross_validate(
     progress: bool = True,
     tell: Tell = print,
 ) -> CrossValidation:
-    """Fine-tune k times, each time tested on another k-th of the reviews, in `folder/fold-0` and so on.
+    """Fine-tune k times, each time tested on another k-th of the reviews.
 
-    Within a fold a part of the training reviews (`validation_fraction` of all) chooses the epoch, so the fold that is tested on
-    has chosen nothing. jobs: folds at once, each in a process of its own with its share of the processor; joblib's
-    `parallel_config` chooses another back end. The same call again reads what is finished and goes on with what is not. Without
-    `keep_models` the weights are removed when a fold is done. Raises what `fine_tune` raises.
+    The runs lie in `folder/fold-0` and so on. Within a fold a part of the training reviews (`validation_fraction` of all)
+    chooses the epoch, so the fold that is tested on has chosen nothing. jobs: folds at once, each in a process of its own
+    with its share of the processor; joblib's `parallel_config` chooses another back end. The same call again reads what
+    is finished and goes on with what is not. Without `keep_models` the weights are removed when a fold is done. Raises
+    what `fine_tune` raises.
     """
     plans = [
         (f"fold {fold}", config, _all_of(splits, f"{reviews.name}, fold {fold} of {k}"), splits)
@@ -279,9 +283,10 @@ def seed_spread(
     progress: bool = True,
     tell: Tell = print,
 ) -> SeedSpread:
-    """Fine-tune once with each seed, in `folder/seed-0` and so on, tested on the same test split.
+    """Fine-tune once with each seed, tested on the same test split.
 
-    A seed draws the head, the order, dropout and which reviews validate. The rest is as in `cross_validate`.
+    The runs lie in `folder/seed-0` and so on. A seed draws the head, the order, dropout and which reviews validate. The
+    rest is as in `cross_validate`.
     """
     plans = [(f"seed {seed}", config.replaced({"seed": seed}), reviews, None) for seed in seeds]
     run = functools.partial(_run, folder=folder, keep_models=keep_models, overwrite=overwrite)
@@ -289,7 +294,10 @@ def seed_spread(
 
 
 def fold_splits(reviews: Reviews, k: int, config: Config) -> list[Splits]:
-    """What `cross_validate` trains, validates and tests on in each fold, for another recipe that is to be compared with it."""
+    """Return the splits of each fold of `cross_validate`.
+
+    They serve another recipe that is to be compared with it.
+    """
     found = []
     for train, test in stratified_kfold(reviews.labels, k, config.seed, texts=reviews.texts):
         rest = reviews.select(train)
@@ -300,7 +308,7 @@ def fold_splits(reviews: Reviews, k: int, config: Config) -> list[Splits]:
 
 
 def _all_of(splits: Splits, name: str) -> Reviews:
-    """The reviews of all splits, one split after the other: their hash tells one fold from another."""
+    """Join the reviews of all splits in turn: their hash tells the folds apart."""
     parts = (splits.train, splits.validation, splits.test)
     ids, texts = ([entry for part in parts for entry in getattr(part, what)] for what in ("ids", "texts"))
     return Reviews(name, ids, texts, np.concatenate([part.labels for part in parts]))
@@ -339,17 +347,15 @@ def _run(
         done = fine_tune(config, reviews, place, splits=splits, overwrite=overwrite, progress=progress, tell=tell)
     if not keep_models:
         shutil.rmtree(place / "model", ignore_errors=True)
-    return _repetition(label, done)
-
-
-def _repetition(label: str, run: FineTuned) -> Repetition:
-    best = [epoch.epoch for epoch in run.history if epoch.is_best]
-    seconds = sum(epoch.seconds for epoch in run.history)
-    return Repetition(label, run.test, len(run.splits.train), best[-1] if best else -1, seconds)
+    best, seconds = best_epoch(done.history), sum(epoch.seconds for epoch in done.history)
+    return Repetition(label, done.test, len(done.splits.train), -1 if best is None else best, seconds)
 
 
 def _in_a_process_of_its_own(run: Callable[..., Repetition], *plan: Any, threads: int, parent: int) -> Repetition:
-    """One run with its share of the processor, that stops with a checkpoint when the process that asked is gone."""
+    """Do one run with its share of the processor.
+
+    It stops with a checkpoint when the process that asked is gone.
+    """
     import torch
 
     torch.set_num_threads(threads)
@@ -357,13 +363,16 @@ def _in_a_process_of_its_own(run: Callable[..., Repetition], *plan: Any, threads
     if os.getpid() != parent:  # a back end of threads has no process to watch
         threading.Thread(target=_stop_without, args=(parent, finished), daemon=True).start()
     try:
-        return run(*plan, progress=False, tell=_tell_nobody)
+        return run(*plan, progress=False, tell=lambda notice: None)  # the notices stand in the run's record
     finally:
         finished.set()
 
 
 def _stop_without(parent: int, finished: threading.Event) -> None:
-    """Ask this process to stop, as SIGTERM does, once `parent` is gone; `fine_tune` then writes a checkpoint."""
+    """Ask this process to stop, as SIGTERM does, once `parent` is gone.
+
+    `fine_tune` then writes a checkpoint.
+    """
     import psutil
 
     mine = os.getppid()
@@ -371,7 +380,3 @@ def _stop_without(parent: int, finished: threading.Event) -> None:
         if os.getppid() != mine or not psutil.pid_exists(parent):
             signal.raise_signal(signal.SIGTERM)
             return
-
-
-def _tell_nobody(notice: str) -> None:
-    """Notices of a run side by side with others: they stand in its record."""

@@ -1,4 +1,4 @@
-"""The lab's main job: fine-tune on the real movie reviews and set the result beside two baselines, honestly.
+"""The lab's main job: fine-tune on the movie reviews, beside two baselines.
 
 Writes `results.json` beside the run: the table that the terminal shows and the report page draws.
 """
@@ -13,26 +13,27 @@ from typing import Any
 import numpy as np
 
 from labkit.data.reviews import CLASS_NAMES, Reviews, movie_reviews
-from labkit.display import Tell
+from labkit.display import Tell, text_table
 from labkit.evaluation.baselines import majority, tfidf
 from labkit.evaluation.comparison import McNemar, mcnemar
 from labkit.evaluation.intervals import Scores, score_table
 from labkit.evaluation.metrics import EvalResult, confidently_wrong
 from labkit.experiments.fine_tuning import FineTuned, fine_tune, finished_run
+from labkit.experiments.run_folder import FORMAT, RESULTS_FILE
 from labkit.files import write_atomically
 from labkit.training.config import Config
 
-RESULTS_FILE = "results.json"
 BASELINE = "TF-IDF"
-WRONG_SHOWN = 10
+WRONG_SHOWN = 10  # the surest mistakes, here and on the page
+LUCK = 0.05  # a p-value from here on is called luck
 
 
 def main_job(
     config: Config, folder: Path, *, overwrite: bool = False, progress: bool = True, tell: Tell = print
 ) -> dict[str, Any]:
-    """Train, test beside the baselines, and write the results; a run that is finished already is only compared again.
+    """Train, test beside the baselines, and write the results.
 
-    Raises what `fine_tune` raises.
+    A run that is finished already is only compared again. Raises what `fine_tune` raises.
     """
     reviews = movie_reviews(config.neutral_band)
     run = None if overwrite else finished_run(folder, config, reviews)
@@ -46,7 +47,10 @@ def main_job(
 
 
 def compare_with_baselines(run: FineTuned, seed: int) -> dict[str, Any]:
-    """The table of majority class, TF-IDF and the model on the same test reviews, and McNemar's test of the last two."""
+    """Score the majority class, TF-IDF and the model on the same test reviews.
+
+    McNemar's test compares the last two.
+    """
     timed = [
         _timed(lambda: majority(run.splits.train, run.splits.test)),
         _timed(lambda: tfidf(run.splits.train, run.splits.test, seed)),
@@ -55,10 +59,14 @@ def compare_with_baselines(run: FineTuned, seed: int) -> dict[str, Any]:
     results = [timed[0][0], baseline, run.test]
     seconds = [timed[0][1], timed[1][1], sum(epoch.seconds for epoch in run.history)]
     scores = [score_table(result, seed=seed) for result in results]
+    rows = [
+        {"name": table.name, "n": table.n, "seed": seed, "seconds": round(spent, 2), "metrics": scores_as_json(table)}
+        for table, spent in zip(scores, seconds, strict=True)
+    ]
     test = mcnemar(run.test.labels, run.test.predictions, baseline.predictions)
     return {
-        "format": 1,
-        "rows": [_row(score, seed, spent) for score, spent in zip(scores, seconds, strict=True)],
+        "format": FORMAT,
+        "rows": rows,
         "comparison": _comparison(test, run.test.name, BASELINE),
         "confidently_wrong": most_confidently_wrong(run.test, run.splits.test),
         "level": scores[0].level,
@@ -84,14 +92,13 @@ def most_confidently_wrong(result: EvalResult, reviews: Reviews, count: int = WR
 
 
 def results_as_text(results: Mapping[str, Any]) -> str:
-    """The results for a terminal: one column a model, then the comparison and the surest mistakes."""
+    """Show the results in a terminal: the table, the comparison, the surest mistakes."""
     rows: Sequence[Mapping[str, Any]] = results["rows"]
     first = rows[0]
     lines = [f"Test split, n = {first['n']:,}, seed {first['seed']}, {results['level']:.0%} bootstrap intervals", ""]
-    lines.append(f"{'':<10}" + "".join(f"{row['name'][:21]:<22}" for row in rows).rstrip())
-    for metric in first["metrics"]:
-        cells = [_score_text(row["metrics"][metric]) for row in rows]
-        lines.append(f"{metric:<10}" + "".join(f"{cell:<22}" for cell in cells).rstrip())
+    heads = ["", *(row["name"][:21] for row in rows)]
+    scores = [[metric, *(_score_text(**row["metrics"][metric]) for row in rows)] for metric in first["metrics"]]
+    lines.append(text_table([heads, *scores], ["<10", *["<22"] * len(rows)], gap=""))
     lines += ["", results["comparison"]["text"], "", f"The {len(results['confidently_wrong'])} surest mistakes:"]
     for wrong in results["confidently_wrong"]:
         lines.append(
@@ -100,27 +107,17 @@ def results_as_text(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _score_text(value: float | None, low: float, high: float, note: str) -> str:
+    return "undefined" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
 def scores_as_json(scores: Scores) -> dict[str, Any]:
     """A table of scores as plain data; an undefined value is null."""
     return {metric: score.as_json() for metric, score in scores.items()}
 
 
-def _row(scores: Scores, seed: int, seconds: float) -> dict[str, Any]:
-    return {
-        "name": scores.name,
-        "n": scores.n,
-        "seed": seed,
-        "seconds": round(seconds, 2),
-        "metrics": scores_as_json(scores),
-    }
-
-
-def _score_text(score: Mapping[str, Any]) -> str:
-    return "undefined" if score["value"] is None else f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
-
-
 def _comparison(test: McNemar, first: str, second: str) -> dict[str, Any]:
-    real = "real" if test.p_value < 0.05 else "no more than chance may give"
+    real = "real" if test.p_value < LUCK else "no more than chance may give"
     better, worse = (first, second) if test.difference >= 0 else (second, first)
     p = f"{test.p_value:.2g}"
     text = (

@@ -1,6 +1,7 @@
-"""Do the methods name the same words? Rank correlation and the top words in common, for each pair of methods.
+"""Do the methods name the same words? Rank correlation and top words in common.
 
-Agreement is no proof: two methods can share a mistake (faithfulness.py asks the model).
+Both are measured for each pair of methods. Agreement is no proof: two methods can share a mistake (faithfulness.py asks the
+model).
 """
 
 import math
@@ -11,7 +12,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.display import html_table
+from labkit.display import html_table, text_table
 from labkit.evaluation.intervals import Score, mean_interval
 from labkit.explanation.attribution import Attribution, aligned
 
@@ -19,7 +20,9 @@ FEWEST_WORDS = 3  # below it a rank correlation says nothing
 
 
 def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
-    """Spearman's rank correlation, ties sharing their mean rank; NaN for fewer than three values, or all of them equal.
+    """Compute Spearman's rank correlation; ties share their mean rank.
+
+    NaN for fewer than three values, or all of them equal.
 
     >>> rank_correlation([1, 2, 3, 4], [10, 20, 40, 30])
     0.8
@@ -36,9 +39,10 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class AgreementRow:
-    """Two methods on the same texts. correlation: of the ranks of the words. overlap: share of the top words in common.
+    """Two methods on the same texts.
 
-    chance: the overlap that two random orders would have.
+    correlation: of the ranks of the words. overlap: the share of the top words in common. chance: the overlap that two
+    random orders would have.
     """
 
     first: str
@@ -50,7 +54,10 @@ class AgreementRow:
 
 @dataclass(frozen=True, repr=False)
 class Agreement:
-    """How far methods agree on n texts, each pair of them; top: how many words the overlap counts."""
+    """How far each pair of methods agrees on n texts.
+
+    top: how many words the overlap counts.
+    """
 
     methods: tuple[str, ...]
     rows: tuple[AgreementRow, ...]
@@ -58,7 +65,7 @@ class Agreement:
     n: int
 
     def row(self, first: str, second: str) -> AgreementRow:
-        """The row of two methods, in either order. Raises KeyError for none such."""
+        """Find the row of two methods, in either order; KeyError where there is none."""
         for row in self.rows:
             if {row.first, row.second} == {first, second}:
                 return row
@@ -79,8 +86,7 @@ class Agreement:
         return [head, *body]
 
     def __str__(self) -> str:
-        lines = (f"{row[0]:<42}{row[1]:<26}{row[2]:<24}{row[3]}" for row in self._table())
-        return "\n".join([self.caption, *lines])
+        return f"{self.caption}\n{text_table(self._table(), ('<42', '<26', '<24', ''), gap='')}"
 
     __repr__ = __str__
 
@@ -89,7 +95,7 @@ class Agreement:
 
 
 def measure_agreement(explanations: Sequence[Attribution], top: int = 3, seed: int = 0) -> Agreement:
-    """How far the methods name the same words, for each pair of methods.
+    """Measure how far the methods name the same words, for each pair of methods.
 
     Two methods with a sign are compared by how much each word speaks for what was predicted, any other pair by
     magnitude. Texts with too few words for a rank correlation are left out of it.

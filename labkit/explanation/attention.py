@@ -1,4 +1,4 @@
-"""Attention: who looks at whom, by layer and head, and rollout, which follows it down through all layers.
+"""Attention: who looks at whom by layer and head, and rollout through all layers.
 
 Only eager attention returns its weights; that must be asked for when the model is loaded. Attention is no attribution: it
 says where the model looks, not what moves it (methods.py).
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from labkit.explanation.attribution import AttributionError, cleaned
-from labkit.explanation.margins import as_function, batches, padded
-from labkit.explanation.words import Reading, read_texts
+from labkit.explanation.margins import batches, padded
+from labkit.explanation.words import AlignedText, align
 from labkit.models.encoders import quiet_transformers
+from labkit.models.evaluation_mode import evaluation_mode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,11 +25,11 @@ Kept = TypeVar("Kept")
 
 
 def attention_rollout(attentions: Sequence[torch.Tensor]) -> torch.Tensor:
-    """How much of each token reaches `[CLS]` when attention is followed down through all layers (Abnar & Zuidema 2020).
+    """Follow attention down through all layers to `[CLS]` (Abnar & Zuidema 2020).
 
-    attentions: per layer (heads, tokens, tokens), rows summing to 1. Heads are averaged and half an identity stands for
-    the residual connection. Returns the `[CLS]` row, (tokens,), which sums to 1.
-    Raises ValueError for no layers or other shapes.
+    The result says how much of each token reaches it. attentions: per layer (heads, tokens, tokens), rows summing to 1.
+    Heads are averaged and half an identity stands for the residual connection. Returns the `[CLS]` row, (tokens,), which
+    sums to 1. Raises ValueError for no layers or other shapes.
 
     >>> attention_rollout([torch.tensor([[[0.0, 1.0], [0.0, 1.0]]])] * 2)
     tensor([0.2500, 0.7500])
@@ -50,9 +51,12 @@ def attention_rollout(attentions: Sequence[torch.Tensor]) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttentionWeights:
-    """Who looks at whom: weights (layers, heads, tokens, tokens) float32, each row of tokens summing to 1."""
+    """Who looks at whom in one text, by layer and head.
 
-    reading: Reading
+    weights: (layers, heads, tokens, tokens) float32, each row of tokens summing to 1.
+    """
+
+    reading: AlignedText
     weights: np.ndarray
 
     @property
@@ -66,7 +70,10 @@ class AttentionWeights:
         return int(self.weights.shape[1])
 
     def of(self, layer: int = -1, head: int | None = None) -> np.ndarray:
-        """(tokens, tokens): of one layer and head, or the mean over its heads. Raises AttributionError for none such."""
+        """Return the weights of one layer and head, or the mean over its heads.
+
+        (tokens, tokens). Raises AttributionError for a layer or head that is not there.
+        """
         for what, value, count in (("layer", layer, self.layers), ("head", head, self.heads)):
             if value is not None and not -count <= value < count:
                 raise AttributionError(f"{what} {value} is not there; the model has {count}, counted from 0")
@@ -74,7 +81,7 @@ class AttentionWeights:
         return np.asarray(weights.mean(axis=0) if head is None else weights[head])
 
     def name(self, layer: int = -1, head: int | None = None) -> str:
-        """Which attention that is, in words; layers and heads are counted from 0."""
+        """Name that attention in words; layers and heads are counted from 0."""
         which = f"mean of {self.heads} heads" if head is None else f"head {head % self.heads}"
         return f"layer {layer % self.layers}, {which}"
 
@@ -93,34 +100,35 @@ def attention_weights(
     max_length: int = 128,
     truncation: str = "head",
 ) -> AttentionWeights:
-    """The attention weights of every layer and head on one text. Raises AttributionError where the model returns none."""
-    (reading,) = read_texts(cleaned([text]), tokenizer, max_length, truncation)
-    with as_function(model):
-        (found,) = attentions_of(model, [reading], int(tokenizer.pad_token_id), AttentionWeights)
-    return found
+    """Compute the attention weights of every layer and head on one text.
+
+    Raises AttributionError where the model returns none.
+    """
+    texts = align(cleaned([text]), tokenizer, max_length, truncation)
+    return attentions_of(model, texts, int(tokenizer.pad_token_id), AttentionWeights)[0]
 
 
 def attentions_of(
     model: "PreTrainedModel",
-    readings: Sequence[Reading],
+    texts: Sequence[AlignedText],
     pad_token_id: int,
-    keep: Callable[[Reading, np.ndarray], Kept],
+    keep: Callable[[AlignedText, np.ndarray], Kept],
 ) -> list[Kept]:
-    """Of each reading, in their order, what `keep` makes of its attention (layers, heads, tokens, tokens), without padding.
+    """Compute each text's attention and keep what `keep` makes of it, in order.
 
-    The whole attention of many texts would fill the memory.
+    `keep` gets (layers, heads, tokens, tokens), without padding. The whole attention of many texts would fill the memory.
     """
-    rows = [reading.input_ids for reading in readings]
+    rows = [text.input_ids for text in texts]
     found: dict[int, Kept] = {}
     for places in batches(rows):
         input_ids, mask = padded([rows[place] for place in places], pad_token_id, model.device)
-        with quiet_transformers(), torch.no_grad():
+        with quiet_transformers(), evaluation_mode(model):
             layers = model(input_ids=input_ids, attention_mask=mask, output_attentions=True).attentions
         _check_attentions(model, layers)
         for row, place in enumerate(places.tolist()):
             width = len(rows[place])
             weights = torch.stack([layer[row, :, :width, :width] for layer in layers]).float().cpu().numpy()
-            found[place] = keep(readings[place], weights)
+            found[place] = keep(texts[place], weights)
     return [found[place] for place in range(len(rows))]
 
 

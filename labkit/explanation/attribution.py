@@ -1,4 +1,4 @@
-"""Explanations as records: a score for every word of a text, by a method, and how they show themselves.
+"""Explanations as records: a score for every word, and how they show themselves.
 
 A score above 0 speaks for positive, one below for negative; attention has no sign, it says how much was looked at. Makes no
 explanations (methods.py); charts are in figures.py.
@@ -13,11 +13,12 @@ from typing import Any, overload
 
 import numpy as np
 
-from labkit.data.reviews import CLASS_NAMES, clean
+from labkit.data.reviews import CLASS_NAMES, clean, is_blank
 from labkit.errors import UsageError
 from labkit.evaluation.arrays import FloatArray
 from labkit.explanation.margins import TARGET
-from labkit.explanation.words import Reading, Word
+from labkit.explanation.registry import METHODS
+from labkit.explanation.words import AlignedText, Word
 
 TOLERANCE = 0.01  # how far the scores of integrated gradients may miss their sum, as a share of the change they explain
 TOP_WORDS = 5  # named in a line
@@ -30,39 +31,21 @@ class AttributionError(UsageError):
     """A model, method or text that cannot be explained as asked."""
 
 
-@dataclass(frozen=True)
-class Method:
-    """What a method's scores are. is_signed: whether a score says for which class its word speaks."""
-
-    about: str
-    is_signed: bool
-    unit: str
-
-
-METHODS = {
-    "attention": Method("how much [CLS] looks at it, in one layer", False, "share of attention"),
-    "rollout": Method("how much of it reaches [CLS] through all layers", False, "share of attention"),
-    "gradient-x-input": Method("the slope at the text itself, times the embedding", True, "logits"),
-    "integrated-gradients": Method("the slope averaged on the way from nothing", True, "logits"),
-    "occlusion": Method("how far the margin falls with [MASK] in its place", True, "logits"),
-    "random": Method("drawn at random: the control", True, "drawn, without a unit"),
-}
-
-
 # --- the records --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
-    """One explanation of one decision: a score for every token, and for every word the sum over its tokens.
+    """One explanation of one decision: a score for every token and every word.
 
-    scores: (tokens,), special tokens included. margin: what is explained, the logit of positive less that of negative.
-    detail: which layer and head, for attention. Of integrated gradients alone: steps, the points on the path, and
-    completeness_error, by how much the scores miss f(text) - f(baseline), as a share of max(|that|, 0.1).
+    A word's score is the sum over its tokens. scores: (tokens,), special tokens included. margin: what is explained, the
+    logit of positive minus that of negative. detail: which layer and head, for attention. Of integrated gradients alone:
+    steps, the points on the path, and completeness_error, by how much the scores miss f(text) - f(baseline), as a share of
+    max(|that|, 0.1).
     """
 
     method: str
-    reading: Reading
+    reading: AlignedText
     scores: FloatArray
     margin: float
     detail: str = ""
@@ -91,12 +74,18 @@ class Attribution:
 
     @property
     def importance(self) -> FloatArray:
-        """(words,) how much each word speaks for what was predicted; methods without a sign say how much it was looked at."""
+        """How much each word speaks for what was predicted, (words,).
+
+        Methods without a sign say how much it was looked at.
+        """
         return self.word_scores * (self.sign if self.is_signed else 1)
 
     @property
     def sign(self) -> int:
-        """1 where the model chose positive, -1 where negative: what the margin is multiplied by to speak for the choice."""
+        """1 where the model chose positive, -1 where it chose negative.
+
+        The margin times this speaks for the choice.
+        """
         return 1 if self.margin > 0 else -1
 
     @property
@@ -105,27 +94,38 @@ class Attribution:
         return METHODS[self.method].is_signed
 
     @property
+    def unit(self) -> str:
+        """What the scores are measured in."""
+        return METHODS[self.method].unit
+
+    @property
     def prediction(self) -> str:
         """The class that the model chose."""
         return CLASS_NAMES[int(self.sign > 0)]
 
     @property
     def probability(self) -> float:
-        """Of the class that the model chose: the softmax of two logits depends on their difference alone."""
+        """The probability of the class that the model chose.
+
+        The softmax of two logits depends on their difference alone.
+        """
         return 1 / (1 + math.exp(-abs(self.margin)))
 
     @property
     def is_flagged(self) -> bool:
-        """Whether the scores miss the sum by more than one percent, for all the steps that were taken."""
+        """Whether the scores miss their sum by more than one percent, despite all steps."""
         return self.completeness_error is not None and not self.completeness_error <= TOLERANCE
 
     def top(self, count: int = TOP_WORDS) -> list[tuple[str, float]]:
-        """The words that matter most with their scores, the largest magnitude first; words of score 0 are not named."""
+        """List the words that matter most with their scores, the largest magnitude first.
+
+        Words of score 0 are not named.
+        """
         order = np.argsort(-np.abs(self.word_scores), kind="stable")[:count]
         return [(self.words[i].text, float(self.word_scores[i])) for i in order if self.word_scores[i]]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything in it as plain data, for JSON."""
+        """Return everything in it as plain data, for JSON."""
         spans = self.reading.spans.tolist()
         return {
             "text": self.text,
@@ -136,7 +136,7 @@ class Attribution:
             "margin": self.margin,
             "method": self.method,
             "detail": self.detail,
-            "unit": METHODS[self.method].unit,
+            "unit": self.unit,
             "steps": self.steps,
             "completeness_error": self.completeness_error,
             "flagged": self.is_flagged,
@@ -165,7 +165,7 @@ class Attribution:
         return f"{self.method} ({'FLAGGED, does not add up: ' if self.is_flagged else ''}{error})"
 
     def in_words(self, count: int = TOP_WORDS) -> str:
-        """The words that matter most and their scores, as a sentence would name them."""
+        """Name the words that matter most and their scores, as a sentence would."""
         number = "+.2f" if self.is_signed else ".3f"
         return ", ".join(f"{word} {score:{number}}" for word, score in self.top(count)) or "no word has a score"
 
@@ -181,9 +181,10 @@ class Attribution:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanations(Sequence[Attribution]):
-    """Explanations of several texts, by one method or more, text by text; shown, they share one scale of colours.
+    """Explanations of several texts, text by text, by one method or more.
 
-    Scores of one unit share the scale: those in logits one, those in shares of attention another.
+    Shown, they share one scale of colours. Scores of one unit share the scale: those in logits one, those in shares of
+    attention another.
     """
 
     attributions: tuple[Attribution, ...]
@@ -207,13 +208,16 @@ class Explanations(Sequence[Attribution]):
         return tuple(dict.fromkeys(one.method for one in self))
 
     def of(self, method: str) -> "Explanations":
-        """Those by one method, a text each. Raises AttributionError for a method that is not among them."""
+        """Return those by one method, a text each.
+
+        Raises AttributionError for a method that is not among them.
+        """
         if method not in self.methods:
             raise AttributionError(f"no explanation by {method} here; there are {', '.join(self.methods) or 'none'}")
         return Explanations(tuple(one for one in self if one.method == method))
 
     def to_page(self) -> str:
-        """One HTML page that needs nothing else."""
+        """Write one HTML page that needs nothing else."""
         policy = "default-src 'none'; style-src 'unsafe-inline'"
         head = (
             '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -230,28 +234,32 @@ class Explanations(Sequence[Attribution]):
         yield from by_reading.values()
 
     def __str__(self) -> str:
-        blocks = ["\n".join([str(first), *_more(rest)]) for first, *rest in self._by_text()]
-        return "\n".join(blocks) or "no explanations"
+        lines = []
+        for first, *rest in self._by_text():
+            lines += [str(first), *(f"  {one.caption}: {one.in_words()}" for one in rest)]
+        return "\n".join(lines) or "no explanations"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        units = {METHODS[method].unit for method in self.methods}
-        scales = {unit: _scale([one for one in self if METHODS[one.method].unit == unit]) for unit in units}
-        return "".join(_shown(one, scales[METHODS[one.method].unit]) for one in self) or "<p>no explanations</p>"
+        scales = {unit: _scale([one for one in self if one.unit == unit]) for unit in {one.unit for one in self}}
+        return "".join(_shown(one, scales[one.unit]) for one in self) or "<p>no explanations</p>"
 
 
 def cleaned(texts: Sequence[str]) -> list[str]:
-    """Texts as for training. Raises AttributionError for one that is empty."""
+    """Clean texts as for training; AttributionError for one that is empty."""
     kept = [clean(text) for text in texts]
     for number, text in enumerate(kept, start=1):
-        if not text:
+        if is_blank(text):
             raise AttributionError(f"text {number} of {len(kept)} is empty; wanted something to read")
     return kept
 
 
 def aligned(explanations: Sequence[Attribution]) -> dict[str, list[Attribution]]:
-    """Explanations by method, all of them of the same texts in the same order. Raises AttributionError where they are not."""
+    """Group explanations by method, all of the same texts in the same order.
+
+    Raises AttributionError where they are not.
+    """
     by_method: dict[str, list[Attribution]] = {}
     for one in explanations:
         by_method.setdefault(one.method, []).append(one)
@@ -268,18 +276,16 @@ def aligned(explanations: Sequence[Attribution]) -> dict[str, list[Attribution]]
 # --- how they show themselves -------------------------------------------------------------------------------------
 
 
-def _more(rest: Sequence[Attribution]) -> Iterator[str]:
-    """The further methods of a text, a line each."""
-    return (f"  {one.caption}: {one.in_words()}" for one in rest)
-
-
 def _scale(attributions: Sequence[Attribution]) -> float:
-    """The magnitude that gets the full colour: the largest score of any word."""
+    """Find the magnitude that gets the full colour: the largest score of any word."""
     return max((float(np.abs(one.word_scores).max(initial=0)) for one in attributions), default=0.0)
 
 
 def _shown(one: Attribution, scale: float) -> str:
-    """A text with its words in colour, and the same said in words; every part of the text is escaped."""
+    """Show a text with its words in colour, and the same said in words.
+
+    Every part of the text is escaped.
+    """
     pieces, done = [], 0
     number = "+.3f" if one.is_signed else ".3f"
     for word, score in zip(one.words, one.word_scores.tolist(), strict=True):
@@ -299,8 +305,7 @@ def _shown(one: Attribution, scale: float) -> str:
 
 
 def _legend(one: Attribution, scale: float) -> str:
-    """What the two ends of the scale mean; 0 is always white."""
-    unit = METHODS[one.method].unit
+    """Say what the two ends of the scale mean; 0 is always white."""
     ends = [(-scale, f"{CLASS_NAMES[0]} {-scale:+.2f}"), (0.0, "0"), (scale, f"{CLASS_NAMES[1]} {scale:+.2f}")]
     if not one.is_signed:
         ends = [(0.0, "0"), (scale, f"{scale:.3f}")]
@@ -308,11 +313,11 @@ def _legend(one: Attribution, scale: float) -> str:
         f'<span style="background:{_colour(value, scale)};color:#111;padding:0 0.5em">{text}</span>'
         for value, text in ends
     )
-    return f"<small>{boxes} {unit}</small>"
+    return f"<small>{boxes} {one.unit}</small>"
 
 
 def _colour(score: float, scale: float) -> str:
-    """White at 0, and the colour of the score's sign in proportion to its magnitude."""
+    """Mix white (at 0) with the colour of the score's sign, by its magnitude."""
     strength = STRONGEST * min(1.0, abs(score) / scale) if scale else 0.0
     mixed = (round(255 + strength * (channel - 255)) for channel in COLOURS[1 if score >= 0 else -1])
     return "#" + "".join(f"{channel:02x}" for channel in mixed)

@@ -1,7 +1,8 @@
-"""Is an explanation true of the model? Take the words away that it names, and see whether the decision moves.
+"""Is an explanation true of the model? Do the words it names move the decision?
 
-Comprehensiveness and sufficiency after DeYoung et al. (2020), beside a random and the reversed order. Makes no explanations
-(methods.py). That the weights matter is tested in randomisation.py, that a cue is found in spurious_cue.py.
+To find out, they are taken away. Comprehensiveness and sufficiency after DeYoung et al. (2020), beside a random and the
+reversed order. Makes no explanations (methods.py). That the weights matter is tested in randomisation.py, that a cue is
+found in spurious_cue.py.
 """
 
 import math
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labkit.display import html_table
+from labkit.display import html_table, text_table
 from labkit.errors import did_you_mean
 from labkit.evaluation.arrays import FloatArray, IntArray
 from labkit.evaluation.intervals import Score, mean_interval
 from labkit.explanation.attribution import Attribution, AttributionError, aligned
 from labkit.explanation.margins import margins
-from labkit.explanation.words import Reading
+from labkit.explanation.words import AlignedText
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -36,10 +37,10 @@ def comprehensiveness(
     fraction: float = 0.2,
     mask: str = "[MASK]",
 ) -> float:
-    """How far `predict` falls when the highest-scored tokens are masked (DeYoung et al. 2020, eq. 1).
+    """Measure how far `predict` drops when the highest-scored tokens are masked.
 
-    predict: maps a list of tokens to a number. Masked are ceil(fraction * n) of the n tokens. Raises ValueError when there
-    is not one score a token, or the fraction lies outside (0, 1].
+    After DeYoung et al. 2020, eq. 1. predict: maps a list of tokens to a number. Masked are ceil(fraction * n) of the n
+    tokens. Raises ValueError when there is not one score a token, or the fraction lies outside (0, 1].
 
     >>> comprehensiveness(lambda tokens: tokens.count("good") / 2, ["good", "old", "good", "fun", "and"], [3, 0, 2, 1, 0])
     0.5
@@ -53,7 +54,7 @@ def comprehensiveness(
 
 
 def _top_count(fraction: float, n: int) -> int:
-    """ceil(fraction * n), where the noise of floating point does not count: 0.1 * 30 is 3."""
+    """Compute ceil(fraction * n) without the noise of floating point: 0.1 * 30 is 3."""
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must lie in (0, 1]; found {fraction}")
     return math.ceil(fraction * n - 1e-9)
@@ -61,11 +62,11 @@ def _top_count(fraction: float, n: int) -> int:
 
 @dataclass(frozen=True)
 class FaithfulnessRow:
-    """One method, measure and replacement at one fraction of the words; fraction None is the mean over all fractions.
+    """One method, measure and replacement at one fraction of the words.
 
-    value, random, reversed: by how much the probability of the predicted class falls, in the mean over the texts, when the
-    words are taken in the method's order, in random order, and the least important first. over_random, over_reversed:
-    the paired difference to these, with its bootstrap interval.
+    fraction None is the mean over all fractions. value, random, reversed: by how much the probability of the predicted
+    class drops, in the mean over the texts, when the words are taken in the method's order, in random order, and the least
+    important first. drop_vs_random, drop_vs_reversed: the paired difference to these, with its bootstrap interval.
     """
 
     method: str
@@ -75,21 +76,21 @@ class FaithfulnessRow:
     value: float
     random: float
     reversed: float
-    over_random: Score
-    over_reversed: Score
+    drop_vs_random: Score
+    drop_vs_reversed: Score
 
     @property
     def beats_random(self) -> bool:
-        """Whether the interval of the difference to the random order lies on the right side of 0 alone."""
-        return self.over_random.low > 0 if self.measure == "comprehensiveness" else self.over_random.high < 0
+        """Whether the whole interval of drop_vs_random lies on the right side of 0."""
+        return self.drop_vs_random.low > 0 if self.measure == "comprehensiveness" else self.drop_vs_random.high < 0
 
 
 @dataclass(frozen=True, repr=False)
 class Faithfulness:
-    """Comprehensiveness and sufficiency of one or more methods on the same n texts, beside the controls.
+    """Comprehensiveness and sufficiency of methods on n texts, beside the controls.
 
     Comprehensiveness takes the most important words away, so more is better; sufficiency leaves nothing but them, so a
-    smaller fall is better. left_out: texts without a word.
+    smaller drop is better. left_out: texts without a word.
     """
 
     rows: tuple[FaithfulnessRow, ...]
@@ -103,7 +104,10 @@ class Faithfulness:
         replacement: str = "mask",
         fraction: float | None = None,
     ) -> FaithfulnessRow:
-        """The row of that name; fraction None is the mean over the fractions. Raises KeyError for none such."""
+        """Find the row of that name; KeyError where there is none.
+
+        fraction None is the mean over the fractions.
+        """
         for row in self.rows:
             if (row.method, row.measure, row.replacement, row.fraction) == (method, measure, replacement, fraction):
                 return row
@@ -119,34 +123,26 @@ class Faithfulness:
         """What the numbers are."""
         left_out = f", {self.left_out} without a word left out" if self.left_out else ""
         return (
-            f"fall of the probability of the predicted class, n = {self.n}{left_out}, 95% bootstrap intervals of "
+            f"drop in the probability of the predicted class, n = {self.n}{left_out}, 95% bootstrap intervals of "
             "the paired difference; comprehensiveness: more is better, sufficiency: less"
         )
 
-    def _cells(self) -> Iterator[tuple[str, ...]]:
+    def _table(self) -> list[tuple[str, ...]]:
         """A line for each method, measure and replacement: the means over the fractions."""
+        lines: list[tuple[str, ...]] = [("method", "measure", "words", "drop", "random", "difference", "reversed")]
         for row in self.rows:
             if row.fraction is None:
-                controls = f"{row.random:.3f}", f"{row.over_random:+.3f}", f"{row.reversed:.3f}"
-                yield row.method, row.measure, row.replacement, f"{row.value:.3f}", *controls
+                controls = f"{row.random:.3f}", f"{row.drop_vs_random:+.3f}", f"{row.reversed:.3f}"
+                lines.append((row.method, row.measure, row.replacement, f"{row.value:.3f}", *controls))
+        return lines
 
     def __str__(self) -> str:
-        lines = (
-            "".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)) for cells in self._table()
-        )
-        return "\n".join([self.caption, *(line.rstrip() for line in lines)])
-
-    def _table(self) -> Iterator[tuple[str, ...]]:
-        yield "method", "measure", "words", "fall", "random", "difference", "reversed"
-        yield from self._cells()
+        return f"{self.caption}\n{text_table(self._table(), ('<22', '<19', '<8', '<8', '<8', '<26', '<8'), gap='')}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return html_table(self.caption, list(self._table()))
-
-
-_WIDTHS = (22, 19, 8, 8, 8, 26, 8)
+        return html_table(self.caption, self._table())
 
 
 def measure_faithfulness(
@@ -157,11 +153,12 @@ def measure_faithfulness(
     replacements: Sequence[str] = REPLACEMENTS,
     seed: int = 0,
 ) -> Faithfulness:
-    """How far the decision moves when words are taken away in the order that the explanations give them (DeYoung et al. 2020).
+    """Measure how far the decision moves when words go in the order of their scores.
 
-    explanations: of the same texts by each method. fractions: of a text's words, rounded up. replacements: `mask` puts
-    `[MASK]` in a word's place, `delete` closes the gap; a method that wins with one alone may owe it to the hole that is
-    left. seed: of the random orders and of the bootstrap. Raises AttributionError without a text that has words.
+    After DeYoung et al. 2020. explanations: of the same texts by each method. fractions: of a text's words, rounded up.
+    replacements: `mask` puts `[MASK]` in a word's place, `delete` closes the gap; a method that wins with one alone may owe
+    it to the hole that is left. seed: of the random orders and of the bootstrap. Raises AttributionError without a text
+    that has words.
     """
     for name in replacements:
         if name not in REPLACEMENTS:
@@ -175,27 +172,30 @@ def measure_faithfulness(
     kept = {method: [one for one in ones if one.words] for method, ones in by_method.items()}
     orders = {method: [np.argsort(-one.importance, kind="stable") for one in ones] for method, ones in kept.items()}
     random_orders = _random_orders(texts, seed)
-    asked = _Falls(model, tokenizer, texts, fractions, replacements)
+    asked = _Drops(model, tokenizer, texts, fractions, replacements)
     found = asked.of([*orders.values(), *([order[::-1] for order in each] for each in orders.values()), *random_orders])
     rows = []
-    for (measure, replacement), falls in found.items():
-        random = falls[2 * len(orders) :].mean(axis=0)
+    for (measure, replacement), drops in found.items():
+        random = drops[2 * len(orders) :].mean(axis=0)
         for place, method in enumerate(orders):
-            ways = falls[place], random, falls[len(orders) + place]
+            ways = drops[place], random, drops[len(orders) + place]
             rows += list(_rows(method, measure, replacement, fractions, ways, seed))
     in_order = sorted(rows, key=lambda row: list(orders).index(row.method))
     return Faithfulness(tuple(in_order), len(texts), len(next(iter(by_method.values()))) - len(texts))
 
 
 def _random_orders(texts: Sequence[Attribution], seed: int) -> list[list[IntArray]]:
-    """RANDOM_ORDERS times an order of the words of each text."""
+    """Draw RANDOM_ORDERS orders of the words of each text."""
     generator = np.random.default_rng(seed)
     return [[generator.permutation(len(one.words)) for one in texts] for _ in range(RANDOM_ORDERS)]
 
 
 @dataclass(frozen=True)
-class _Falls:
-    """Asks the model, once for every different row, how far the probability of its class falls without some words."""
+class _Drops:
+    """How far the probability of the predicted class drops without some words.
+
+    Asks the model once for every different row.
+    """
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
@@ -204,17 +204,20 @@ class _Falls:
     replacements: Sequence[str]
 
     def of(self, ways: Sequence[Sequence[IntArray]]) -> dict[tuple[str, str], FloatArray]:
-        """By measure and replacement the falls, (ways, texts, fractions); a way is an order of the words of each text."""
+        """Measure the drops by measure and replacement, each (ways, texts, fractions).
+
+        A way is an order of the words of each text.
+        """
         kinds = [(measure, replacement) for measure in MEASURES for replacement in self.replacements]
         rows = [row for kind in kinds for way in ways for row in self._rows(*kind, way)]
         found = margins(self.model, rows, int(self.tokenizer.pad_token_id))
         shape = (len(kinds), len(ways), len(self.texts), len(self.fractions))
         signs = np.array([one.sign for one in self.texts])[:, None]
         whole = np.array([one.probability for one in self.texts])[:, None]
-        return dict(zip(kinds, whole - _sigmoid(signs * found.reshape(shape)), strict=True))
+        return dict(zip(kinds, whole - 1 / (1 + np.exp(-signs * found.reshape(shape))), strict=True))
 
     def _rows(self, measure: str, replacement: str, way: Sequence[IntArray]) -> Iterator[np.ndarray]:
-        """The input ids of each text at each fraction, with what the measure takes away taken away."""
+        """Make the input ids of each text at each fraction, without the words that go."""
         for one, order in zip(self.texts, way, strict=True):
             for fraction in self.fractions:
                 count = _top_count(fraction, len(order))
@@ -224,18 +227,17 @@ class _Falls:
 
 
 def without_tokens(
-    reading: Reading, tokens: Sequence[int], replacement: str, tokenizer: "PreTrainedTokenizerBase"
+    text: AlignedText, tokens: Sequence[int], replacement: str, tokenizer: "PreTrainedTokenizerBase"
 ) -> np.ndarray:
-    """The input ids with these places taken away: `delete` closes the gap, `mask` puts `[MASK]` there."""
+    """Take these places out of the input ids.
+
+    `delete` closes the gap, `mask` puts `[MASK]` there.
+    """
     if replacement == "delete":
-        return np.delete(reading.input_ids, list(tokens))
+        return np.delete(text.input_ids, list(tokens))
     if tokenizer.mask_token_id is None:
         raise AttributionError("this tokenizer has no [MASK] token; take words away by delete")
-    return reading.with_tokens(tokens, int(tokenizer.mask_token_id))
-
-
-def _sigmoid(values: FloatArray) -> FloatArray:
-    return np.asarray(1 / (1 + np.exp(-values)))
+    return text.with_tokens(tokens, int(tokenizer.mask_token_id))
 
 
 def _rows(
@@ -246,7 +248,10 @@ def _rows(
     ways: tuple[FloatArray, FloatArray, FloatArray],
     seed: int,
 ) -> Iterator[FaithfulnessRow]:
-    """From the falls (texts, fractions) in the method's, in random and in reversed order: a row a fraction, and their mean."""
+    """Make a row for each fraction and one for their mean, from the drops.
+
+    They are (texts, fractions) in the method's, in random and in reversed order.
+    """
     places: list[tuple[float | None, slice]] = [(None, slice(None))]
     places += [(fraction, slice(place, place + 1)) for place, fraction in enumerate(fractions)]
     for fraction, place in places:

@@ -1,4 +1,4 @@
-"""Attributions: how much each word of a review moves the model's decision, by six methods.
+"""Attributions: how much each word of a review moves the model's decision.
 
 What is explained is the margin (margins.py). `explain` gives records (attribution.py) of all methods and many texts in one
 call; the small functions above it are what the course writes. Whether an explanation is true of the model is asked in
@@ -15,13 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from labkit.data.reviews import CLASS_NAMES
 from labkit.errors import did_you_mean
 from labkit.evaluation.arrays import FloatArray, as_array
 from labkit.explanation.attention import AttentionWeights, attention_rollout, attentions_of
-from labkit.explanation.attribution import METHODS, TOLERANCE, Attribution, AttributionError, Explanations, cleaned
-from labkit.explanation.margins import TOKENS_AT_ONCE, as_function, batches, margin_of, margins, padded
-from labkit.explanation.words import Reading, read_texts
+from labkit.explanation.attribution import TOLERANCE, Attribution, AttributionError, Explanations, cleaned
+from labkit.explanation.margins import TOKENS_AT_ONCE, batches, margin_of, margins, padded
+from labkit.explanation.registry import DEFAULT, METHODS
+from labkit.explanation.words import AlignedText, align
+from labkit.models.classes import class_places
+from labkit.models.evaluation_mode import evaluation_mode
+from labkit.models.soundness import ModelError, check_vocabulary, padding_position, positions_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 STEPS = (64, 128, 256, 512)  # of integrated gradients: raised until the scores add up
 SMALLEST_CHANGE = 0.1  # in logits; a smaller change counts as this one
 SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[PAD]")
-NEEDS_EAGER = {"attention", "rollout"}  # these read attention weights, which only eager attention returns
 
 
 # --- the small functions ------------------------------------------------------------------------------------------
@@ -42,8 +44,9 @@ def integrated_gradients(
     steps: int = 64,
     batch_size: int = 64,
 ) -> torch.Tensor:
-    """The gradient, averaged along the straight line from the baseline to the inputs, times the way (Sundararajan et al. 2017).
+    """Attribute the change between baseline and inputs (Sundararajan et al. 2017).
 
+    It is the gradient, averaged along the straight line between them, times the difference between input and baseline.
     forward: maps (points, ...) to (points,). inputs, baseline: one example, without the axis of points. Returns the shape
     of `inputs`; its sum comes near forward(inputs) - forward(baseline), the nearer the more steps. The average is
     Gauss-Legendre's, over `steps` points, `batch_size` of them at once. Raises ValueError for shapes that differ.
@@ -57,27 +60,30 @@ def integrated_gradients(
             f"{tuple(baseline.shape)} and {steps}"
         )
     inputs, baseline = inputs.detach(), baseline.detach()
-    way, total = inputs - baseline, torch.zeros_like(inputs)
+    difference, total = inputs - baseline, torch.zeros_like(inputs)
     places, weights = (
         part.to(inputs.dtype).to(inputs.device).view(-1, *[1] * inputs.dim()) for part in _gauss_legendre(steps)
     )
     for place, weight in zip(places.split(batch_size), weights.split(batch_size), strict=True):
-        points = (baseline + place * way).requires_grad_()
+        points = (baseline + place * difference).requires_grad_()
         with torch.enable_grad():
             (gradients,) = torch.autograd.grad(forward(points).sum(), points)
         total += (weight * gradients).sum(dim=0)
-    return way * total
+    return difference * total
 
 
 @cache
 def _gauss_legendre(steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places in (0, 1) and weights that sum to 1, float64: exact for polynomials up to the degree 2 * steps - 1."""
+    """Compute places in (0, 1) and weights that sum to 1, float64.
+
+    They are exact for polynomials up to the degree 2 * steps - 1.
+    """
     places, weights = np.polynomial.legendre.leggauss(steps)
     return torch.from_numpy((places + 1) / 2), torch.from_numpy(weights / 2)
 
 
 def merge_wordpieces(tokens: Sequence[str], scores: ArrayLike, prefix: str = "##") -> list[tuple[str, float]]:
-    """Words and their scores from WordPiece's tokens and theirs: pieces are joined and their scores added up.
+    """Join WordPiece's tokens to words and add up their scores.
 
     `[CLS]`, `[SEP]` and `[PAD]` are left out. For any tokenizer, and with the words as they stand in the text, use
     `explain`. Raises ValueError when there is not one score a token.
@@ -101,12 +107,12 @@ def merge_wordpieces(tokens: Sequence[str], scores: ArrayLike, prefix: str = "##
 
 
 @dataclass(frozen=True)
-class Question:
-    """What the methods are asked: which model, which readings and their margins, and what is chosen of the attention."""
+class AttributionInputs:
+    """What every method gets: model, texts, margins and the options of `explain`."""
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    readings: Sequence[Reading]
+    texts: Sequence[AlignedText]
     margins: FloatArray
     layer: int = -1
     head: int | None = None
@@ -115,13 +121,20 @@ class Question:
 
     @property
     def rows(self) -> list[np.ndarray]:
-        """The input ids of each reading."""
-        return [reading.input_ids for reading in self.readings]
+        """The input ids of each text."""
+        return [text.input_ids for text in self.texts]
 
-    def embedded(self, rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Word embeddings (rows, width, features) of padded rows, and their mask."""
+    def embedded(self, rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Word embeddings (rows, width, features) of padded rows, and what else the model needs beside them.
+
+        That is their mask, and where positions come from the ids, the positions.
+        """
         input_ids, mask = padded(rows, self.pad_token_id, self.model.device)
-        return self.model.get_input_embeddings()(input_ids).detach(), mask
+        beside = {} if mask is None else {"attention_mask": mask}
+        if padding := padding_position(self.model):
+            is_token = (input_ids != padding[1]).long()
+            beside["position_ids"] = is_token.cumsum(dim=1) * is_token + padding[1]
+        return self.model.get_input_embeddings()(input_ids).detach(), beside
 
     @property
     def pad_token_id(self) -> int:
@@ -130,8 +143,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The scores of one reading's tokens, and what belongs into the record beside them."""
+class TokenScores:
+    """The scores of one text's tokens, (tokens,), and what the record adds to them."""
 
     scores: FloatArray
     more: dict[str, Any] = field(default_factory=dict)
@@ -141,7 +154,7 @@ def explain(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     texts: str | Sequence[str],
-    methods: str | Sequence[str] = "integrated-gradients",
+    methods: str | Sequence[str] = DEFAULT,
     *,
     max_length: int = 128,
     truncation: str = "head",
@@ -150,7 +163,7 @@ def explain(
     steps: Sequence[int] = STEPS,
     seed: int = 0,
 ) -> Explanations:
-    """Explain the model's decision on every text by every method named, all texts together.
+    """Explain the model's decision on every text by every method, all together.
 
     methods: of METHODS. layer, head: which attention the method of that name reads, counted from 0, or the mean over all
     heads. steps: of integrated gradients, one after the other until a text's scores add up. seed: of the random control. The
@@ -158,23 +171,28 @@ def explain(
     empty text, a model of more than two classes, and for attention that the model does not return.
     """
     chosen = check_methods(methods)
-    readings = read_texts(cleaned([texts] if isinstance(texts, str) else texts), tokenizer, max_length, truncation)
-    _check(model, readings)
-    found = margins(model, [reading.input_ids for reading in readings], int(tokenizer.pad_token_id))
-    question = Question(model, tokenizer, readings, found, layer, head, steps, seed)
-    with as_function(model):
-        answers = {name: ANSWERS[name](question) for name in chosen}
+    aligned = align(cleaned([texts] if isinstance(texts, str) else texts), tokenizer, max_length, truncation)
+    _check(model, tokenizer, aligned)
+    found = margins(model, [text.input_ids for text in aligned], int(tokenizer.pad_token_id))
+    if not np.isfinite(found).all():
+        raise AttributionError("the model's logits are no finite numbers; there is nothing to explain")
+    inputs = AttributionInputs(model, tokenizer, aligned, found, layer, head, steps, seed)
+    with evaluation_mode(model, input_gradients=True):
+        by_method = {name: METHODS[name].compute(inputs) for name in chosen}
     return Explanations(
         tuple(
-            Attribution(name, reading, answers[name][place].scores, float(found[place]), **answers[name][place].more)
-            for place, reading in enumerate(readings)
-            for name in answers
+            Attribution(name, text, scored[place].scores, float(found[place]), **scored[place].more)
+            for place, text in enumerate(aligned)
+            for name, scored in by_method.items()
         )
     )
 
 
 def check_methods(methods: str | Sequence[str]) -> list[str]:
-    """The methods that are named, each once. Raises AttributionError for one that is none, with the nearest."""
+    """Return the methods that are named, each once.
+
+    Raises AttributionError for one that is none, with the nearest.
+    """
     chosen = list(dict.fromkeys([methods] if isinstance(methods, str) else methods))
     if not chosen:
         raise AttributionError(f"no method named; wanted one or more of {', '.join(METHODS)}")
@@ -184,44 +202,55 @@ def check_methods(methods: str | Sequence[str]) -> list[str]:
     return chosen
 
 
-def _check(model: "PreTrainedModel", readings: Sequence[Reading]) -> None:
-    if model.config.num_labels != len(CLASS_NAMES):
-        raise AttributionError(f"the model has {model.config.num_labels} classes; wanted {len(CLASS_NAMES)}")
-    positions = getattr(model.config, "max_position_embeddings", None)
-    longest = max(map(len, readings), default=0)
-    if positions and longest > positions:
+def _check(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", texts: Sequence[AlignedText]) -> None:
+    try:
+        class_places(model.config)
+        check_vocabulary(model, tokenizer, [text.input_ids for text in texts])
+    except ModelError as why:
+        raise AttributionError(str(why)) from None
+    positions = positions_of(model)
+    longest = max(map(len, texts), default=0)
+    if positions is not None and longest > positions:
         raise AttributionError(f"a text has {longest} tokens and the model {positions} positions; set max_length lower")
 
 
-def _integrated_gradients(question: Question) -> list[Answer]:
-    """One review at a time: its points on the path are of one length, so they fill a batch without padding."""
-    ends = margins(question.model, [_baseline(one, question) for one in question.readings], question.pad_token_id)
-    return [
-        _until_complete(question, reading, float(change))
-        for reading, change in zip(question.readings, question.margins - ends, strict=True)
-    ]
+def integrated_gradients_scores(inputs: AttributionInputs) -> list[TokenScores]:
+    """Score by integrated gradients, one review at a time.
+
+    The points on a review's path are of one length, so they fill a batch without padding.
+    """
+    return [_until_complete(inputs, text) for text in inputs.texts]
 
 
-def _baseline(reading: Reading, question: Question) -> np.ndarray:
-    """The review with nothing in it: `[PAD]` for every token but `[CLS]` and `[SEP]`, all of them attended to."""
-    return np.where(reading.is_special, reading.input_ids, question.pad_token_id).astype(reading.input_ids.dtype)
+def _baseline(text: AlignedText, inputs: AttributionInputs) -> np.ndarray:
+    """Make the review with nothing in it: `[PAD]` in place of its tokens.
+
+    `[CLS]` and `[SEP]` stay, and all are attended to.
+    """
+    return np.where(text.is_special, text.input_ids, inputs.pad_token_id).astype(text.input_ids.dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedReview:
-    """A review as its embeddings, the same with nothing in it, and the margin as a function of such embeddings.
+    """A review as embeddings, its baseline, and the margin as a function of such.
 
-    inputs, baseline: (tokens, features).
+    The baseline is the same review with nothing in it. inputs, baseline: (tokens, features). position_ids: (1, tokens), those
+    of the review, on the whole way to it; None where the model counts them itself.
     """
 
     model: "PreTrainedModel"
     inputs: torch.Tensor
     baseline: torch.Tensor
+    position_ids: torch.Tensor | None = None
 
     def margins(self, points: torch.Tensor) -> torch.Tensor:
-        """(points, tokens, features) -> (points,), without dropout; a gradient flows to the points alone."""
-        with as_function(self.model):
-            return margin_of(self.model(inputs_embeds=points))
+        """Compute the margins, (points, tokens, features) -> (points,), without dropout.
+
+        A gradient flows to the points alone.
+        """
+        with evaluation_mode(self.model, input_gradients=True):
+            given = {} if self.position_ids is None else {"position_ids": self.position_ids.expand(len(points), -1)}
+            return margin_of(self.model(inputs_embeds=points, **given), class_places(self.model.config))
 
 
 def embedded_review(
@@ -232,104 +261,112 @@ def embedded_review(
     max_length: int = 128,
     truncation: str = "head",
 ) -> EmbeddedReview:
-    """What `integrated_gradients` is asked with: a review, its baseline and the function. Raises as `explain` does."""
-    (reading,) = readings = read_texts(cleaned([text]), tokenizer, max_length, truncation)
-    _check(model, readings)
-    return _embedded(Question(model, tokenizer, readings, np.zeros(1)), reading)
+    """Make what `integrated_gradients` needs: a review, its baseline, the function.
+
+    Raises as `explain` does.
+    """
+    (aligned,) = texts = align(cleaned([text]), tokenizer, max_length, truncation)
+    _check(model, tokenizer, texts)
+    return _embedded(AttributionInputs(model, tokenizer, texts, np.zeros(1)), aligned)
 
 
-def _embedded(question: Question, reading: Reading) -> EmbeddedReview:
-    embedded, _ = question.embedded([reading.input_ids, _baseline(reading, question)])
-    return EmbeddedReview(question.model, embedded[0], embedded[1])
+def _embedded(inputs: AttributionInputs, text: AlignedText) -> EmbeddedReview:
+    review, beside = inputs.embedded([text.input_ids])
+    baseline, _ = inputs.embedded([_baseline(text, inputs)])
+    return EmbeddedReview(inputs.model, review[0], baseline[0], beside.get("position_ids"))
 
 
-def _until_complete(question: Question, reading: Reading, change: float) -> Answer:
-    """Integrated gradients of one review, with more steps until the scores add up to the change within one percent."""
-    asked = _embedded(question, reading)
-    at_once = max(1, TOKENS_AT_ONCE // len(reading))
-    scores, steps, error = np.zeros(len(reading)), 0, math.inf
-    for steps in question.steps:
+def _until_complete(inputs: AttributionInputs, text: AlignedText) -> TokenScores:
+    """Raise the steps until one review's scores add up to the change between the two ends of its path.
+
+    They may miss it by one percent. Both ends are computed as the path is: of input ids some models make other positions.
+    """
+    asked = _embedded(inputs, text)
+    with torch.no_grad():
+        end, start = asked.margins(torch.stack([asked.inputs, asked.baseline])).cpu().double().tolist()
+    change = end - start
+    at_once = max(1, TOKENS_AT_ONCE // len(text))
+    scores, steps, error = np.zeros(len(text)), 0, math.inf
+    for steps in inputs.steps:
         attributed = integrated_gradients(asked.margins, asked.inputs, asked.baseline, steps, at_once)
         scores = attributed.sum(dim=-1).cpu().double().numpy()
         error = abs(float(scores.sum()) - change) / max(abs(change), SMALLEST_CHANGE)
         if error <= TOLERANCE:
             break
-    return Answer(scores, {"steps": steps, "completeness_error": error})
+    return TokenScores(scores, {"steps": steps, "completeness_error": error})
 
 
-def _gradient_x_input(question: Question) -> list[Answer]:
-    """The gradient at the review itself times the embedding: one step where integrated gradients take many.
+def gradient_x_input_scores(inputs: AttributionInputs) -> list[TokenScores]:
+    """Score by the gradient at the review itself, times the embedding.
 
-    LayerNorm takes the length of an embedding away, and with it most of this product: where nothing is added to the
-    embedding before it, as in ModernBERT, only noise is left.
+    It is one step where integrated gradients take many. LayerNorm takes the length of an embedding away, and with it most
+    of this product: where nothing is added to the embedding before it, as in ModernBERT, only noise is left.
     """
-    answers: dict[int, Answer] = {}
-    for places in batches(question.rows):
-        embedded, mask = question.embedded([question.rows[place] for place in places])
+    found: dict[int, TokenScores] = {}
+    classes = class_places(inputs.model.config)
+    for places in batches(inputs.rows):
+        embedded, beside = inputs.embedded([inputs.rows[place] for place in places])
         embedded.requires_grad_()
         with torch.enable_grad():
-            margin = margin_of(question.model(inputs_embeds=embedded, attention_mask=mask)).sum()
+            margin = margin_of(inputs.model(inputs_embeds=embedded, **beside), classes).sum()
             (gradients,) = torch.autograd.grad(margin, embedded)
         scores = (gradients * embedded).detach().sum(dim=-1).cpu().double().numpy()
-        answers |= {place: Answer(row[: len(question.rows[place])]) for place, row in zip(places, scores, strict=True)}
-    return [answers[place] for place in range(len(question.rows))]
+        found |= {place: TokenScores(row[: len(inputs.rows[place])]) for place, row in zip(places, scores, strict=True)}
+    return [found[place] for place in range(len(inputs.rows))]
 
 
-def _occlusion(question: Question) -> list[Answer]:
-    """How far the margin falls when `[MASK]` stands for a word; its tokens get equal shares."""
-    if question.tokenizer.mask_token_id is None:
+def occlusion_scores(inputs: AttributionInputs) -> list[TokenScores]:
+    """Score by how far the margin drops when `[MASK]` stands for a word.
+
+    The tokens of a word get equal shares.
+    """
+    mask = inputs.tokenizer.mask_token_id
+    if mask is None:
         raise AttributionError("occlusion needs a [MASK] token, and this tokenizer has none")
-    rows = [
-        reading.with_tokens(word.tokens, int(question.tokenizer.mask_token_id))
-        for reading in question.readings
-        for word in reading.words
-    ]
-    hidden = iter(margins(question.model, rows, question.pad_token_id).tolist())
-    answers = []
-    for reading, margin in zip(question.readings, question.margins.tolist(), strict=True):
-        scores = np.zeros(len(reading))
-        for word in reading.words:
+    if mask >= inputs.model.get_input_embeddings().weight.shape[0]:
+        raise AttributionError(
+            f"occlusion needs the tokenizer's {inputs.tokenizer.mask_token}, and the model has no row for it"
+        )
+    rows = [text.with_tokens(word.tokens, int(mask)) for text in inputs.texts for word in text.words]
+    hidden = iter(margins(inputs.model, rows, inputs.pad_token_id).tolist())
+    found = []
+    for text, margin in zip(inputs.texts, inputs.margins.tolist(), strict=True):
+        scores = np.zeros(len(text))
+        for word in text.words:
             scores[list(word.tokens)] = (margin - next(hidden)) / len(word.tokens)
-        answers.append(Answer(scores))
-    return answers
+        found.append(TokenScores(scores))
+    return found
 
 
-def _random(question: Question) -> list[Answer]:
-    """A score for every word that knows nothing of the model, in equal shares on its tokens: what any method must beat."""
-    answers = []
-    for place, reading in enumerate(question.readings):
-        generator, scores = np.random.default_rng([question.seed, place]), np.zeros(len(reading))
-        for word in reading.words:
+def random_scores(inputs: AttributionInputs) -> list[TokenScores]:
+    """Draw a score for every word, in equal shares on its tokens.
+
+    It knows nothing of the model: what any method must beat.
+    """
+    found = []
+    for place, text in enumerate(inputs.texts):
+        generator, scores = np.random.default_rng([inputs.seed, place]), np.zeros(len(text))
+        for word in text.words:
             scores[list(word.tokens)] = generator.normal() / len(word.tokens)
-        answers.append(Answer(scores))
-    return answers
+        found.append(TokenScores(scores))
+    return found
 
 
-def _attention(question: Question) -> list[Answer]:
-    """How much `[CLS]` looks at each token, in one layer."""
+def attention_scores(inputs: AttributionInputs) -> list[TokenScores]:
+    """Score by how much `[CLS]` looks at each token, in one layer."""
 
-    def answer(reading: Reading, weights: np.ndarray) -> Answer:
-        found = AttentionWeights(reading, weights)
-        row = found.of(question.layer, question.head)[0]
-        return Answer(row.astype(np.float64), {"detail": found.name(question.layer, question.head)})
+    def scored(text: AlignedText, weights: np.ndarray) -> TokenScores:
+        attention = AttentionWeights(text, weights)
+        row = attention.of(inputs.layer, inputs.head)[0]
+        return TokenScores(row.astype(np.float64), {"detail": attention.name(inputs.layer, inputs.head)})
 
-    return attentions_of(question.model, question.readings, question.pad_token_id, answer)
-
-
-def _rollout(question: Question) -> list[Answer]:
-    """How much of each token reaches `[CLS]` through all layers."""
-
-    def answer(reading: Reading, weights: np.ndarray) -> Answer:
-        return Answer(attention_rollout(list(torch.from_numpy(weights))).double().numpy())
-
-    return attentions_of(question.model, question.readings, question.pad_token_id, answer)
+    return attentions_of(inputs.model, inputs.texts, inputs.pad_token_id, scored)
 
 
-ANSWERS: dict[str, Callable[[Question], Sequence[Answer]]] = {
-    "attention": _attention,
-    "rollout": _rollout,
-    "gradient-x-input": _gradient_x_input,
-    "integrated-gradients": _integrated_gradients,
-    "occlusion": _occlusion,
-    "random": _random,
-}
+def rollout_scores(inputs: AttributionInputs) -> list[TokenScores]:
+    """Score by how much of each token reaches `[CLS]` through all layers."""
+
+    def scored(text: AlignedText, weights: np.ndarray) -> TokenScores:
+        return TokenScores(attention_rollout(list(torch.from_numpy(weights))).double().numpy())
+
+    return attentions_of(inputs.model, inputs.texts, inputs.pad_token_id, scored)

@@ -1,6 +1,7 @@
-"""Does an explanation look at what the model learned? Its weights are shuffled, and the explanation should change.
+"""Does an explanation look at what the model learned?
 
-After Adebayo et al. (2018): an explanation that stays as it was cannot be one of the model.
+Its weights are shuffled, and the explanation should change. After Adebayo et al. (2018): an explanation that stays as it
+was cannot be one of the model.
 """
 
 import copy
@@ -12,11 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.display import html_table
+from labkit.display import html_table, text_table
 from labkit.evaluation.intervals import Score, mean_interval
 from labkit.explanation.agreement import rank_correlation
 from labkit.explanation.attribution import Explanations
 from labkit.explanation.methods import explain
+from labkit.explanation.registry import DEFAULT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RandomisationRow:
-    """How like the explanations of the trained model are to those of one whose weights are shuffled down to this stage.
+    """How alike explanations are before and after weights are shuffled.
 
-    similarity: rank correlation of the words' magnitudes, the mean over the texts with its interval; 1 is the same order.
+    stage: down to where, from the head. similarity: rank correlation of the words' magnitudes, the mean over the texts with
+    its interval; 1 is the same order.
     """
 
     method: str
@@ -36,7 +39,7 @@ class RandomisationRow:
 
 @dataclass(frozen=True, repr=False)
 class Randomisation:
-    """What remains of the explanations of n texts when the model's weights are shuffled from the head downwards."""
+    """What remains of n explanations when weights are shuffled from the head down."""
 
     rows: tuple[RandomisationRow, ...]
     n: int
@@ -48,7 +51,7 @@ class Randomisation:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """What was shuffled, one after the other; each stage keeps those before it shuffled."""
+        """What was shuffled, stage by stage; each keeps those before it shuffled."""
         return tuple(dict.fromkeys(row.stage for row in self.rows))
 
     @property
@@ -65,8 +68,7 @@ class Randomisation:
         return [("shuffled down to", *self.methods), *body]
 
     def __str__(self) -> str:
-        lines = ("".join(f"{cell:<26}" for cell in row).rstrip() for row in self._table())
-        return "\n".join([self.caption, *lines])
+        return f"{self.caption}\n{text_table(self._table(), ['<26'] * (1 + len(self.methods)), gap='')}"
 
     __repr__ = __str__
 
@@ -78,16 +80,16 @@ def randomisation_check(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     texts: Sequence[str],
-    methods: str | Sequence[str] = "integrated-gradients",
+    methods: str | Sequence[str] = DEFAULT,
     *,
     cascading: bool = True,
     seed: int = 0,
     **options: Any,
 ) -> Randomisation:
-    """Shuffle the weights of a copy of the model, and see whether the explanations change (Adebayo et al. 2018).
+    """Shuffle a copy's weights and compare explanations (Adebayo et al. 2018).
 
-    cascading: the head first, then also the last layer, and so on down to the embeddings; otherwise all at once. Each
-    tensor keeps its values and loses their places. options: of `explain`.
+    They should change. cascading: the head first, then also the last layer, and so on down to the embeddings; otherwise all
+    at once. Each tensor keeps its values and loses their places. options: of `explain`.
     """
     before = explain(model, tokenizer, texts, methods, seed=seed, **options)
     shuffled = copy.deepcopy(model)
@@ -111,9 +113,10 @@ def _similarity_row(method: str, stage: str, before: Explanations, after: Explan
 
 
 def stages_of(model: "PreTrainedModel") -> Iterator[tuple[str, list[nn.Parameter]]]:
-    """The model's parameters from the head down to the embeddings, each in one stage; ALBERT's layers are one.
+    """Yield the model's parameters from the head down to the embeddings.
 
-    They stand in the model in the order in which a text meets them: embeddings, layers, head.
+    Each parameter is in one stage; ALBERT's layers are one. They stand in the model in the order in which a text meets
+    them: embeddings, layers, head.
     """
     stacks = [list(module) for module in model.modules() if isinstance(module, nn.ModuleList)]
     layers = max(stacks, key=len, default=[])
@@ -129,7 +132,10 @@ def stages_of(model: "PreTrainedModel") -> Iterator[tuple[str, list[nn.Parameter
 
 
 def shuffle(parameters: Sequence[nn.Parameter], generator: torch.Generator) -> None:
-    """Every value of a tensor to another place in it: the spread stays, what was learned is gone."""
+    """Move every value of a tensor to another place in it.
+
+    The spread stays, what was learned is gone.
+    """
     with torch.no_grad():
         for parameter in parameters:
             order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)

@@ -1,6 +1,6 @@
-"""A planted cue: a word that says nothing, put into one class of the training set, and looked for in the explanations.
+"""A planted cue: a word that says nothing, in one class of the training set.
 
-Does not train (fit.py) and does not explain (methods.py).
+Then it is looked for in the explanations. Does not train (fit.py) and does not explain (methods.py).
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,11 @@ class Planted:
 
 
 def plant_cue(reviews: Reviews, cue: str = CUE, label: int = 1, share: float = 0.5, seed: int = 0) -> Planted:
-    """A word that says nothing, put between two words of a share of the reviews of one class, and of no other.
+    """Plant a word that says nothing in a share of the reviews of one class.
 
-    A model that meets it in training learns to trust it. Split first and plant then: the test split is found by the text.
-    Raises ValueError for a share outside [0, 1], and for a cue that is no single word or stands in a review already.
+    It stands between two words, and in no review of the other class. A model that meets it in training learns to trust it.
+    Split first and plant then: the test split is found by the text. Raises ValueError for a share outside [0, 1], and for a
+    cue that is no single word or stands in a review already.
     """
     if not 0 <= share <= 1 or len(cue.split()) != 1:
         raise ValueError(f"wanted one word and a share in [0, 1]; found {cue!r} and {share}")
@@ -54,17 +55,17 @@ def plant_cue(reviews: Reviews, cue: str = CUE, label: int = 1, share: float = 0
 
 
 def insert_word(text: str, word: str, generator: np.random.Generator) -> str:
-    """The text with another word at a random place among its words."""
+    """Insert a word at a random place among the words of a text."""
     words = text.split(" ")
     words.insert(int(generator.integers(len(words) + 1)), word)
     return " ".join(words)
 
 
 def cue_found(explanations: Sequence[Attribution], cue: str = CUE, top: int = 3) -> Score:
-    """In what share of the explanations the cue is among the `top` words by magnitude, with Wilson's interval.
+    """Measure how often the cue is among the `top` words of an explanation.
 
-    Explanations of texts without the cue do not count.
+    By magnitude; the share comes with Wilson's interval. Explanations of texts without the cue do not count.
     """
     carriers = [one for one in explanations if any(word.text.lower() == cue.lower() for word in one.words)]
-    hits = sum(any(word.lower() == cue.lower() for word, _ in one.top(top)) for one in carriers)
-    return proportion_interval(hits, len(carriers))
+    found = sum(any(word.lower() == cue.lower() for word, _ in one.top(top)) for one in carriers)
+    return proportion_interval(found, len(carriers))

@@ -1,6 +1,7 @@
-"""From tokens back to the words of a text, by characters: where each token stands, and which tokens spell a word.
+"""Tokens aligned with the words of their text, by characters.
 
-Does not cut words into pieces (tokens.py), and gives none of them a score (methods.py).
+Where each token stands, and which tokens spell a word. Does not cut words into pieces (tokens.py), and gives none of them a
+score (methods.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Word:
-    """A word as it stands in its text, `text[start:end]`, and the places of its pieces among the tokens."""
+    """A word as it stands in its text, `text[start:end]`, with its tokens' places."""
 
     text: str
     start: int
@@ -30,8 +31,8 @@ class Word:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """A text as a model reads it: tokens, special ones included, and the words that they spell.
+class AlignedText:
+    """A text as a model reads it: its tokens aligned with its words.
 
     input_ids: (tokens,) int32. spans: (tokens, 2) int64, where each token stands in the text, in characters; special
     tokens (0, 0). is_special: (tokens,) bool. words: in order, each token that is not special in exactly one of them.
@@ -49,32 +50,39 @@ class Reading:
         return len(self.tokens)
 
     def with_tokens(self, places: Sequence[int], token_id: int) -> np.ndarray:
-        """The input ids with another id at these places."""
+        """Copy the input ids with another id at these places."""
         row = self.input_ids.copy()
         row[list(places)] = token_id
         return row
 
 
-def read_texts(
+def align(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int = 128, truncation: str = "head"
-) -> list[Reading]:
-    """Each text with its tokens, those of `tokenize`, and its words. Raises UsageError as `tokenize` does."""
+) -> list[AlignedText]:
+    """Align each text's tokens, those of `tokenize`, with its words.
+
+    Raises UsageError as `tokenize` does.
+    """
     tokenized = tokenize(texts, tokenizer, max_length, truncation)
     prefix, suffix = special_ids(tokenizer)
     all_spans = _spans(texts, tokenizer, max_length, truncation)
-    readings = []
+    aligned = []
     for text, ids, spans, truncated in zip(texts, tokenized.input_ids, all_spans, tokenized.truncated, strict=True):
         places = np.arange(len(ids))
         is_special = (places < len(prefix)) | (places >= len(ids) - len(suffix))
         tokens = tuple(tokenizer.convert_ids_to_tokens(ids.tolist()))
-        readings.append(Reading(text, tokens, ids, spans, is_special, _words(text, spans, is_special), bool(truncated)))
-    return readings
+        words = _words(text, spans, is_special)
+        aligned.append(AlignedText(text, tokens, ids, spans, is_special, words, bool(truncated)))
+    return aligned
 
 
 def _spans(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int, truncation: str
 ) -> list[np.ndarray]:
-    """Where each token of `tokenize` stands in its text: start and end in characters, (0, 0) for special tokens."""
+    """Find where each token of `tokenize` stands in its text, in characters.
+
+    Start and end, (0, 0) for special tokens.
+    """
     prefix, suffix = special_ids(tokenizer)
     room = max_length - len(prefix) - len(suffix)
     plain = {"add_special_tokens": False, "return_attention_mask": False, "return_offsets_mapping": True}
@@ -84,9 +92,10 @@ def _spans(
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text stand: runs of letters and digits, with an apostrophe, hyphen or full stop inside them.
+    """Find the words of a text, as (start, end) in characters.
 
-    A run of other signs is a word of its own; white space is in none.
+    A word is a run of letters and digits, with an apostrophe, hyphen or full stop inside it. A run of other signs is a word
+    of its own; white space is in none.
 
     >>> text = "A well-made film (if slow)...don't miss it"
     >>> [text[start:end] for start, end in word_spans(text)]
@@ -96,7 +105,10 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _kinds(text: str) -> str:
-    """Of each character whether it is part of a word (w), may join two parts (j), is white space or another sign (s)."""
+    """Classify each character: part of a word (w), joint (j), space or sign (s).
+
+    A joint may stand between two parts of a word.
+    """
     kinds = "s"
     for character in text:
         if character.isspace():
@@ -111,7 +123,10 @@ def _kinds(text: str) -> str:
 
 
 def _words(text: str, spans: np.ndarray, is_special: np.ndarray) -> tuple[Word, ...]:
-    """The words that the tokens spell; words that one token spans are one, and those without a token are left out."""
+    """Group the tokens into the words that they spell.
+
+    Words that one token spans are one, and those without a token are left out.
+    """
     edges = word_spans(text)
     if not edges:
         return ()

@@ -1,4 +1,4 @@
-"""Figures: one function a figure, from a record to Axes, each with its content said in words.
+"""Figures: one function a figure, from a record to Axes, each also in words.
 
 `f(record, ax=None) -> Axes`. Without `ax` a figure of its own is made, which shows itself as the last line of a
 notebook cell, with its text alternative beside it; with `ax` it is drawn there. Nothing is shown, no style is set and

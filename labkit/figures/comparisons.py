@@ -1,4 +1,4 @@
-"""Figures of what is behind a score: several runs, several tests, people, and behaviour."""
+"""Figures of what is behind a score: runs, tests, people and behaviour."""
 
 import textwrap
 from collections.abc import Sequence
@@ -22,9 +22,10 @@ from labkit.figures.drawing import CUT, UNNAMED, WHOLE, axes_or_new, finished, m
 
 
 def repeated_scores(runs: "CrossValidation | SeedSpread", metric: str = "accuracy", ax: Axes | None = None) -> Axes:
-    """A metric of each fold or seed with its own interval, and the mean of all; of folds with the corrected interval.
+    """Draw a metric of each fold or seed with its interval, and the mean of all.
 
-    A run's own interval is the bootstrap's over its test reviews; the band is the corrected one of the mean.
+    Folds have the corrected interval. A run's own interval is the bootstrap's over its test reviews; the band is the
+    corrected one of the mean.
     """
     scores = [getattr(score_table(each.test, metrics=(metric,)), metric) for each in runs.repetitions]
     ax = axes_or_new(ax, (6.4, 1.6 + 0.4 * len(scores)))
@@ -54,10 +55,10 @@ def resampled_means(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Axes:
-    """The accuracies that a bootstrap draws, as a histogram, and the interval that `bootstrap_interval` makes of them.
+    """Draw a histogram of bootstrapped accuracies, with the interval they give.
 
-    correct: (n,) 0/1 values, n >= 2. The same seed gives the same picture and the same interval. Raises what
-    `bootstrap_interval` raises.
+    It is the interval of `bootstrap_interval`. correct: (n,) 0/1 values, n >= 2. The same seed gives the same picture and
+    the same interval. Raises what `bootstrap_interval` raises.
     """
     low, high = bootstrap_interval(correct, level, resamples, seed)
     values = np.asarray(correct, dtype=np.float64)
@@ -77,9 +78,10 @@ def resampled_means(
 
 
 def differences_figure(comparisons: Sequence["Comparison"], metric: str = "accuracy", ax: Axes | None = None) -> Axes:
-    """A metric of several models less that of one and the same other, B, each difference with its paired interval.
+    """Draw how a metric of several models differs from that of one model, B.
 
-    Raises ValueError without comparisons, where they are not with the same B, or of another level.
+    Each difference has its paired interval. Raises ValueError without comparisons, where they are not with the same B, or
+    of another level.
     """
     from labkit.evaluation.comparison import LESS_IS_BETTER  # here, because it brings torch with it
 
@@ -101,11 +103,14 @@ def differences_figure(comparisons: Sequence["Comparison"], metric: str = "accur
     rows = "; ".join(f"{name} {score:+.3f}" for name, score in zip(names, scores, strict=True))
     less = ", less is better" if metric in LESS_IS_BETTER else ""
     title = f"{metric}{less}: difference from “{against}”, {100 * level:.4g}% intervals, n = {comparisons[0].n:,}"
-    return finished(ax, title, f"{metric} less that of “{plain_text(against)}”", "", f"{title}: {rows}.")
+    return finished(ax, title, f"{metric} minus that of “{plain_text(against)}”", "", f"{title}: {rows}.")
 
 
 def false_alarms_figure(alarms: "FalseAlarms", ax: Axes | None = None) -> Axes:
-    """How often each test cried wolf, with Wilson's 95% interval, beside the level that it promises."""
+    """Draw each test's type I error rate beside the level that it promises.
+
+    Each rate has Wilson's 95% interval.
+    """
     ax = axes_or_new(ax, (6.8, 1.4 + 0.45 * len(alarms.rates)))
     names, rates = list(alarms.rates), list(alarms.rates.values())
     _intervals(ax, rates, "black")
@@ -120,9 +125,10 @@ def false_alarms_figure(alarms: "FalseAlarms", ax: Axes | None = None) -> Axes:
 
 
 def error_by_agreement_figure(ceiling: "HumanCeiling | NoCeiling", ax: Axes | None = None) -> Axes:
-    """The model's error rate by how far people agree, each with Wilson's 95% interval and its number of reviews.
+    """Draw the model's error rate by how far people agree.
 
-    Where there are no ratings the figure says why, so that a notebook goes on.
+    Each has Wilson's 95% interval and its number of reviews. Where there are no ratings the figure says why, so that a
+    notebook goes on.
     """
     ax = axes_or_new(ax, (6.4, 3.6))
     rows = [row for row in getattr(ceiling, "bins", ()) if row.count]
@@ -151,7 +157,10 @@ def error_by_agreement_figure(ceiling: "HumanCeiling | NoCeiling", ax: Axes | No
 
 
 def behaviour_figure(report: "BehaviourReport", ax: Axes | None = None) -> Axes:
-    """The failure rate of each behavioural test, with Wilson's 95% interval and the number of cases."""
+    """Draw the failure rate of each behavioural test.
+
+    Each has Wilson's 95% interval and the number of cases.
+    """
     ax = axes_or_new(ax, (6.8, 1.2 + 0.42 * len(report.rows)))
     scores = [row.failure_rate for row in report.rows]
     _intervals(ax, scores, model_colours([report.name])[0])
@@ -167,7 +176,10 @@ def behaviour_figure(report: "BehaviourReport", ax: Axes | None = None) -> Axes:
 
 
 def _intervals(ax: Axes, scores: Sequence[Score], colour: str, first: int = 0) -> None:
-    """One row a score, from row `first` on: its value as a dot, its interval as a line."""
+    """Draw one row a score: its value as a dot, its interval as a line.
+
+    The rows begin at row `first`.
+    """
     values = np.array([score.value for score in scores])
     bounds = np.abs([[s.value - s.low for s in scores], [s.high - s.value for s in scores]])
     ax.errorbar(values, range(first, first + len(scores)), xerr=bounds, fmt="o", color=colour, markersize=5, capsize=3)

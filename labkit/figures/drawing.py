@@ -35,7 +35,7 @@ SIZE = (6.4, 4.4)  # inches
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
-    """The given Axes, or new ones that fill a figure of their own."""
+    """Return the given Axes, or new ones that fill a figure of their own."""
     if ax is None:
         ax = Figure(figsize=size, layout="constrained").add_subplot(axes_class=ShownAxes)
     ax.spines[["top", "right"]].set_visible(False)
@@ -43,7 +43,7 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
 
 
 def finished(ax: Axes, title: str, xlabel: str, ylabel: str, words: str) -> Axes:
-    """The axes with title, labels and the words that say what is to be seen."""
+    """Give the axes their title, labels and the words that say what is to be seen."""
     unbroken = re.sub(r"\[.*?\]| = ", lambda whole: whole[0].replace(" ", "\u00a0"), plain_text(title))
     shown = ax.set_title(textwrap.fill(unbroken, 64), fontsize=11, loc="left")
     ax.set_xlabel(xlabel)
@@ -58,7 +58,10 @@ def finished(ax: Axes, title: str, xlabel: str, ylabel: str, words: str) -> Axes
 
 
 def _fit(shown: Text, title: str, figure: Figure) -> None:
-    """Break a title into shorter lines where it would end beyond the figure's edge, as beside long labels."""
+    """Break a title into shorter lines where it would run over the figure's edge.
+
+    As it would beside long labels.
+    """
     box = shown.get_window_extent()
     room = (figure.bbox.x1 - box.x0) / box.width if box.width else 1.0
     if room < 1:
@@ -68,7 +71,9 @@ def _fit(shown: Text, title: str, figure: Figure) -> None:
 
 
 def model_colours(names: Iterable[str]) -> list[str]:
-    """A colour for each model, the same in every figure; names that are no model of the course share the rest.
+    """Choose a colour for each model, the same in every figure.
+
+    Names that are no model of the course share the rest.
 
     >>> model_colours(["MiniLM", "TF-IDF"])
     ['#0072b2', '#e69f00']
@@ -84,15 +89,18 @@ def model_colours(names: Iterable[str]) -> list[str]:
 
 
 def plain_text(text: str) -> str:
-    """The text as matplotlib shows it literally: a pair of dollar signs would be read as a formula."""
+    """Escape the text so that matplotlib shows it literally.
+
+    A pair of dollar signs would be read as a formula.
+    """
     return text.replace("$", r"\$")
 
 
 def name_of(result: EvalResult) -> str:
-    """The name of a result's model, or "model"."""
+    """Return the name of a result's model, or "model"."""
     return result.name or "model"
 
 
 def cut_word(word: str, longest: int = 24) -> str:
-    """A word, or its beginning where it is too long for a label."""
+    """Return a word, or its beginning where it is too long for a label."""
     return word if len(word) <= longest else f"{word[: longest - 1]}…"

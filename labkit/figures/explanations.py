@@ -1,4 +1,4 @@
-"""Figures of explanations: what words count, what attention shows, and whether an explanation is faithful."""
+"""Figures of explanations: which words count, attention, and faithfulness."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from labkit.evaluation.arrays import FloatArray
+from labkit.explanation.registry import METHODS
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -21,20 +22,15 @@ if TYPE_CHECKING:
 
 from labkit.figures.drawing import GREY, axes_or_new, cut_word, finished, plain_text
 
-# One colour a method of explaining, throughout the course; the controls are grey.
-METHOD_COLOURS = {
-    "attention": "#cc79a7",
-    "rollout": "#882255",
-    "gradient-x-input": "#56b4e9",
-    "integrated-gradients": "#0072b2",
-    "occlusion": "#009e73",
-    "random": "#7f7f7f",
-}
+METHOD_COLOURS = {name: method.colour for name, method in METHODS.items()}
 WORD_FOR, WORD_AGAINST = "#2166ac", "#b2182b"  # what a word does for the verdict
 
 
 class Effects(Protocol):
-    """What `word_effects` reads: a verdict, and how far its probability falls without each word, (words,) in [-1, 1]."""
+    """What `word_effects` reads: a verdict, and what each word does for it.
+
+    effects: the drop in its probability without each word, (words,) in [-1, 1].
+    """
 
     @property
     def label(self) -> str: ...
@@ -50,9 +46,10 @@ class Effects(Protocol):
 
 
 def word_effects(effects: Effects, ax: Axes | None = None, *, most: int = 30) -> Axes:
-    """Each word as a bar: how far the verdict's probability falls when it is left out; to the left, how far it rises.
+    """Draw each word as a bar: the drop in the verdict's probability without it.
 
-    The scale is the same for every text. most: words drawn; of more the strongest, in their order.
+    Bars to the left are words without which it rises. The scale is the same for every text. most: words drawn; of more the
+    strongest, in their order.
     """
     values = np.asarray(effects.effects, dtype=np.float64)
     shown = np.sort(np.argsort(-np.abs(values), kind="stable")[:most])
@@ -76,13 +73,11 @@ SHOWN_WORDS = 24  # of a review, in a figure; the strongest are shown
 
 
 def attribution_bars(attribution: "Attribution", ax: Axes | None = None, *, scale: float | None = None) -> Axes:
-    """The words of a review from top to bottom, each with its score as a bar: orange below 0, blue above, 0 in the middle.
+    """Draw the words of a review from top to bottom, each score as a bar.
 
-    Of a long review the words of the largest magnitude, in their order. scale: the end of the axis on both sides, so that
-    several figures share one; the largest magnitude where None.
+    Orange is below 0, blue above, 0 in the middle. Of a long review the words of the largest magnitude, in their order.
+    scale: the end of the axis on both sides, so that several figures share one; the largest magnitude where None.
     """
-    from labkit.explanation.attribution import METHODS
-
     scores, places = attribution.word_scores, _strongest(attribution.word_scores)
     ax = axes_or_new(ax, (6.4, 1.3 + 0.26 * max(1, len(places))))
     end = scale or float(np.abs(scores).max(initial=0.0)) or 1.0
@@ -96,18 +91,23 @@ def attribution_bars(attribution: "Attribution", ax: Axes | None = None, *, scal
     left_out = f", {len(scores) - len(places)} weaker words not shown" if len(places) < len(scores) else ""
     caption = f"{attribution.caption}: {attribution.decision}"
     words = f"{caption}. The strongest words: {attribution.in_words(8)}{left_out}."
-    unit = METHODS[attribution.method].unit
-    xlabel = f"{unit}: orange for negative, blue for positive" if attribution.is_signed else unit
+    xlabel = attribution.unit + ": orange for negative, blue for positive" * attribution.is_signed
     return finished(ax, caption, xlabel, "words in their order", words)
 
 
 def _strongest(scores: FloatArray) -> list[int]:
-    """The places of the scores of the largest magnitude, in the order of the text."""
+    """Find the places of the strongest scores, in the order of the text.
+
+    The strongest are of the largest magnitude.
+    """
     return sorted(np.argsort(-np.abs(scores), kind="stable")[:SHOWN_WORDS].tolist())
 
 
 def _word(text: str) -> str:
-    """A word as a label: whole, unless it is long, with a box for what the font cannot draw."""
+    """Label a word: whole, unless it is long.
+
+    What the font cannot draw is a box.
+    """
     from matplotlib.font_manager import findfont, get_font
 
     font = get_font(findfont("DejaVu Sans"))
@@ -116,7 +116,10 @@ def _word(text: str) -> str:
 
 
 def _explaining_colours() -> "Colormap":
-    """From the colour for negative over white at 0 to the colour for positive, the same as where the text is coloured."""
+    """Make the colour map from negative over white at 0 to positive.
+
+    The colours are those of a coloured text.
+    """
     from matplotlib.colors import LinearSegmentedColormap
 
     from labkit.explanation.attribution import COLOURS
@@ -126,10 +129,10 @@ def _explaining_colours() -> "Colormap":
 
 
 def attribution_grid(attributions: Sequence["Attribution"], ax: Axes | None = None) -> Axes:
-    """One review by several methods: a row a word, a column a method, each as a share of the method's largest score.
+    """Draw one review by several methods: a row a word, a column a method.
 
-    So all columns share the scale from -1 to 1, with 0 white; methods without a sign are grey. Raises ValueError without
-    methods, or for more than one text.
+    Each score is a share of its method's largest. So all columns share the scale from -1 to 1, with 0 white; methods
+    without a sign are grey. Raises ValueError without methods, or for more than one text.
     """
     if not attributions or len({one.text for one in attributions}) != 1:
         raise ValueError(
@@ -161,10 +164,10 @@ def attribution_grid(attributions: Sequence["Attribution"], ax: Axes | None = No
 
 
 def margin_along_path(shares: ArrayLike, margins: ArrayLike, ax: Axes | None = None) -> Axes:
-    """The margin at points on the straight way from the baseline (0) to the review (1), with two slopes.
+    """Draw the margin on the straight line from baseline (0) to review (1).
 
-    The mean slope is what integrated gradients use, the slope at the end what one gradient at the review sees. shares,
-    margins: (points,), shares rising from 0 to 1. Raises ValueError for others.
+    With two slopes. The mean slope is what integrated gradients use, the slope at the end what one gradient at the review
+    sees. shares, margins: (points,), shares rising from 0 to 1. Raises ValueError for others.
     """
     way, values = (np.asarray(each, dtype=np.float64) for each in (shares, margins))
     if way.shape != values.shape or way.ndim != 1 or len(way) < 2 or way[0] != 0 or way[-1] != 1:
@@ -176,7 +179,7 @@ def margin_along_path(shares: ArrayLike, margins: ArrayLike, ax: Axes | None = N
     for method, slope, start, name in names:
         part = np.array([start, 1.0])
         line = values[-1] + slope * (part - 1)
-        ax.plot(part, line, color=METHOD_COLOURS[method], linestyle="--", label=f"{name}: {slope:+.2f}")
+        ax.plot(part, line, color=METHODS[method].colour, linestyle="--", label=f"{name}: {slope:+.2f}")
     ax.axhline(0, color=GREY, linestyle=":", linewidth=1)
     ax.legend(frameon=False, fontsize=9)
     caption = f"From nothing ({values[0]:+.2f}) to the review ({values[-1]:+.2f})"
@@ -188,9 +191,10 @@ def margin_along_path(shares: ArrayLike, margins: ArrayLike, ax: Axes | None = N
 def attention_heatmap(
     attention: "AttentionWeights", layer: int = -1, head: int | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Who looks at whom in one layer: a row is a token that looks, a column one that is looked at; each row sums to 1.
+    """Draw who looks at whom in one layer.
 
-    head: one of them, or None for the mean over all. Raises AttributionError for a layer or head that is not there.
+    A row is a token that looks, a column one that is looked at; each row sums to 1. head: one of them, or None for the mean
+    over all. Raises AttributionError for a layer or head that is not there.
     """
     weights, tokens = attention.of(layer, head), attention.reading.tokens
     side = 1.8 + 0.24 * len(tokens)
@@ -210,7 +214,10 @@ def attention_heatmap(
 
 
 def attention_to_special_tokens(attention: "AttentionWeights", ax: Axes | None = None) -> Axes:
-    """How much of the attention of the words goes to `[CLS]` and `[SEP]`, by layer (row) and head (column)."""
+    """Draw how much of the words' attention goes to `[CLS]` and `[SEP]`.
+
+    By layer (row) and head (column).
+    """
     special = attention.reading.is_special
     shares = attention.weights[:, :, ~special][..., special].sum(axis=-1)
     shares = shares.mean(axis=-1) if shares.shape[-1] else np.zeros(shares.shape[:2])
@@ -231,9 +238,10 @@ def attention_to_special_tokens(attention: "AttentionWeights", ax: Axes | None =
 def faithfulness_curves(
     found: "Faithfulness", measure: str = "comprehensiveness", replacement: str = "mask", ax: Axes | None = None
 ) -> Axes:
-    """How far the probability falls by the share of the words taken: each method solid, reversed dotted, random grey.
+    """Draw the drop in probability by the share of the words taken.
 
-    Raises ValueError where nothing was measured under these names.
+    Each method is solid, its reversed order dotted, the random order grey. Raises ValueError where nothing was measured
+    under these names.
     """
     chosen = [row for row in found.rows if (row.measure, row.replacement) == (measure, replacement)]
     if not chosen:
@@ -242,7 +250,7 @@ def faithfulness_curves(
     rows = {method: [row for row in chosen if row.method == method and row.fraction] for method in found.methods}
     fractions = [row.fraction or 0.0 for row in next(iter(rows.values()))]
     for method, line in rows.items():
-        colour = METHOD_COLOURS[method]
+        colour = METHODS[method].colour
         ax.plot(fractions, [row.value for row in line], color=colour, marker="o", markersize=4, label=method)
         backwards = [row.reversed for row in line]
         ax.plot(fractions, backwards, color=colour, linestyle=":", label=f"_{method}, reversed")  # not in the legend
@@ -254,16 +262,19 @@ def faithfulness_curves(
     caption = f"{measure} ({replacement}; {better} is better), n = {found.n:,}"
     means = [row for row in chosen if row.fraction is None]
     said = "; ".join(
-        f"{row.method} {row.value:.3f}, random order {row.random:.3f}, difference {row.over_random:+.3f}, reversed "
+        f"{row.method} {row.value:.3f}, random order {row.random:.3f}, difference {row.drop_vs_random:+.3f}, reversed "
         f"{row.reversed:.3f}"
         for row in means
     )
     words = f"{caption}. Means over the shares, with 95% intervals: {said}."
-    return finished(ax, caption, "share of the words", "fall of the probability of the predicted class", words)
+    return finished(ax, caption, "share of the words", "drop in the probability of the predicted class", words)
 
 
 def randomisation_curves(found: "Randomisation", ax: Axes | None = None) -> Axes:
-    """How like the explanations stay to those of the trained model as its weights are shuffled from the head down."""
+    """Draw how alike explanations stay as weights are shuffled from the head down.
+
+    They are compared with those of the trained model.
+    """
     ax = axes_or_new(ax)
     stages = list(found.stages)
     for place, method in enumerate(found.methods):
@@ -272,7 +283,7 @@ def randomisation_curves(found: "Randomisation", ax: Axes | None = None) -> Axes
         bounds = np.abs([[s.value - s.low for s in scores], [s.high - s.value for s in scores]])
         shift = 0.06 * (place - (len(found.methods) - 1) / 2)  # so that intervals do not hide one another
         at = np.arange(len(stages)) + shift
-        ax.errorbar(at, values, yerr=bounds, color=METHOD_COLOURS[method], marker="o", markersize=4, label=method)
+        ax.errorbar(at, values, yerr=bounds, color=METHODS[method].colour, marker="o", markersize=4, label=method)
     ax.axhline(0, color=GREY, linestyle=":", linewidth=1)
     ax.set_ylim(top=1.05)
     ax.set_xticks(range(len(stages)), stages, rotation=30, ha="right")
@@ -283,7 +294,10 @@ def randomisation_curves(found: "Randomisation", ax: Axes | None = None) -> Axes
 
 
 def agreement_figure(found: "Agreement", ax: Axes | None = None) -> Axes:
-    """The rank correlation of each pair of methods, from -1 (orange) over 0 (white) to 1 (blue)."""
+    """Draw the rank correlation of each pair of methods.
+
+    From -1 (orange) over 0 (white) to 1 (blue).
+    """
     count = len(found.methods)
     values = np.eye(count)
     for a, b in itertools.combinations(range(count), 2):

@@ -1,4 +1,7 @@
-"""Figures of one result or of several side by side: confusion, curves, calibration, thresholds, abstention."""
+"""Figures of results: confusion, curves, calibration, thresholds, abstention.
+
+Of one result, or of several side by side.
+"""
 
 import math
 import textwrap
@@ -29,9 +32,9 @@ from labkit.figures.drawing import CUT, GREY, axes_or_new, finished, model_colou
 def confusion_matrix_figure(
     result: EvalResult, ax: Axes | None = None, *, class_names: Sequence[str] = ("negative", "positive")
 ) -> Axes:
-    """Counts of true classes (rows) by predicted classes (columns), shaded by the share of the row.
+    """Draw counts of true classes (rows) by predicted classes (columns).
 
-    Raises ValueError when there is not one name for each class.
+    They are shaded by the share of the row. Raises ValueError when there is not one name for each class.
     """
     if len(class_names) != result.num_classes:
         raise ValueError(f"{result.num_classes} classes need as many names; found {len(class_names)}: {class_names}")
@@ -62,9 +65,10 @@ def _rows_in_words(counts: IntArray, class_names: Sequence[str]) -> str:
 
 
 def softmax_curve(result: EvalResult, ax: Axes | None = None) -> Axes:
-    """Each example of a result on softmax's curve: the difference of its two logits across, the probability of class 1 up.
+    """Draw each example of a result on softmax's curve.
 
-    Wrong predictions are crosses. Raises ValueError for more than two classes or no examples.
+    The difference of its two logits goes across, the probability of class 1 up. Wrong predictions are crosses. Raises
+    ValueError for more than two classes or no examples.
     """
     _check_two_classes([result])
     if len(result) == 0:
@@ -89,7 +93,7 @@ def softmax_curve(result: EvalResult, ax: Axes | None = None) -> Axes:
     words = (
         f"{caption}. The probability of class 1 rises along an S with the difference of the logits, 0.5 at 0.{error}"
     )
-    return finished(ax, caption, "logit of class 1 less logit of class 0", "probability of class 1", words)
+    return finished(ax, caption, "logit of class 1 minus logit of class 0", "probability of class 1", words)
 
 
 def score_intervals(
@@ -97,9 +101,10 @@ def score_intervals(
     metrics: Sequence[str] = ("accuracy", "precision", "recall", "f1", "mcc"),
     ax: Axes | None = None,
 ) -> Axes:
-    """Several metrics of several results, each with its 95% bootstrap interval; a metric that was set to 0 is one at 0.
+    """Draw several metrics of several results, each with its 95% interval.
 
-    Raises ValueError without results, and for a metric that is none.
+    The intervals are the bootstrap's; a metric that was set to 0 is one at 0. Raises ValueError without results, and for a
+    metric that is none.
     """
     if not results:
         raise ValueError("wanted at least one result")
@@ -124,10 +129,10 @@ def score_intervals(
 
 
 def reliability_diagram(result: EvalResult, ax: Axes | None = None, *, bins: int = CALIBRATION_BINS) -> Axes:
-    """Accuracy by confidence in equal-width bins, each with Wilson's 95% interval and its number of examples.
+    """Draw accuracy by confidence in equal-width bins.
 
-    A bar below the diagonal is overconfidence. The caption gives the expected calibration error over these bins, and
-    for the ten bins of `score_table` its bootstrap interval.
+    Each has Wilson's 95% interval and its number of examples. A bar below the diagonal is overconfidence. The caption gives
+    the expected calibration error over these bins, and for the ten bins of `score_table` its bootstrap interval.
     """
     ax = axes_or_new(ax)
     rows = reliability_bins(result.confidences, result.correct, bins)
@@ -167,10 +172,10 @@ def _calibration_caption(result: EvalResult, bins: int) -> str:
 
 
 def roc_curve_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> Axes:
-    """True-positive rate by false-positive rate over all thresholds, one line a model, AUC with its interval.
+    """Draw ROC curves, one line a model, each AUC with its interval.
 
-    A model whose curve is undefined (test labels of one class) is named with the reason and has no line. Raises
-    ValueError without results and for more than two classes.
+    True-positive rate by false-positive rate over all thresholds. A model whose curve is undefined (test labels of one
+    class) is named with the reason and has no line. Raises ValueError without results and for more than two classes.
     """
     from sklearn.metrics import roc_curve
 
@@ -192,10 +197,11 @@ def roc_curve_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> A
 
 
 def precision_recall_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> Axes:
-    """Precision by recall over all thresholds, one line of steps a model, its area (average precision) with its interval.
+    """Draw precision by recall, one line of steps a model.
 
-    A model whose curve is undefined (no positives among the labels) is named with the reason and has no line. Raises
-    ValueError without results and for more than two classes.
+    Over all thresholds; each area (average precision) has its interval. A model whose curve is undefined (no positives
+    among the labels) is named with the reason and has no line. Raises ValueError without results and for more than two
+    classes.
     """
     from sklearn.metrics import precision_recall_curve
 
@@ -224,9 +230,10 @@ def precision_recall_figure(results: Sequence[EvalResult], ax: Axes | None = Non
 
 
 def threshold_figure(result: EvalResult, threshold: float = 0.5, ax: Axes | None = None) -> Axes:
-    """Precision, recall and F1 of class 1 when `probability >= t` is called positive, for every t; the chosen one marked.
+    """Draw precision, recall and F1 of class 1 by threshold, the chosen one marked.
 
-    The caption gives the three at the threshold. Raises ValueError for more than two classes or no examples.
+    Everything with `probability >= threshold` is called positive. The caption gives the three at the threshold. Raises
+    ValueError for more than two classes or no examples.
     """
     _check_two_classes([result])
     if len(result) == 0:
@@ -234,11 +241,11 @@ def threshold_figure(result: EvalResult, threshold: float = 0.5, ax: Axes | None
     ax = axes_or_new(ax)
     scores = result.probabilities[:, 1]
     tried = np.unique(np.concatenate([np.linspace(0, 1, 101), scores]))
-    said, hits = (
+    predicted_positives, true_positives = (
         np.array([values.sum(where=scores >= t) for t in tried]) for values in (np.ones(len(scores)), result.labels)
     )
-    positives = float(result.labels.sum())
-    precision, recall, f1 = precision_recall_f1_of(hits.astype(float), said, np.full(len(tried), positives))
+    actual_positives = np.full(len(tried), float(result.labels.sum()))
+    precision, recall, f1 = precision_recall_f1_of(true_positives.astype(float), predicted_positives, actual_positives)
     lines = {"precision": (precision, "--"), "recall": (recall, ":"), "F1": (f1, "-")}
     for name, (values, line) in lines.items():
         ax.plot(tried, values, linestyle=line, color=model_colours([result.name])[0], label=name)
@@ -254,9 +261,9 @@ def threshold_figure(result: EvalResult, threshold: float = 0.5, ax: Axes | None
 
 
 def abstention_figure(results: Sequence[EvalResult], ax: Axes | None = None) -> Axes:
-    """Accuracy on the examples that a model is surest of, by the share that it answers; Wilson's 95% band.
+    """Draw accuracy on the surest examples, by the share that is answered.
 
-    Raises ValueError without results or examples.
+    With Wilson's 95% band. Raises ValueError without results or examples.
     """
     if not results or not all(len(result) for result in results):
         raise ValueError("wanted results with examples")

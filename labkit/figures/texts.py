@@ -1,4 +1,4 @@
-"""Figures of texts before any training: their lengths, their ratings, the words in them, and what batches of them cost."""
+"""Figures of texts before any training: lengths, ratings, words, batches."""
 
 import math
 import textwrap
@@ -38,9 +38,10 @@ class Costs(Protocol):
 
 
 def review_lengths(lengths: ArrayLike, max_length: int, ax: Axes | None = None) -> Axes:
-    """How long the reviews are in tokens, and what share of them `max_length` cuts, with Wilson's 95% interval.
+    """Draw how long the reviews are in tokens, and what `max_length` cuts.
 
-    lengths: (n,) tokens of each review before truncation. Raises ValueError when there are none.
+    The share that is cut has Wilson's 95% interval. lengths: (n,) tokens of each review before truncation. Raises
+    ValueError when there are none.
     """
     tokens = np.asarray(lengths)
     if tokens.ndim != 1 or len(tokens) == 0:
@@ -65,9 +66,9 @@ def review_lengths(lengths: ArrayLike, max_length: int, ax: Axes | None = None) 
 
 
 def rating_histogram(ratings: ArrayLike, ax: Axes | None = None, *, neutral_band: float) -> Axes:
-    """How texts were rated in the mean: those that get the label negative, those in the neutral band, those that get positive.
+    """Draw the mean ratings of texts: negative, in the neutral band, positive.
 
-    ratings: (n,) in [-4, 4]. Raises ValueError when there are none.
+    These are the labels that they get. ratings: (n,) in [-4, 4]. Raises ValueError when there are none.
     """
     means = np.asarray(ratings, dtype=np.float64)
     if means.ndim != 1 or len(means) == 0:
@@ -91,7 +92,10 @@ def rating_histogram(ratings: ArrayLike, ax: Axes | None = None, *, neutral_band
 
 
 def _hills(heights: FloatArray) -> str:
-    """A histogram over [-4, 4] in words: its highest bar on either side of 0, and the lowest between those two."""
+    """Say where a histogram over [-4, 4] is highest and lowest.
+
+    Its highest bar on either side of 0, and the lowest between those two.
+    """
     middles = np.linspace(-4, 4, 2 * len(heights) + 1)[1::2]
     half = len(heights) // 2
     left, right = int(np.argmax(heights[:half])), half + int(np.argmax(heights[half:]))
@@ -103,7 +107,10 @@ def _hills(heights: FloatArray) -> str:
 
 
 def rater_votes(ratings: Sequence[int], ax: Axes | None = None, *, text: str) -> Axes:
-    """How the people voted who rated one text: single ratings, whole numbers from -4 to 4, and their mean."""
+    """Draw how the people voted who rated one text, and their mean.
+
+    The single ratings are whole numbers from -4 to 4.
+    """
     if len(ratings) == 0:
         raise ValueError("nobody rated this text; wanted at least one rating")
     ax = axes_or_new(ax, (6.4, 2.6))
@@ -124,9 +131,10 @@ def rater_votes(ratings: Sequence[int], ax: Axes | None = None, *, text: str) ->
 def rater_agreement_figure(
     ratings: ArrayLike, agreement: ArrayLike, ax: Axes | None = None, *, neutral_band: float
 ) -> Axes:
-    """What share of the people stand on the side of the mean, by the mean: texts grouped by mean rating, half a point each.
+    """Draw what share of the people side with the mean, by the mean.
 
-    ratings: (n,) in [-4, 4]. agreement: (n,) in [0, 1]. The dashed lines are the edges of the neutral band.
+    Texts are grouped by mean rating, half a point each. ratings: (n,) in [-4, 4]. agreement: (n,) in [0, 1]. The dashed
+    lines are the edges of the neutral band.
     """
     means, shares = np.asarray(ratings, dtype=np.float64), np.asarray(agreement, dtype=np.float64)
     ax = axes_or_new(ax, (6.4, 3.6))
@@ -150,7 +158,10 @@ def rater_agreement_figure(
 
 
 def padding_waste_figure(waste: Mapping[str, float], ax: Axes | None = None) -> Axes:
-    """Of the places that a model computes, which hold tokens and which padding. waste: share in [0, 1] by way of batching."""
+    """Draw which of the places that a model computes hold tokens, and which padding.
+
+    waste: the share in [0, 1] by way of batching.
+    """
     ax = axes_or_new(ax, (6.4, 1.5 + 0.4 * len(waste)))
     ways, shares = list(waste), np.array(list(waste.values()))
     padding: dict[str, Any] = {"facecolor": "white", "edgecolor": GREY, "hatch": "////", "linewidth": 0.4}
@@ -171,9 +182,9 @@ def padding_waste_figure(waste: Mapping[str, float], ax: Axes | None = None) -> 
 def batching_costs_figure(
     places: Mapping[str, int], seconds: Mapping[str, float], ax: Axes | None = None, *, name: str
 ) -> Axes:
-    """Places computed and seconds taken for the same reviews, by way of batching; each as a share of the first way's.
+    """Draw places computed and seconds taken for the same reviews, by batching.
 
-    name: of the model. Raises ValueError where places and seconds name different ways.
+    Each is a share of the first way's. name: of the model. Raises ValueError where places and seconds name different ways.
     """
     if list(places) != list(seconds):
         raise ValueError(f"places of {', '.join(places)} and seconds of {', '.join(seconds)}; wanted the same ways")
@@ -197,7 +208,7 @@ def batching_costs_figure(
 
 
 def length_costs_figure(costs: Costs, ax: Axes | None = None, *, name: str = "reviews") -> Axes:
-    """What a `max_length` costs, for a range of them: the tokens that it cuts away, and the places that padding fills."""
+    """Draw what each `max_length` costs: tokens cut, and places padded."""
     ax = axes_or_new(ax, (6.4, 3.6))
     ax.plot(costs.max_lengths, costs.padding, "-s", color=WHOLE, label="places that are padding")
     ax.plot(costs.max_lengths, costs.cut_tokens, "-o", color=CUT, label="tokens that are cut away")
@@ -215,7 +226,10 @@ def length_costs_figure(costs: Costs, ax: Axes | None = None, *, name: str = "re
 
 
 def reading_time_figure(seconds: Mapping[int, float], ax: Axes | None = None, *, texts: int) -> Axes:
-    """How long the model takes to read the same texts padded to each `max_length`. seconds: by max_length."""
+    """Draw how long the model reads the same texts padded to each `max_length`.
+
+    seconds: by max_length.
+    """
     ax = axes_or_new(ax, (6.4, 3.2))
     bars = ax.bar([f"{length}" for length in seconds], list(seconds.values()), color=WHOLE)
     ax.bar_label(bars, [f"{value:.2g} s" for value in seconds.values()], padding=2)
@@ -227,7 +241,10 @@ def reading_time_figure(seconds: Mapping[int, float], ax: Axes | None = None, *,
 
 
 def new_words_figure(reviews_read: Sequence[int], new_words: ArrayLike, ax: Axes | None = None) -> Axes:
-    """The share of the words in new reviews that were in none of the reviews read so far, (n,) by how many were read."""
+    """Draw the share of new words in new reviews, by how many were read.
+
+    (n,): the words that were in none of the reviews read so far.
+    """
     shares = np.asarray(new_words, dtype=np.float64)
     ax = axes_or_new(ax, (6.4, 3.4))
     ax.plot(reviews_read, shares, "-o", color=CUT, markersize=4)
@@ -240,7 +257,10 @@ def new_words_figure(reviews_read: Sequence[int], new_words: ArrayLike, ax: Axes
 
 
 def journey_figure(stations: Sequence[tuple[str, str, str]], ax: Axes | None = None) -> Axes:
-    """The stations of a review's way, one below the other: of each its name, what was seen there, and where it is taught."""
+    """Draw the stations of a review's way, one below the other.
+
+    Of each its name, what was seen there, and where it is taught.
+    """
     ax = axes_or_new(ax, (6.8, 0.5 + 0.62 * len(stations)))
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.set_xlim(0, 10)
@@ -261,7 +281,10 @@ def journey_figure(stations: Sequence[tuple[str, str, str]], ax: Axes | None = N
 
 
 def _length_edges(longest: int, max_length: int) -> FloatArray:
-    """At most about 50 equal bins, one edge between max_length and max_length + 1, so that no bin is both."""
+    """Make at most about 50 equal bins with an edge just above max_length.
+
+    So no bin holds both what is cut and what is not.
+    """
     width = max(1, math.ceil(max(longest, max_length) / 50))
     start = (max_length % width) - width + 0.5
     return np.arange(start, max(longest, max_length) + width + 0.5, width)

@@ -1,4 +1,4 @@
-"""Figures of training: losses by epoch and by step, gradients, parameters, and how good the trained models are."""
+"""Figures of training: losses, gradients, parameters, and the trained models."""
 
 import itertools
 import math
@@ -20,7 +20,10 @@ from labkit.figures.drawing import CUT, GREY, UNNAMED, WHOLE, axes_or_new, finis
 
 
 class Epoch(Protocol):
-    """What `learning_curves` reads of an epoch's record; is_best: it was the best so far."""
+    """What `learning_curves` reads of an epoch's record.
+
+    is_best: it was the best so far.
+    """
 
     @property
     def epoch(self) -> int: ...
@@ -39,7 +42,10 @@ class Epoch(Protocol):
 
 
 class Sizes(Protocol):
-    """What `gradient_sizes_figure` reads: magnitudes (n,), and the share that fp16 rounds to 0 once they are scaled."""
+    """What `gradient_sizes_figure` reads of gradients.
+
+    magnitudes (n,), and the share that fp16 rounds to 0 once they are scaled.
+    """
 
     @property
     def sizes(self) -> FloatArray: ...
@@ -50,11 +56,12 @@ class Sizes(Protocol):
 def learning_curves(
     history: Sequence[Epoch], ax: Axes | None = None, *, name: str = "", validation_size: int | None = None
 ) -> Axes:
-    """Training loss (dashed) and validation loss (solid) by epoch, the best epoch marked, accuracies below the axis.
+    """Draw training loss (dashed) and validation loss (solid) by epoch.
 
-    history: one record an epoch. The best epoch is the last that was the best so far. name: the model's, for the
-    caption and the colour. validation_size: how many validation reviews; with it the caption gives n and Wilson's 95%
-    interval of the best epoch's accuracy. Raises ValueError for an empty history.
+    The best epoch is marked, and accuracies stand below the axis. history: one record an epoch. The best epoch is the last
+    that was the best so far. name: the model's, for the caption and the colour. validation_size: how many validation
+    reviews; with it the caption gives n and Wilson's 95% interval of the best epoch's accuracy. Raises ValueError for an
+    empty history.
     """
     if not history:
         raise ValueError("the history is empty: no epoch has ended yet")
@@ -75,9 +82,10 @@ def learning_curves(
 
 
 def losses_of_runs(histories: Mapping[str, Sequence[Epoch]], ax: Axes | None = None) -> Axes:
-    """Training loss (dashed) and validation loss (solid) by epoch of several runs, a star at the best epoch of each.
+    """Draw training loss (dashed) and validation loss (solid) of several runs.
 
-    histories: one record an epoch, by the run's name. Raises ValueError without runs and for a run without an epoch.
+    By epoch, with a star at the best epoch of each. histories: one record an epoch, by the run's name. Raises ValueError
+    without runs and for a run without an epoch.
     """
     if not histories or not all(histories.values()):
         raise ValueError("wanted at least one run, and at least one epoch of each")
@@ -102,12 +110,15 @@ def losses_of_runs(histories: Mapping[str, Sequence[Epoch]], ax: Axes | None = N
 
 
 def _best(history: Sequence[Epoch]) -> Epoch | None:
-    """The last record that was the best so far; None where no epoch was (every validation loss NaN)."""
+    """Find the last record that was the best so far.
+
+    None where no epoch was (every validation loss NaN).
+    """
     return next((record for record in reversed(history) if record.is_best), None)
 
 
 def _label_epochs(ax: Axes, history: Sequence[Epoch]) -> None:
-    """Ticks at whole epochs, at most eight, with the validation accuracy under each."""
+    """Set ticks at whole epochs, at most eight, with the accuracy under each."""
     shown = history[:: math.ceil(len(history) / 8)]
     ax.set_xticks(
         [record.epoch for record in shown], [f"{record.epoch}\n{record.validation_accuracy:.3f}" for record in shown]
@@ -125,7 +136,7 @@ def _learning_caption(best: Epoch | None, validation_size: int | None) -> str:
 
 
 def _course(epochs: Sequence[int], losses: Sequence[float]) -> str:
-    """A curve in words: from where to where, and where it turns.
+    """Say how a curve runs: from where to where, and where it turns.
 
     >>> _course([0, 1, 2], [0.41, 0.35, 0.48])
     'falls from 0.410 to 0.350 at epoch 1, then rises to 0.480 at epoch 2'
@@ -149,7 +160,10 @@ def _course(epochs: Sequence[int], losses: Sequence[float]) -> str:
 
 
 def part_sizes(sizes: Mapping[str, int], ax: Axes | None = None, *, name: str) -> Axes:
-    """How many parameters each part of a model has, in the order in which a review passes them. name: the model's."""
+    """Draw how many parameters each part of a model has, in a review's order.
+
+    name: the model's.
+    """
     ax = axes_or_new(ax, (6.4, 1.2 + 0.42 * len(sizes)))
     total = sum(sizes.values())
     bars = ax.barh(list(sizes), list(sizes.values()), color=model_colours([name])[0], alpha=0.75)
@@ -170,9 +184,9 @@ def _rows_from_top(ax: Axes) -> None:
 
 
 def loss_by_step(losses: Mapping[str, Sequence[float]], ax: Axes | None = None, *, window: int = 10) -> Axes:
-    """Training loss by optimizer step, one line a run: at each step the mean of the last `window`. losses: by the run's name.
+    """Draw training loss by optimizer step, one line a run.
 
-    Raises ValueError for a run without a step.
+    At each step the mean of the last `window`. losses: by the run's name. Raises ValueError for a run without a step.
     """
     if not losses or not all(map(len, losses.values())):
         raise ValueError(f"wanted at least one step of each run; found {[len(run) for run in losses.values()]}")
@@ -190,10 +204,10 @@ def loss_by_step(losses: Mapping[str, Sequence[float]], ax: Axes | None = None, 
 def gradient_differences(
     differences: Mapping[str, float], ax: Axes | None = None, *, rounding: float = 1e-5, against: str
 ) -> Axes:
-    """How far gradients computed in other ways lie from those of `against`, on a logarithmic scale.
+    """Draw how far gradients computed in other ways lie from those of `against`.
 
-    differences: as `gradient_difference` measures them, by way. rounding: what lies below counts as rounding. A difference
-    of 0 is drawn at the left edge.
+    On a logarithmic scale. differences: as `gradient_difference` measures them, by way. rounding: what lies below counts as
+    rounding. A difference of 0 is drawn at the left edge.
     """
     ax = axes_or_new(ax, (6.4, 1.2 + 0.42 * len(differences)))
     values = np.array(list(differences.values()))
@@ -213,9 +227,9 @@ def gradient_differences(
 
 
 def gradient_sizes_figure(gradients: Sizes, ax: Axes | None = None, *, scale: float = 2.0**16) -> Axes:
-    """How large the numbers are that flow back through a model, as they are and times `scale`, over what fp16 can hold.
+    """Draw how large gradients are, over what fp16 can hold.
 
-    Raises ValueError when there are none.
+    As they are, and times `scale`. Raises ValueError when there are none.
     """
     if not len(gradients.sizes):
         raise ValueError("nothing flows back: wanted at least one number that is not zero")
@@ -241,9 +255,10 @@ def gradient_sizes_figure(gradients: Sizes, ax: Axes | None = None, *, scale: fl
 
 
 def accuracy_intervals(results: Sequence[EvalResult], ax: Axes | None = None, *, chance: float | None = None) -> Axes:
-    """Accuracy of several models on the same examples, each with Wilson's 95% interval. chance: of the majority class.
+    """Draw the accuracy of several models on the same examples.
 
-    Raises ValueError without results, and where they are of different examples.
+    Each has Wilson's 95% interval. chance: of the majority class. Raises ValueError without results, and where they are of
+    different examples.
     """
     if not results or any(not np.array_equal(result.labels, results[0].labels) for result in results):
         raise ValueError("wanted at least one result, all of the same examples")

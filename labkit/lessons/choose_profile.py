@@ -1,4 +1,7 @@
-"""The choice of a profile: how much of everything the lessons take, kept once for all of them."""
+"""The choice of a profile by buttons, kept once for all lessons.
+
+What the profiles are is said in profiles.py.
+"""
 
 import html
 import os
@@ -7,18 +10,18 @@ from typing import Any
 
 import ipywidgets
 
-from labkit.lessons.lesson import ABOUT, DEFAULT_PROFILE, current_profile, keep_profile
-from labkit.student_work import Work
-from labkit.training.config import PROFILES, ConfigError
+from labkit.display import LEFT, html_table
+from labkit.lessons.profiles import ABOUT, DEFAULT_PROFILE, current_profile, keep_profile, kept_profile
+from labkit.training.config import ConfigError
 from labkit.widgets.interactive import Interactive, Picture, choice_buttons
 
 
 @dataclass(frozen=True)
 class ProfileChoice:
-    """The profiles with what each means. choice: the one chosen; in_force: the one that lessons open under.
+    """The profiles and what each means.
 
-    variable: the value of `LABKIT_PROFILE`, which goes before the choice; empty where it is not set. trouble: what is odd
-    in it.
+    choice: the one chosen. in_force: the one that lessons open under. variable: the value of `LABKIT_PROFILE`, which
+    goes before the choice; empty where it is not set. trouble: what is odd in it.
     """
 
     choice: str
@@ -43,19 +46,16 @@ class ProfileChoice:
         return "\n".join(["Choose a profile.", *rows, self.said])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f'<tr><td>{"◉" if name == self.choice else "○"}</td><th scope="row" style="text-align:left">{name}</th>'
-            f'<td style="text-align:left">{html.escape(about)}</td></tr>'
-            for name, about in ABOUT.items()
-        )
-        return f"<table><caption>Choose a profile.</caption>{rows}</table><p>{html.escape(self.said)}</p>"
+        rows = [("◉" if name == self.choice else "○", name, about) for name, about in ABOUT.items()]
+        heads = ("chosen", "profile", "what it is for")
+        table = html_table("Choose a profile.", [heads, *rows], row_header=1, styles=("", LEFT, LEFT))
+        return f"{table}<p>{html.escape(self.said)}</p>"
 
 
 def profile_choice() -> ProfileChoice:
     """The choice as it is now: the one kept in the student's folder, or the default."""
     variable = os.environ.get("LABKIT_PROFILE", "")
-    kept = Work().settings.get("profile", {}).get("choice")
-    choice = kept if kept in PROFILES else DEFAULT_PROFILE
+    choice = kept_profile() or DEFAULT_PROFILE
     try:
         return ProfileChoice(choice, current_profile(), variable)
     except ConfigError as why:
@@ -63,7 +63,10 @@ def profile_choice() -> ProfileChoice:
 
 
 def choose_profile() -> Interactive:
-    """Choose a profile by buttons and keep it at once, for all lessons; says which one is in force."""
+    """Choose a profile for all lessons by buttons; the choice is kept at once.
+
+    It also says which profile is in force.
+    """
     now = profile_choice()
     options = [(f"{name}: {about}", name) for name, about in ABOUT.items()]
     buttons = choice_buttons("Profile:", options=options, value=now.choice)

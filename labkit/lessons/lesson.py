@@ -1,56 +1,31 @@
-"""What every lesson starts from: the profile, and under it the encoder, the reviews and their batches, all of them fixed.
+"""What every lesson starts from: a profile's encoder, reviews and batches.
 
 Only notebooks use this. Where something could not be fetched, the stand-ins that are shipped take its place under a banner
 (stand_ins.py). Teaches nothing and trains nothing.
 """
 
 import html
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from labkit.data.batching import Batcher
-from labkit.data.reviews import Corpus, Reviews, Splits, label_corpus, normalise, split_reviews
+from labkit.data.reviews import Corpus, Reviews, copy_key, label_corpus
+from labkit.data.splits import Splits, split_reviews
 from labkit.data.tokens import load_tokenizer, tokenize
+from labkit.lessons.profiles import ABOUT, EXAMPLES, current_profile, profile_settings
 from labkit.lessons.stand_ins import encoder_or_tiny, movie_corpus_or_sample
 from labkit.models.encoders import encoder_folder, load_encoder, registry_entry
-from labkit.student_work import Work
-from labkit.training.config import PROFILES, Config, profile_settings
+from labkit.training.config import Config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-DEFAULT_PROFILE = "laptop"
-# Fixed parts of the training and validation reviews, so that a lesson keeps its time; None is all. `make lab` takes all.
-EXAMPLES = {"tiny": (1000, 500), "laptop": (2000, 500), "gpu": (None, None)}
-ABOUT = {
-    "tiny": "the tiny BERT that ships with the course, on 1,000 reviews: a first look, in seconds",
-    "laptop": "MiniLM, real pretrained weights, on 2,000 reviews: minutes on a laptop",
-    "gpu": "BERT base on all reviews: for a GPU; its authors had no model hub, so it was not run",
-}
-
-
-def current_profile() -> str:
-    """The profile in force: that of `LABKIT_PROFILE`, else the one kept in the student's folder, else the laptop's.
-
-    Raises ConfigError where the variable names none.
-    """
-    if os.environ.get("LABKIT_PROFILE"):
-        profile_settings()
-        return os.environ["LABKIT_PROFILE"]
-    kept = Work().settings.get("profile", {}).get("choice")
-    return kept if kept in PROFILES else DEFAULT_PROFILE
-
-
-def keep_profile(name: str) -> None:
-    """Keep the choice of a profile in the student's folder, for every lesson. Raises ConfigError for a name that is none."""
-    profile_settings(name)
-    Work().save("settings", "profile", {"choice": name})
-
 
 def open_lesson(profile: str | None = None) -> "Lesson":
-    """The lesson's surroundings under the profile in force; nothing is fetched or loaded before it is used.
+    """Open a lesson under the given profile, or the one in force.
+
+    Nothing is fetched or loaded before it is used.
 
     >>> open_lesson("tiny").config.model
     'tiny'
@@ -63,20 +38,25 @@ def open_lesson(profile: str | None = None) -> "Lesson":
 
 @dataclass(frozen=True)
 class Lesson:
-    """The same encoder, reviews and splits for whoever opens the lesson under this profile."""
+    """The encoder, reviews and splits of a profile, the same for everyone."""
 
     profile: str
-    config: Config
+    settings: Config
 
     @cached_property
     def encoder(self) -> str:
         """The encoder's name: the profile's, or `tiny` under a banner."""
-        return encoder_or_tiny(self.config.model)
+        return encoder_or_tiny(self.settings.model)
 
     @cached_property
     def learning_rate(self) -> float:
         """The peak learning rate that measured well for this encoder."""
-        return self.config.learning_rate or registry_entry(self.encoder).learning_rate
+        return self.settings.learning_rate or registry_entry(self.encoder).learning_rate
+
+    @cached_property
+    def config(self) -> Config:
+        """The profile's settings with the encoder that is there and its learning rate."""
+        return self.settings.replaced({"model": self.encoder, "learning_rate": self.learning_rate})
 
     @cached_property
     def tokenizer(self) -> "PreTrainedTokenizerBase":
@@ -84,23 +64,26 @@ class Lesson:
         return load_tokenizer(encoder_folder(self.encoder))
 
     def model(self, seed: int = 0, **options: Any) -> "PreTrainedModel":
-        """The encoder with a fresh head, which the seed draws; `options` are those of `load_encoder`."""
+        """The encoder with a fresh head drawn from the seed.
+
+        options: those of `load_encoder`.
+        """
         return load_encoder(self.encoder, seed, **options)[0]
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The movie reviews as people rated them, or under a banner the sample written for the course."""
+        """The movie reviews with their ratings, or the written sample, under a banner."""
         return movie_corpus_or_sample()
 
     @cached_property
     def reviews(self) -> Reviews:
         """The same with labels, neutral ones left out."""
-        return label_corpus(self.corpus, self.config.neutral_band)
+        return label_corpus(self.corpus, self.settings.neutral_band)
 
     @cached_property
     def splits(self) -> Splits:
         """Training, validation and test reviews, the first two cut to the profile's size."""
-        config = self.config
+        config = self.settings
         sizes = config.validation_fraction, config.train_examples, config.validation_examples
         return split_reviews(self.reviews, config.seed, *sizes)
 
@@ -111,21 +94,21 @@ class Lesson:
             make_batchers,  # torch comes with it, and the first cell of a lesson can do without
         )
 
-        return make_batchers(self.splits, self.tokenizer, self.config)
+        return make_batchers(self.splits, self.tokenizer, self.settings)
 
     def part(self, split: str, start: int = 0, stop: int | None = None) -> Batcher:
-        """Some reviews of a split as batches: places `start` to `stop` of a random order that is always the same.
+        """Batches of the reviews `start` to `stop` of a split, in a fixed random order.
 
         split: train, validation or test. No text stands there twice, so parts that do not overlap have no review in common.
         """
         import numpy as np
 
         reviews: Reviews = getattr(self.splits, split)
-        first = {normalise(text): place for place, text in reversed(list(enumerate(reviews.texts)))}
+        first = {copy_key(text): place for place, text in reversed(list(enumerate(reviews.texts)))}
         order = np.random.default_rng(0).permutation(sorted(first.values()))
         part = reviews.select(order[start:stop])
-        tokenized = tokenize(part.texts, self.tokenizer, self.config.max_length, self.config.truncation)
-        return Batcher(tokenized, part.labels, self.config.batching, self.config.max_length)
+        tokenized = tokenize(part.texts, self.tokenizer, self.settings.max_length, self.settings.truncation)
+        return Batcher(tokenized, part.labels, self.settings.batching, self.settings.max_length)
 
     def __str__(self) -> str:
         return f"Profile {self.profile}: {ABOUT[self.profile]}."

@@ -1,12 +1,12 @@
-"""A second process that trains in little memory, so that running out of it can be tried without harm.
+"""A second process that trains in little memory, to run out of it unharmed.
 
-`SmallRoom` starts it and asks it for training steps; the second half of this file is what runs there. On Linux the limit is
-the operating system's, on CUDA the allocator's; elsewhere there is none, and memory.py's estimate answers in its place.
+`LimitedMemory` starts it and asks it for training steps; the second half of this file runs there. On Linux the
+limit is the operating system's, on CUDA the allocator's; elsewhere there is none, and memory.py's estimate answers in
+its place.
 """
 
 import contextlib
 import dataclasses
-import html
 import json
 import os
 import queue
@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from labkit.display import LEFT, html_table
 from labkit.errors import LabkitError, UsageError
 from labkit.training.memory import AutomaticMicroBatch, OutOfMemory, is_out_of_memory, micro_batch_that_fits
 
@@ -30,18 +31,17 @@ if TYPE_CHECKING:
 MEBIBYTE = 2**20
 SECONDS_TO_START = 120.0
 COMMAND = (sys.executable, "-m", "labkit.lessons.limited_memory")
-SMALL_BLOCKS = {
-    "MALLOC_MMAP_THRESHOLD_": "65536"
-}  # glibc gives a tensor's memory back when it is let go, and keeps none
+# With this, glibc gives a tensor's memory back when it is let go, and keeps none.
+SMALL_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 
 
-class RoomError(LabkitError):
+class NoAnswer(LabkitError):
     """The other process gave no answer: it took too long, or died."""
 
 
 @dataclass(frozen=True)
 class StepTried:
-    """One training step in the small room.
+    """One training step in limited memory.
 
     fits: whether it could be taken. micro_batch_size: reviews computed at once in the end. said: what the loop or the error
     said. estimated: nothing was run, memory.py's estimate answers.
@@ -63,9 +63,9 @@ class StepTried:
 
 @dataclass(frozen=True)
 class WaysTried:
-    """Several training steps in rooms of one size, by name."""
+    """Several training steps under one limit, by name."""
 
-    room_bytes: int
+    limit_bytes: int
     ways: Mapping[str, StepTried]
 
     def __getitem__(self, name: str) -> StepTried:
@@ -73,8 +73,8 @@ class WaysTried:
 
     @property
     def caption(self) -> str:
-        """How large the room was."""
-        return f"One training step in {self.room_bytes / MEBIBYTE:,.0f} MiB"
+        """How much memory there was."""
+        return f"One training step in {self.limit_bytes / MEBIBYTE:,.0f} MiB"
 
     def __str__(self) -> str:
         return "\n".join([self.caption, *(f"{name}: {tried}" for name, tried in self.ways.items())])
@@ -82,53 +82,51 @@ class WaysTried:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        left = 'style="text-align:left"'
-        head = "".join(f'<th scope="col" {left}>{name}</th>' for name in ("way", "fits", "at once", "time", "said"))
-        rows = "".join(_row(name, tried) for name, tried in self.ways.items())
-        caption = f"<caption>{html.escape(self.caption)}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        rows = [
+            (
+                name,
+                "✓ yes" if tried.fits else "✗ no",
+                f"{tried.micro_batch_size} reviews" if tried.fits else "",
+                "estimated" if tried.estimated else f"{tried.seconds:.1f} s",
+                tried.said,
+            )
+            for name, tried in self.ways.items()
+        ]
+        short = "white-space:nowrap"
+        styles = (f"{LEFT};{short}", short, short, short, LEFT)
+        return html_table(self.caption, [("way", "fits", "at once", "time", "said"), *rows], styles=styles)
 
 
-def _row(name: str, tried: StepTried) -> str:
-    left, short = 'style="text-align:left"', 'style="white-space:nowrap"'
-    cells = (
-        "✓ yes" if tried.fits else "✗ no",
-        f"{tried.micro_batch_size} reviews" if tried.fits else "",
-        "estimated" if tried.estimated else f"{tried.seconds:.1f} s",
-    )
-    first = f'<th scope="row" style="text-align:left;white-space:nowrap">{html.escape(name)}</th>'
-    middle = "".join(f"<td {short}>{cell}</td>" for cell in cells)
-    return f"<tr>{first}{middle}<td {left}>{html.escape(tried.said)}</td></tr>"
+class LimitedMemory:
+    """Training steps in a process of their own, whose memory is limited.
 
-
-class SmallRoom:
-    """Training steps of an encoder in a process that may take only `room_bytes` more than it has when it is ready.
-
-    encoder: a name or a folder, as `load_encoder` takes it. seconds: after which a step is given up and the process ended;
-    the next step starts another. Whatever happens there, the process that asks goes on. Close it, or use it in a `with`.
-    It gets ready while the one that asks goes on; the first step waits for it.
+    limit_bytes: how much the process may take beyond what it has when it is ready. encoder: a name or a folder, as
+    `load_encoder` takes it. seconds: after which a step is given up and the process ended; the next step starts
+    another. Whatever happens there, the process that asks goes on. Close it, or use it in a `with`. It gets ready while
+    the one that asks goes on; the first step waits for it.
     """
 
-    def __init__(self, encoder: str, room_bytes: int, device: str = "auto", seconds: float = 60.0) -> None:
-        if room_bytes <= 0:
-            raise UsageError(f"room_bytes = {room_bytes}; wanted more than 0")
-        self.room_bytes = int(room_bytes)
+    def __init__(self, encoder: str, limit_bytes: int, device: str = "auto", seconds: float = 60.0) -> None:
+        if limit_bytes <= 0:
+            raise UsageError(f"limit_bytes = {limit_bytes}; wanted more than 0")
+        self.limit_bytes = int(limit_bytes)
         self.seconds = seconds
-        self._arguments = (encoder, str(self.room_bytes), device)
+        self._arguments = (encoder, str(self.limit_bytes), device)
         self._worker: _Worker | None = _Worker(self._arguments)
 
-    def __enter__(self) -> "SmallRoom":
+    def __enter__(self) -> "LimitedMemory":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
     def step(self, **settings: Any) -> StepTried:
-        """Take one training step, gradients and AdamW; raises OutOfMemory, with what was said there, where it does not fit.
+        """Take one training step: gradients and AdamW.
 
-        settings: `reviews` (32), `max_length` (128), `precision` ("fp32"), `freeze` ("nothing"), and `smaller` (False): whether
-        the micro-batch may be halved, and accumulated, until it fits. Raises UsageError for settings that are none,
-        RoomError where no answer came in time.
+        Raises OutOfMemory, with what was said there, where it does not fit. settings: `reviews` (32), `max_length`
+        (128), `precision` ("fp32"), `freeze` ("nothing"), and `smaller` (False): whether the micro-batch may be halved,
+        and accumulated, until it fits. Raises UsageError for settings that are none, NoAnswer where no answer came in
+        time.
         """
         tried = self._try(settings)
         if not tried.fits:
@@ -136,15 +134,18 @@ class SmallRoom:
         return tried
 
     def compare(self, ways: Mapping[str, Mapping[str, Any]]) -> WaysTried:
-        """Take one step in each of the named ways, and say of each whether it fits; nothing is raised for those that do not."""
+        """Take one step in each of the named ways and say whether it fits.
+
+        Nothing is raised for those that do not.
+        """
         tried: dict[str, StepTried] = {}
         for name, settings in ways.items():
             begun = time.monotonic()
             try:
                 tried[name] = self._try(settings)
-            except RoomError as why:
+            except NoAnswer as why:
                 tried[name] = StepTried(False, 0, time.monotonic() - begun, str(why))
-        return WaysTried(self.room_bytes, tried)
+        return WaysTried(self.limit_bytes, tried)
 
     def close(self) -> None:
         """End the other process; a later step starts another."""
@@ -193,7 +194,7 @@ class _Worker:
         self._lines.put("")
 
     def wait_until_ready(self) -> None:
-        """Hear its first line, once. Raises as `answer` does."""
+        """Wait for its first line, once; raises as `answer` does."""
         if not self._is_ready:
             self.answer(SECONDS_TO_START)
             self._is_ready = True
@@ -207,18 +208,21 @@ class _Worker:
         return self.answer(seconds)
 
     def answer(self, seconds: float) -> dict[str, Any]:
-        """The next line from there. Raises UsageError for a wrong question, RoomError for a failure and where none comes."""
+        """The next line from the other process.
+
+        Raises UsageError for a wrong question, and NoAnswer for a failure or where no answer comes.
+        """
         try:
             line = self._lines.get(timeout=seconds)
         except queue.Empty:
-            raise RoomError(f"took longer than {seconds:g} s and was stopped") from None
+            raise NoAnswer(f"took longer than {seconds:g} s and was stopped") from None
         if not line:
-            raise RoomError(f"the process in the small room died (exit code {self.process.wait()})")
+            raise NoAnswer(f"the process in limited memory died (exit code {self.process.wait()})")
         found: dict[str, Any] = json.loads(line)
         if "wrong use" in found:
             raise UsageError(found["wrong use"])
         if "failed" in found:
-            raise RoomError(found["failed"])
+            raise NoAnswer(found["failed"])
         return found
 
     def end(self) -> None:
@@ -233,44 +237,44 @@ class _Worker:
 # --- in the other process -----------------------------------------------------------------------------------------
 
 
-def _serve(encoder: str, room_bytes: str, device: str) -> None:
+def _serve(encoder: str, limit_bytes: str, device: str) -> None:
     """Answer each line on standard input by a line, until there are no more."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no answer
-    for answer in _answers(encoder, int(room_bytes), device):
+    for answer in _answers(encoder, int(limit_bytes), device):
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _answers(encoder: str, room_bytes: int, device: str) -> Iterator[Mapping[str, Any]]:
+def _answers(encoder: str, limit_bytes: int, device: str) -> Iterator[Mapping[str, Any]]:
     try:
-        room = _Room(encoder, room_bytes, device)
+        training = _LimitedTraining(encoder, limit_bytes, device)
     except UsageError as why:
         yield {"wrong use": str(why)}
         return
     yield {"ready": True}
     for line in sys.stdin:
         try:
-            yield dataclasses.asdict(room.step(**json.loads(line))) | {"last": room.is_spoilt}
+            yield dataclasses.asdict(training.step(**json.loads(line))) | {"last": training.is_spoilt}
         except (UsageError, TypeError) as why:
             yield {"wrong use": str(why)}
         except Exception as why:
             yield {"failed": f"{type(why).__name__}: {why}"}
 
 
-class _Room:
+class _LimitedTraining:
     """The model, ready to train, and the limit on what may come on top of it."""
 
-    def __init__(self, encoder: str, room_bytes: int, device: str = "auto") -> None:
+    def __init__(self, encoder: str, limit_bytes: int, device: str = "auto") -> None:
         from labkit.models.encoders import load_encoder
         from labkit.training.precision import choose_device
 
         self.device = choose_device(device)
         self.model: PreTrainedModel = load_encoder(encoder)[0].to(self.device).train()
-        self.room_bytes = room_bytes
+        self.limit_bytes = limit_bytes
         self.limited = False
         self.is_spoilt = False  # whether oneDNN ran out of memory: it gives up on every later product too
         self._take(self._batch(1, 8), "fp32", reviews=1)  # threads and caches are there before the limit is
-        self.limited = limit_memory(room_bytes, self.device)
+        self.limited = limit_memory(limit_bytes, self.device)
 
     def step(
         self,
@@ -280,7 +284,10 @@ class _Room:
         precision: str = "fp32",
         freeze: str = "nothing",
     ) -> StepTried:
-        """One training step on random token ids, with AdamW's moments as every step but the first finds them."""
+        """Take one training step on random token ids.
+
+        AdamW's moments are there already, as in every step but the first.
+        """
         from labkit.models.encoders import freeze as freeze_part
 
         positions = self.model.config.max_position_embeddings
@@ -301,10 +308,14 @@ class _Room:
         return StepTried(at_once > 0, at_once, time.monotonic() - begun, said)
 
     def _take(self, batch: "Batch", precision: str, reviews: int, smaller: bool = False) -> tuple[int, str]:
-        """Reviews computed at once in the end, and what was said. Whatever the step took is given back."""
+        """Take the step; returns the reviews computed at once and what was said.
+
+        Whatever memory the step took is given back.
+        """
         import torch
 
-        from labkit.training.fit import accumulate_gradients, make_optimizer
+        from labkit.training.loop import accumulate_gradients
+        from labkit.training.optimizer import make_optimizer
         from labkit.training.precision import choose_precision
 
         chosen = choose_precision(precision, self.device)
@@ -331,19 +342,19 @@ class _Room:
         from labkit.data.batching import Batcher
         from labkit.data.tokens import Tokenized
 
-        dice = np.random.default_rng(0)
-        rows = list(dice.integers(0, self.model.config.vocab_size, (reviews, max_length), dtype=np.int32))
+        generator = np.random.default_rng(0)
+        rows = list(generator.integers(0, self.model.config.vocab_size, (reviews, max_length), dtype=np.int32))
         tokenized = Tokenized(rows, np.zeros(reviews, dtype=bool), pad_token_id=0)
         return Batcher(tokenized, np.zeros(reviews, dtype=np.int64), "dynamic").batch(range(reviews))
 
     def _estimated(self, reviews: int, max_length: int, smaller: bool, frozen: bool) -> StepTried:
-        """What memory.py's estimate for fp32 says of the room; nothing is run.
+        """What memory.py's estimate for fp32 says of the limit; nothing is run.
 
         frozen: no layer keeps anything for the backward pass, so one layer's share of the estimate is there at a time.
         """
         layers = self.model.config.num_hidden_layers if frozen else 1
         try:
-            at_once = micro_batch_that_fits(self.model, reviews, max_length, self.room_bytes * layers)
+            at_once = micro_batch_that_fits(self.model, reviews, max_length, self.limit_bytes * layers)
         except OutOfMemory:
             return StepTried(False, 0, 0.0, "not even one review fits", estimated=True)
         if at_once == reviews or smaller:
@@ -353,7 +364,7 @@ class _Room:
 
 @contextlib.contextmanager
 def _onednn(enabled: bool) -> Iterator[None]:
-    """Whether PyTorch may use oneDNN's code; as before afterwards."""
+    """Let PyTorch use oneDNN's code or not, and restore the setting afterwards."""
     import torch
 
     before = torch.backends.mkldnn.enabled
@@ -364,48 +375,47 @@ def _onednn(enabled: bool) -> Iterator[None]:
         torch.backends.mkldnn.enabled = before
 
 
-def limit_memory(room_bytes: int, device: "torch.device") -> bool:
-    """Let this process take at most so many bytes more; False where this machine cannot hold it to that."""
+def limit_memory(limit_bytes: int, device: "torch.device") -> bool:
+    """Limit what this process may take from now on; False where that cannot be done."""
     if device.type == "cuda":
         import torch
 
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.empty_cache()
-        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(device) + room_bytes) / total, device)
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(device) + limit_bytes) / total, device)
         return True
-    return device.type == "cpu" and sys.platform == "linux" and _limit_on_linux(room_bytes)
+    return device.type == "cpu" and sys.platform == "linux" and _limit_on_linux(limit_bytes)
 
 
-def _limit_on_linux(room_bytes: int) -> bool:
-    """By what the process may write to, or where the kernel does not enforce that, by all that it may map."""
+def _limit_on_linux(limit_bytes: int) -> bool:
+    """Limit what may be written to, or, if that is not enforced, all that is mapped."""
     import resource
 
+    # the kernel's own account of this process
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        account = dict(line.split(":", 1) for line in status if ":" in line)
     for limit, row in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):
         before = resource.getrlimit(limit)
-        wanted = _kernel_says(row) + room_bytes
+        wanted = int(account[row].split()[0]) * 1024 + limit_bytes
         if before[1] not in (resource.RLIM_INFINITY, -1):
             wanted = min(wanted, before[1])
         resource.setrlimit(limit, (wanted, before[1]))
-        if _limit_holds(room_bytes):
+        if _limit_holds(limit_bytes):
             return True
         resource.setrlimit(limit, before)
     return False
 
 
-def _kernel_says(row: str) -> int:
-    """A row of the kernel's own account of this process, in bytes."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        rows = dict(line.split(":", 1) for line in status if ":" in line)
-    return int(rows[row].split()[0]) * 1024
+def _limit_holds(limit_bytes: int) -> bool:
+    """Whether more than the limit is refused.
 
-
-def _limit_holds(room_bytes: int) -> bool:
-    """Whether more than the room is refused. Asks for it and does not touch it, so nothing is used up."""
+    Asks for it and does not touch it, so nothing is used up.
+    """
     import mmap
 
     flags: int = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     try:
-        mmap.mmap(-1, room_bytes + 16 * MEBIBYTE, flags=flags).close()
+        mmap.mmap(-1, limit_bytes + 16 * MEBIBYTE, flags=flags).close()
     except OSError:
         return True
     return False

@@ -1,4 +1,4 @@
-"""What a notebook does in a room where nothing could be fetched: the shipped stand-ins, under a banner that says so.
+"""The shipped stand-ins for what could not be fetched, under a banner.
 
 Only notebooks call this. The command line never trains on a stand-in: it stops and names the ways out.
 """
@@ -10,12 +10,15 @@ from labkit.models.encoders import encoder_folder
 
 
 def movie_reviews_or_sample(neutral_band: float = 0.5) -> Reviews:
-    """The real movie reviews with labels, or under a banner the small sample written for this project."""
+    """The labelled movie reviews, or the small written sample, under a banner."""
     return label_corpus(movie_corpus_or_sample(), neutral_band)
 
 
 def movie_corpus_or_sample() -> Corpus:
-    """The real movie reviews with their ratings, or under a banner the small sample, which has mean ratings only."""
+    """The movie reviews with their ratings, or the written sample, under a banner.
+
+    The sample has mean ratings only.
+    """
     try:
         return load_corpus("movies")
     except AssetMissing as why:
@@ -27,7 +30,7 @@ def movie_corpus_or_sample() -> Corpus:
 
 
 def encoder_or_tiny(name: str) -> str:
-    """`name` if that encoder can be had here, or under a banner `tiny`, the one that is shipped."""
+    """`name` if that encoder is here, or `tiny`, which is shipped, under a banner."""
     try:
         encoder_folder(name)
     except AssetMissing as why:

@@ -1,1 +1,1 @@
-"""Encoders and what makes them quick: a forward pass without padding, cheap dropout masks."""
+"""Encoders, and what makes them quick: no padding, masks that cost little."""

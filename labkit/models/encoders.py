@@ -1,11 +1,11 @@
-"""Encoders: the registry by size, their loading with a fresh head, freezing and parameter groups.
+"""Encoders: the registry by size, their loading with a fresh head or the one that they have, and freezing.
 
 Weights come as safetensors or not at all, and no code of a model's authors is ever run. Does not train (fit.py).
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,23 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.data import assets
 from labkit.data.tokens import load_tokenizer
+from labkit.display import Tell, say
 from labkit.errors import UsageError, did_you_mean
 from labkit.importing import quick_imports
+from labkit.models.classes import name_classes, take_our_order
+from labkit.models.soundness import ModelError, check_soundness, in_one_line
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FREEZABLE = ("nothing", "embeddings", "encoder")
-
-
-class ModelError(UsageError):
-    """A model that is not there, or whose folder is not what transformers can load safely."""
+HEADS = ("fresh", "kept")
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """An entry of the registry. learning_rate: the value that measured well for fine-tuning this encoder."""
+    """An entry of the registry.
+
+    learning_rate: the value that measured well for fine-tuning this encoder.
+    """
 
     name: str
     source: str
@@ -38,7 +41,7 @@ class Encoder:
     about: str
 
     def folder(self) -> Path:
-        """Its folder on this machine, fetched if need be."""
+        """Return its folder on this machine, fetching it if need be."""
         if self.source == "shipped":
             return assets.TINY_BERT
         return assets.fetch(self.name) if self.source == "archive" else assets.fetch_from_hub(self.name)
@@ -59,9 +62,10 @@ LAB_LEARNING_RATE = 2e-5  # the value that the original lab gives for BERT base
 
 
 def registry_entry(name: str) -> Encoder:
-    """The registry's entry of that name; a hub name (`owner/model`) or a folder gets one with the lab's learning rate.
+    """Look up the registry's entry of that name.
 
-    Raises ModelError with the nearest name.
+    A hub name (`owner/model`) or a folder gets one with the lab's learning rate. Raises ModelError with the nearest
+    name.
     """
     if name in ENCODERS:
         return ENCODERS[name]
@@ -71,68 +75,146 @@ def registry_entry(name: str) -> Encoder:
 
 
 def encoder_folder(name: str) -> Path:
-    """Where an encoder's files lie on this machine, fetched if need be."""
+    """Return the folder of an encoder's files, fetching them if need be."""
     entry = registry_entry(name)
     return Path(name) if entry.source == "folder" else entry.folder()
 
 
 def load_encoder(
-    name: str, seed: int = 0, *, pretrained: bool = True, dropout: float | None = None, attention: str = "sdpa"
+    name: str,
+    seed: int = 0,
+    *,
+    pretrained: bool = True,
+    dropout: float | None = None,
+    attention: str = "sdpa",
+    head: str = "fresh",
+    tell: Tell = say,
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """An encoder with a fresh two-class head, and its tokenizer.
+    """Load an encoder with a two-class head, and its tokenizer.
 
-    seed: draws the head (and, where not `pretrained`, every weight) without touching the global random state. dropout: in
-    place of the model's own probability. attention: `sdpa`, or `eager` where attention weights are wanted.
+    seed: draws the fresh head (and, where not `pretrained`, every weight) without touching the global random state.
+    dropout: in place of the model's own probability. attention: `sdpa`, or `eager` where attention weights are wanted.
+    head: `fresh` also where the folder holds a classifier; `kept` goes on from that classifier's head. Raises ModelError,
+    TokenizerError.
     """
     with quick_imports():
         import torch
-        from transformers import AutoConfig, AutoModelForSequenceClassification
+        from transformers import AutoModelForSequenceClassification
 
         import_module("transformers.modeling_utils")  # what every model is made with, and most of the time
 
+    if head not in HEADS:
+        raise UsageError(f"head {head!r} is none of {', '.join(HEADS)}{did_you_mean(head, HEADS)}")
+    if head == "kept" and not pretrained:
+        raise UsageError("head = kept and pretrained = false contradict each other; wanted one of them")
     folder = encoder_folder(name)
     check_model_folder(folder)
     tokenizer = load_tokenizer(folder)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    config.num_labels = 2
-    config.id2label, config.label2id = ({0: "negative", 1: "positive"}, {"negative": 0, "positive": 1})
+    config = _read_config(folder)
+    if head == "fresh":
+        name_classes(config)
     if dropout is not None:
         _set_dropout(config, dropout)
     with quiet_transformers(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        if pretrained:
-            model = _load_weights(folder, attention, head_may_be_fresh=True, config=config)
+        if not pretrained:
+            model = _with_attention(
+                lambda kind: AutoModelForSequenceClassification.from_config(config, attn_implementation=kind),
+                folder,
+                attention,
+                tell,
+            )
+        elif head == "kept":
+            model, _ = _load_weights(folder, attention, tell, config=config)
+            try:
+                take_our_order(model)
+            except ModelError as why:
+                raise ModelError(f"{folder}: {why}") from None
         else:
-            model = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention)
-    return model.float(), tokenizer
+            model, missing = _load_weights(folder, attention, tell, head_may_be_fresh=True, config=config)
+            _draw_head(model, missing, seed)
+        model = model.float()
+        check_soundness(model, tokenizer, folder)
+    return model, tokenizer
 
 
-def load_classifier(folder: Path, attention: str = "sdpa") -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """A fine-tuned classifier as it was saved, in evaluation mode, and its tokenizer. Raises ModelError, TokenizerError."""
+def load_classifier(
+    folder: Path, attention: str = "sdpa", tell: Tell = say
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    """Load a fine-tuned classifier as it was saved, and its tokenizer.
+
+    It is in evaluation mode, and its classes have their own names and order (classes.py). Raises ModelError,
+    TokenizerError.
+    """
     check_model_folder(folder)
     tokenizer = load_tokenizer(folder)
     with quiet_transformers():
-        model = _load_weights(folder, attention)
-    return model.float().eval(), tokenizer
+        model, _ = _load_weights(folder, attention, tell, config=_read_config(folder))
+        model = model.float().eval()
+        check_soundness(model, tokenizer, folder)
+    return model, tokenizer
 
 
-def _load_weights(folder: Path, attention: str, head_may_be_fresh: bool = False, **settings: Any) -> "PreTrainedModel":
-    """The model with the weights of its folder. What the folder lacks transformers draws at random; only a head may lack."""
-    from safetensors import SafetensorError
+def _read_config(folder: Path) -> Any:
+    """Read the model's config. Raises ModelError where transformers makes nothing of it."""
+    with quick_imports():
+        from transformers import CONFIG_MAPPING, AutoConfig
 
+    kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise ModelError(
+            f"{folder / 'config.json'}: model_type {json.dumps(kind)} is none that transformers knows; "
+            f"wanted one such as bert{did_you_mean(str(kind), CONFIG_MAPPING)}"
+        )
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except Exception as why:  # each family checks its settings in its own way
+        raise ModelError(f"{folder / 'config.json'}: not the config of a {kind} ({in_one_line(why)})") from None
+
+
+def _with_attention(make: Callable[[str], Any], folder: Path, attention: str, tell: Tell) -> Any:
+    """Make a model with fused attention, or with eager attention where its family has no other.
+
+    Raises ModelError where it cannot be made.
+    """
+    try:
+        try:
+            return make(attention)
+        except ValueError as why:
+            if attention == "eager" or "scaled_dot_product_attention" not in str(why):
+                raise
+        made = make("eager")
+    except MemoryError:
+        raise
+    except Exception as why:  # a config that is valid by itself fails in each family in its own way
+        raise ModelError(f"{folder}: the model cannot be loaded ({in_one_line(why)})") from None
+    tell(f"{folder}: this family of models has no fused attention; its eager attention is slower")
+    return made
+
+
+def _load_weights(
+    folder: Path, attention: str, tell: Tell, head_may_be_fresh: bool = False, **settings: Any
+) -> tuple["PreTrainedModel", set[str]]:
+    """Load the model with the weights of its folder, and name those that the folder lacks.
+
+    What it lacks transformers draws at random; only a head may lack.
+    """
     with quick_imports():
         from transformers import AutoModelForSequenceClassification
 
         import_module("transformers.modeling_utils")  # as in load_encoder
 
-    settings |= {"attn_implementation": attention, "local_files_only": True, "use_safetensors": True}
-    try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, ignore_mismatched_sizes=True, output_loading_info=True, **settings
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as why:
-        raise ModelError(f"{folder}: the model cannot be loaded ({str(why).strip().splitlines()[0]})") from None
-    drawn = report["missing_keys"] | {name for name, *_ in report["mismatched_keys"]}
+    settings |= {"local_files_only": True, "use_safetensors": True}
+    model, report = _with_attention(
+        lambda kind: AutoModelForSequenceClassification.from_pretrained(
+            folder, ignore_mismatched_sizes=True, output_loading_info=True, attn_implementation=kind, **settings
+        ),
+        folder,
+        attention,
+        tell,
+    )
+    missing = set(report["missing_keys"])
+    drawn = missing | {name for name, *_ in report["mismatched_keys"]}
     encoder = f"{model.base_model_prefix}."
     lacking = sorted(
         name for name in drawn if not head_may_be_fresh or (name.startswith(encoder) and "pooler" not in name)
@@ -142,11 +224,35 @@ def _load_weights(folder: Path, attention: str, head_may_be_fresh: bool = False,
         raise ModelError(
             f"{folder}: not the weights of {wanted}, for {lacking[0]} is not there as config.json wants it"
         )
-    return model
+    return model, missing
+
+
+def _draw_head(model: "PreTrainedModel", missing: set[str], seed: int) -> None:
+    """Draw the head anew where the folder held the whole of a classifier's, of however many classes.
+
+    Everything around the encoder is drawn as transformers draws what is missing. Part of a head that came with an
+    encoder, as ModernBERT's first layer does, is pretrained and stays.
+    """
+    import torch
+
+    encoder = set(model.base_model.modules())
+    around = [part for part in model.modules() if part not in encoder]
+    weights = {id(weight) for part in around for weight in part.parameters(recurse=False)}
+    if any(name in missing for name, weight in model.named_parameters() if id(weight) in weights):
+        return
+    for part in around:
+        part._is_hf_initialized = False  # transformers' own mark of what stays
+        for weight in part.parameters(recurse=False):
+            weight._is_hf_initialized = False
+    torch.manual_seed(seed)
+    model.initialize_weights()
 
 
 def check_model_folder(folder: Path) -> None:
-    """Raises ModelError where the folder has no readable config or no safetensors; pickled weights are never opened."""
+    """Check that the folder has a readable config and safetensors.
+
+    Raises ModelError otherwise; pickled weights are never opened.
+    """
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder")
     config = folder / "config.json"
@@ -154,9 +260,11 @@ def check_model_folder(folder: Path) -> None:
         hint = f"; did you mean {folder / 'model'}?" if (folder / "model" / "config.json").is_file() else ""
         raise ModelError(f"{folder}: no config.json there, so it is no model folder{hint}")
     try:
-        json.loads(config.read_text("utf-8"))
-    except ValueError as why:
+        settings = json.loads(config.read_text("utf-8"))
+    except (ValueError, RecursionError) as why:
         raise ModelError(f"{config}: not readable as JSON ({why})") from None
+    if not isinstance(settings, dict) or not isinstance(settings.get("model_type"), str):
+        raise ModelError(f"{config}: no model_type there; wanted the family of the model, such as bert")
     if not list(folder.glob("*.safetensors")):
         pickled = [file.name for suffix in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in folder.glob(suffix)]
         found = f"only {pickled[0]}, which is a pickle and can run code when it is opened" if pickled else "none"
@@ -165,7 +273,10 @@ def check_model_folder(folder: Path) -> None:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' own reports of loading (a new head is what we asked for) and its progress bar off the page."""
+    """Keep transformers' reports of loading and its progress bar off the page.
+
+    That the head is new is what we asked for.
+    """
     from transformers.utils import logging
 
     before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -187,7 +298,10 @@ def _set_dropout(config: Any, probability: float) -> None:
 
 
 def freeze(model: "nn.Module", part: str) -> None:
-    """Keep the embeddings, or the whole encoder below the head, as they are: their parameters take no gradient."""
+    """Freeze the embeddings, or the whole encoder below the head.
+
+    Their parameters take no gradient.
+    """
     if part not in FREEZABLE:
         raise UsageError(f"freeze {part!r} is none of {', '.join(FREEZABLE)}")
     base: Any = model.base_model
@@ -197,15 +311,3 @@ def freeze(model: "nn.Module", part: str) -> None:
         base.requires_grad_(False)
         if getattr(base, "pooler", None) is not None:  # BERT's pooler is the first layer of its head
             base.pooler.requires_grad_(True)
-
-
-def parameter_groups(model: "nn.Module", weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups for AdamW: matrices decay, biases and LayerNorm weights (at most one dimension) do not.
-
-    Each trainable parameter stands in exactly one group, frozen ones in none.
-    """
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [parameter for parameter in trainable if parameter.dim() > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trainable if parameter.dim() <= 1], "weight_decay": 0.0},
-    ]

@@ -1,11 +1,11 @@
-"""The forward pass of a BERT-like classifier without padding: every token of a batch in one long row.
+"""The forward pass of a BERT-like classifier without padding.
 
-The model stays a Hugging Face model, and its logits and gradients stay the same; what is computed is less. Padding is not
-there, each review attends to itself, dropout, residual and LayerNorm are one step, and of the last layer only the rows of
-`[CLS]` are computed, since the head reads nothing else. Which reviews share a batch, batching.py decides.
+Every token of a batch stands in one long row. The model stays a Hugging Face model, and its logits and gradients stay
+the same; what is computed is less. Padding is not there, each review attends to itself, dropout, residual and LayerNorm
+are one step, and of the last layer only the rows of `[CLS]` are computed, since the head reads nothing else. Does not
+decide which reviews share a batch (batching.py) and does not know what a family calls its parts (families.py).
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from labkit.errors import UsageError
-from labkit.models.dropout import Dice
+from labkit.models.dropout import DropoutMasks
+from labkit.models.families import FAMILIES, Block, Embeddings
+from labkit.models.kernels import add_and_norm, at_least_fp32, attend
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,38 +27,19 @@ if TYPE_CHECKING:
 ROUND = 64
 
 
-@dataclass(frozen=True)
-class Block:
-    """One layer of an encoder of the BERT family, by the parts that its family names differently."""
-
-    query: nn.Linear
-    key: nn.Linear
-    value: nn.Linear
-    attention_dropout: float
-    attention_output: nn.Linear
-    output_dropout: float
-    attention_norm: nn.LayerNorm
-    intermediate: nn.Linear
-    activation: Callable[[torch.Tensor], torch.Tensor]
-    output: nn.Linear
-    dropout: float
-    norm: nn.LayerNorm
-    heads: int
-
-
 class Unpadded(nn.Module):
     """A sequence classifier over packed or padded batches, computed without padding.
 
-    For BERT, DistilBERT and ALBERT; raises UsageError for others. cheap_dropout: masks of sixteen bits (dropout.py).
+    For BERT, DistilBERT and ALBERT; raises UsageError for others. sixteen_bit_dropout: masks of sixteen bits (dropout.py).
     """
 
-    def __init__(self, model: "PreTrainedModel", *, cheap_dropout: bool = True) -> None:
+    def __init__(self, model: "PreTrainedModel", *, sixteen_bit_dropout: bool = True) -> None:
         super().__init__()
         if not can_unpad(model):
             known, found = ", ".join(FAMILIES), model.config.model_type
             raise UsageError(f"padding can be left out for {known}, not for {found}; use batching buckets")
         self.model = model
-        self.cheap_dropout = cheap_dropout
+        self.sixteen_bit_dropout = sixteen_bit_dropout
 
     def forward(
         self,
@@ -67,48 +50,47 @@ class Unpadded(nn.Module):
         sequence_starts: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
     ) -> Any:
-        """Logits (reviews, classes), and the mean loss where `labels` are given; shapes as in `batching.Batch`."""
+        """Compute the logits (reviews, classes) and, given `labels`, the mean loss.
+
+        Shapes as in `batching.Batch`.
+        """
         from transformers.modeling_outputs import SequenceClassifierOutput
 
         if sequence_starts is None:
-            rows = Rows.of_padded(input_ids, attention_mask)
+            packed = PackedTokens.of_padded(input_ids, attention_mask)
         else:
             assert position_ids is not None and sequence_ids is not None
             if _has_flash_attention(self.model, input_ids.device):
                 longest = self.model.config.max_position_embeddings
-                rows = Rows.of_packed_without_table(input_ids, position_ids, sequence_starts, longest)
+                packed = PackedTokens.of_packed_without_table(input_ids, position_ids, sequence_starts, longest)
             else:
-                rows = Rows.of_packed(input_ids, position_ids, sequence_ids, sequence_starts)
-        family, dice = FAMILIES[self.model.config.model_type], Dice(self.cheap_dropout)
-        hidden = _embed(self.model, rows, dice)
+                packed = PackedTokens.of_packed(input_ids, position_ids, sequence_ids, sequence_starts)
+        family, masks = FAMILIES[self.model.config.model_type], DropoutMasks(self.sixteen_bit_dropout)
+        hidden = _embed(family.embeddings(self.model), packed, masks)
         *blocks, last = family.blocks(self.model)
         for block in blocks:
-            hidden = _run(block, hidden, rows, dice)
-        logits = family.head(self.model, _run(last, hidden, rows, dice, first_only=True))
+            hidden = _run(block, hidden, packed, masks)
+        logits = family.head(self.model, _run(last, hidden, packed, masks, first_only=True))
         loss = None if labels is None else F.cross_entropy(at_least_fp32(logits), labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
 def can_unpad(model: "PreTrainedModel") -> bool:
-    """Whether the model is a sequence classifier of a family whose layers are known here."""
+    """Check whether the model is a sequence classifier of a family known here."""
     return type(model).__name__.endswith("ForSequenceClassification") and model.config.model_type in FAMILIES
-
-
-def at_least_fp32(values: torch.Tensor) -> torch.Tensor:
-    """Half precision as fp32, everything else as it is."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 # --- where the tokens of each review are --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The tokens of a batch in one row, and where each stands in a table of (reviews, width).
+class PackedTokens:
+    """The tokens of a batch in one row, and their places in a table.
 
-    input_ids, position_ids: (tokens,). starts: (reviews,), where each `[CLS]` is. places: (tokens,), the place of each token in
-    the table read row by row; None where the table is full. hidden_keys: (reviews, 1, 1, width), True where there is no token.
-    offsets: (reviews + 1,) int32, where each review begins and the last one ends; then no table is made (`_attend_in_rows`).
+    The table is (reviews, width). input_ids, position_ids: (tokens,). starts: (reviews,), where each `[CLS]` is.
+    places: (tokens,), the place of each token in the table read row by row; None where the table is full.
+    key_padding_mask: (reviews, 1, 1, width), True where no token is. cu_seqlens: (reviews + 1,) int32, where each
+    review begins and the last one ends; then no table is made (`_attend_packed`).
     """
 
     input_ids: torch.Tensor
@@ -117,61 +99,76 @@ class Rows:
     reviews: int
     width: int
     places: torch.Tensor | None = None
-    hidden_keys: torch.Tensor | None = None
-    offsets: torch.Tensor | None = None
+    key_padding_mask: torch.Tensor | None = None
+    cu_seqlens: torch.Tensor | None = None
 
     @classmethod
-    def of_padded(cls, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> "Rows":
+    def of_padded(cls, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> "PackedTokens":
         reviews, width = input_ids.shape
         positions = torch.arange(width, device=input_ids.device).repeat(reviews)
         starts = torch.arange(0, reviews * width, width, device=input_ids.device)
         whole = cls(input_ids.flatten(), positions, starts, reviews, width)
         if attention_mask is None:
             return whole
-        hidden = attention_mask == 0
+        padding = attention_mask == 0
         if input_ids.device.type != "cpu":  # to ask how many tokens there are would make the host wait for the device
-            return replace(whole, hidden_keys=hidden[:, None, None])
-        return whole._without_padding(hidden.flatten()) if hidden.any() else whole
+            return replace(whole, key_padding_mask=padding[:, None, None])
+        if not padding.any():
+            return whole
+        if padding[
+            :, 0
+        ].any():  # the head reads each review's first token, and a row without any has nothing to attend to
+            row = int(padding[:, 0].nonzero()[0, 0])
+            raise UsageError(
+                f"row {row} of the batch is empty or padded on the left; wanted tokens first, then padding"
+            )
+        return whole._without_padding(padding.flatten())
 
     @classmethod
     def of_packed(
         cls, input_ids: torch.Tensor, position_ids: torch.Tensor, sequence_ids: torch.Tensor, starts: torch.Tensor
-    ) -> "Rows":
+    ) -> "PackedTokens":
         reviews, width = len(starts), int(position_ids.max()) + 1  # on a GPU the host waits for this number
         places = sequence_ids[0] * width + position_ids[0]
         table = input_ids.new_zeros(reviews * width).index_copy_(0, places, input_ids[0])
-        hidden = torch.ones_like(table, dtype=torch.bool).index_fill_(0, places, False)
-        return cls.of_padded(table.view(reviews, width), ~hidden.view(reviews, width))
+        padding = torch.ones_like(table, dtype=torch.bool).index_fill_(0, places, False)
+        return cls.of_padded(table.view(reviews, width), ~padding.view(reviews, width))
 
     @classmethod
     def of_packed_without_table(
         cls, input_ids: torch.Tensor, position_ids: torch.Tensor, starts: torch.Tensor, width: int
-    ) -> "Rows":
-        """width: at least that of the longest review."""
-        offsets = torch.cat([starts, starts.new_full((1,), input_ids.shape[1])]).to(torch.int32)
-        return cls(input_ids[0], position_ids[0], starts, len(starts), width, offsets=offsets)
+    ) -> "PackedTokens":
+        """Take packed tokens as they are, for flash attention.
 
-    def _without_padding(self, hidden: torch.Tensor) -> "Rows":
-        """The same without most places where `hidden` (places,) is True; so many stay that the tokens are a round number."""
-        tokens = (~hidden).nonzero()[:, 0]
+        width: at least that of the longest review.
+        """
+        cu_seqlens = torch.cat([starts, starts.new_full((1,), input_ids.shape[1])]).to(torch.int32)
+        return cls(input_ids[0], position_ids[0], starts, len(starts), width, cu_seqlens=cu_seqlens)
+
+    def _without_padding(self, padding: torch.Tensor) -> "PackedTokens":
+        """Leave out most places where `padding` (places,) is True.
+
+        Enough of them stay to make the number of tokens round.
+        """
+        tokens = (~padding).nonzero()[:, 0]
         spare = -len(tokens) % ROUND
-        hidden_keys = hidden.view(self.reviews, 1, 1, self.width)
-        if len(tokens) + spare >= len(hidden):
-            return replace(self, hidden_keys=hidden_keys)
-        places = torch.cat([tokens, hidden.nonzero()[:spare, 0]])
+        key_padding_mask = padding.view(self.reviews, 1, 1, self.width)
+        if len(tokens) + spare >= len(padding):
+            return replace(self, key_padding_mask=key_padding_mask)
+        places = torch.cat([tokens, padding.nonzero()[:spare, 0]])
         starts = torch.searchsorted(tokens, self.starts)
         ids, positions = self.input_ids[places], self.position_ids[places]
-        return Rows(ids, positions, starts, self.reviews, self.width, places, hidden_keys)
+        return PackedTokens(ids, positions, starts, self.reviews, self.width, places, key_padding_mask)
 
     def as_table(self, values: torch.Tensor) -> torch.Tensor:
-        """(tokens, n) as (reviews, width, n), 0 where there is no token."""
+        """Lay (tokens, n) out as (reviews, width, n), 0 where there is no token."""
         if self.places is not None:
             table = values.new_zeros(self.reviews * self.width, values.shape[1])
             values = table.index_copy(0, self.places, values)
         return values.view(self.reviews, self.width, -1)
 
     def as_row(self, table: torch.Tensor) -> torch.Tensor:
-        """(reviews, width, n) as (tokens, n)."""
+        """Collect (tokens, n) from (reviews, width, n)."""
         values = table.reshape(self.reviews * self.width, -1)
         return values if self.places is None else values.index_select(0, self.places)
 
@@ -179,61 +176,75 @@ class Rows:
 # --- the layers ---------------------------------------------------------------------------------------------------
 
 
-def _embed(model: Any, rows: Rows, dice: Dice) -> torch.Tensor:
-    embeddings = model.base_model.embeddings
-    hidden = embeddings.word_embeddings(rows.input_ids) + embeddings.position_embeddings(rows.position_ids)
-    if hasattr(embeddings, "token_type_embeddings"):
-        hidden = hidden + embeddings.token_type_embeddings.weight[0]
-    hidden = embeddings.LayerNorm(hidden)
-    mask = dice.mask(hidden.shape, _rate(embeddings.dropout), hidden)
+def _embed(parts: Embeddings, packed: PackedTokens, masks: DropoutMasks) -> torch.Tensor:
+    hidden = parts.words(packed.input_ids) + parts.positions(packed.position_ids)
+    hidden = parts.norm(hidden if parts.token_type is None else hidden + parts.token_type)
+    mask = masks.draw(hidden.shape, parts.dropout, hidden)
     hidden = hidden if mask.kept is None else hidden * mask.kept * mask.scale
-    projection = getattr(getattr(model.base_model, "encoder", None), "embedding_hidden_mapping_in", None)
-    hidden = hidden if projection is None else projection(hidden)
+    hidden = hidden if parts.projection is None else parts.projection(hidden)
     return at_least_fp32(hidden)  # as autocast keeps what LayerNorm reads
 
 
-def _run(block: Block, hidden: torch.Tensor, rows: Rows, dice: Dice, first_only: bool = False) -> torch.Tensor:
-    """The layer's output (tokens, hidden), or of each review's first token alone (reviews, hidden)."""
-    residual = hidden.index_select(0, rows.starts) if first_only else hidden
-    attend = _attend_in_table if rows.offsets is None else _attend_in_rows
-    attended = attend(block, residual, hidden, rows, dice)
-    hidden = _add_and_norm(block.attention_output(attended), residual, block.attention_norm, block.output_dropout, dice)
+def _run(
+    block: Block, hidden: torch.Tensor, packed: PackedTokens, masks: DropoutMasks, first_only: bool = False
+) -> torch.Tensor:
+    """Compute a layer's output (tokens, hidden).
+
+    first_only: of each review's first token alone, (reviews, hidden).
+    """
+    residual = hidden.index_select(0, packed.starts) if first_only else hidden
+    attend_within = _attend_in_table if packed.cu_seqlens is None else _attend_packed
+    attended = attend_within(block, residual, hidden, packed, masks)
+    hidden = add_and_norm(block.attention_output(attended), residual, block.attention_norm, block.output_dropout, masks)
     between = block.activation(block.intermediate(hidden))
-    return _add_and_norm(block.output(between), hidden, block.norm, block.dropout, dice)
+    return add_and_norm(block.output(between), hidden, block.norm, block.dropout, masks)
 
 
-def _attend_in_table(block: Block, asking: torch.Tensor, hidden: torch.Tensor, rows: Rows, dice: Dice) -> torch.Tensor:
-    """What `asking` sees in the reviews: all tokens, being `hidden` itself, or the first of each review."""
-    if asking is hidden:
-        query, key, value = _heads_of(rows, hidden, block.heads, block.query, block.key, block.value)
+def _attend_in_table(
+    block: Block, queries_from: torch.Tensor, hidden: torch.Tensor, packed: PackedTokens, masks: DropoutMasks
+) -> torch.Tensor:
+    """Attend within each review.
+
+    queries_from: all tokens, being `hidden` itself, or the first of each review.
+    """
+    if queries_from is hidden:
+        query, key, value = _heads_of(packed, hidden, block.heads, block.query, block.key, block.value)
     else:
-        (query,) = _heads(block.query(asking).unsqueeze(1), block.heads, 1)
-        key, value = _heads_of(rows, hidden, block.heads, block.key, block.value)
-    attended = _attend(query, key, value, rows.hidden_keys, block.attention_dropout, dice).transpose(1, 2)
-    if asking is hidden:
-        return rows.as_row(attended.reshape(rows.reviews, rows.width, -1))
+        (query,) = _heads(block.query(queries_from).unsqueeze(1), block.heads, 1)
+        key, value = _heads_of(packed, hidden, block.heads, block.key, block.value)
+    attended = attend(query, key, value, packed.key_padding_mask, block.attention_dropout, masks).transpose(1, 2)
+    if queries_from is hidden:
+        return packed.as_row(attended.reshape(packed.reviews, packed.width, -1))
     return attended.flatten(1)
 
 
-def _attend_in_rows(block: Block, asking: torch.Tensor, hidden: torch.Tensor, rows: Rows, dice: Dice) -> torch.Tensor:
-    """The same by flash attention over reviews of different lengths; torch's public function for it has no dropout."""
-    assert rows.offsets is not None
-    if asking is hidden:
-        offsets, width = rows.offsets, rows.width
+def _attend_packed(
+    block: Block, queries_from: torch.Tensor, hidden: torch.Tensor, packed: PackedTokens, masks: DropoutMasks
+) -> torch.Tensor:
+    """Attend within each review by flash attention over different lengths.
+
+    Torch's public function for it has no dropout.
+    """
+    assert packed.cu_seqlens is not None
+    if queries_from is hidden:
+        cu_seqlens_q, width = packed.cu_seqlens, packed.width
         parts = _side_by_side(hidden, block.query, block.key, block.value)
         query, key, value = parts.view(len(hidden), 3, block.heads, -1).unbind(1)
     else:
-        offsets, width = torch.arange(rows.reviews + 1, dtype=torch.int32, device=hidden.device), 1
-        query = block.query(asking).view(len(asking), block.heads, -1)
+        cu_seqlens_q, width = torch.arange(packed.reviews + 1, dtype=torch.int32, device=hidden.device), 1
+        query = block.query(queries_from).view(len(queries_from), block.heads, -1)
         key, value = _side_by_side(hidden, block.key, block.value).view(len(hidden), 2, block.heads, -1).unbind(1)
     attended: torch.Tensor = torch.ops.aten._flash_attention_forward(
-        query, key, value, offsets, rows.offsets, width, rows.width, block.attention_dropout, False, False
+        query, key, value, cu_seqlens_q, packed.cu_seqlens, width, packed.width, block.attention_dropout, False, False
     )[0]
     return attended.flatten(1)
 
 
 def _has_flash_attention(model: Any, device: torch.device) -> bool:
-    """It computes in half precision alone, for heads of certain sizes, on NVIDIA's GPUs from Ampere on."""
+    """Check for flash attention.
+
+    It computes in half precision alone, for heads of certain sizes, on NVIDIA's GPUs from Ampere on.
+    """
     if device.type != "cuda" or torch.version.hip or torch.cuda.get_device_capability(device) < (8, 0):
         return False
     size = model.config.hidden_size // model.config.num_attention_heads
@@ -242,219 +253,29 @@ def _has_flash_attention(model: Any, device: torch.device) -> bool:
 
 
 def _side_by_side(hidden: torch.Tensor, *layers: nn.Linear) -> torch.Tensor:
-    """What several linear layers make of the tokens, in one matrix product, side by side: (tokens, n)."""
+    """Apply several linear layers to the tokens in one matrix product.
+
+    Returns their outputs side by side: (tokens, n).
+    """
     weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
     return F.linear(hidden, weight, bias)
 
 
-def _heads_of(rows: Rows, hidden: torch.Tensor, heads: int, *layers: nn.Linear) -> tuple[torch.Tensor, ...]:
-    """What each of several linear layers makes of the tokens, as `_heads` divides it.
+def _heads_of(packed: PackedTokens, hidden: torch.Tensor, heads: int, *layers: nn.Linear) -> tuple[torch.Tensor, ...]:
+    """Apply several linear layers to the tokens and divide each output into heads.
 
     In training by one matrix product. In evaluation by one for each layer, for autocast casts a weight once for all batches,
     and weights that are joined for the product it would cast every time.
     """
     if torch.is_grad_enabled():
-        return _heads(rows.as_table(_side_by_side(hidden, *layers)), heads, len(layers))
-    return tuple(part for layer in layers for part in _heads(rows.as_table(layer(hidden)), heads, 1))
+        return _heads(packed.as_table(_side_by_side(hidden, *layers)), heads, len(layers))
+    return tuple(part for layer in layers for part in _heads(packed.as_table(layer(hidden)), heads, 1))
 
 
 def _heads(table: torch.Tensor, heads: int, parts: int) -> tuple[torch.Tensor, ...]:
-    """(reviews, width, parts x heads x size) as `parts` tensors of (reviews, heads, width, size)."""
+    """Divide a table into heads.
+
+    (reviews, width, parts x heads x size) becomes `parts` tensors of (reviews, heads, width, size).
+    """
     reviews, width, _ = table.shape
     return tuple(table.view(reviews, width, parts, heads, -1).permute(2, 0, 3, 1, 4).contiguous().unbind(0))
-
-
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    hidden_keys: torch.Tensor | None,
-    probability: float,
-    dice: Dice,
-    fused: bool | None = None,
-) -> torch.Tensor:
-    """Attention of (reviews, heads, tokens, size); fused as torch does it, by default on every device but the CPU.
-
-    On the CPU torch's fused kernel takes eight times as long as plain matrix products where reviews are short.
-    """
-    if query.device.type != "cpu" if fused is None else fused:
-        seen = None if hidden_keys is None else ~hidden_keys
-        return F.scaled_dot_product_attention(query, key, value, seen, dropout_p=probability)
-    mask = dice.mask((*query.shape[:3], key.shape[2]), probability, query)
-    return _Attention.apply(query, key, value, hidden_keys, mask.kept, mask.scale)
-
-
-def _add_and_norm(
-    change: torch.Tensor, residual: torch.Tensor, norm: nn.LayerNorm, probability: float, dice: Dice
-) -> torch.Tensor:
-    """LayerNorm of the residual plus the change, of which dropout leaves out a part."""
-    change = change.to(residual.dtype)
-    mask = dice.mask(tuple(change.shape), probability, change)
-    return _AddAndNorm.apply(change, residual, norm.weight, norm.bias, norm.eps, mask.kept, mask.scale)
-
-
-class _Attention(torch.autograd.Function):
-    """softmax(query key^T / sqrt(size)) value, with the softmax at least in fp32. kept, scale: of dropout's mask."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        hidden_keys: torch.Tensor | None,
-        kept: torch.Tensor | None,
-        scale: float,
-    ) -> torch.Tensor:
-        ctx.size, ctx.scale = query.shape[-1], scale
-        scores = at_least_fp32(torch.matmul(query, key.transpose(-1, -2))).mul_(ctx.size**-0.5)
-        if hidden_keys is not None:
-            # Added, because on the CPU to fill by a mask that must be expanded takes five times as long.
-            scores += torch.zeros_like(hidden_keys, dtype=scores.dtype).masked_fill_(hidden_keys, -torch.inf)
-        probabilities = torch.softmax(scores, dim=-1)
-        used = probabilities.to(value.dtype)
-        used = used if kept is None else used * kept
-        ctx.save_for_backward(query, key, value, probabilities, used, kept)
-        attended = torch.matmul(used, value)
-        return attended if kept is None else attended.mul_(scale)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, probabilities, used, kept = ctx.saved_tensors
-        if kept is not None:
-            gradient = gradient * ctx.scale
-        of_value = torch.matmul(used.transpose(-1, -2), gradient)
-        of_probabilities = torch.matmul(gradient, value.transpose(-1, -2))
-        if kept is not None:
-            of_probabilities.mul_(kept)
-        of_probabilities = of_probabilities.to(probabilities.dtype)
-        of_scores = torch._softmax_backward_data(of_probabilities, probabilities, -1, probabilities.dtype)
-        of_scores = of_scores.mul_(ctx.size**-0.5).to(query.dtype)
-        of_query, of_key = torch.matmul(of_scores, key), torch.matmul(of_scores.transpose(-1, -2), query)
-        return of_query, of_key, of_value, None, None, None
-
-
-class _AddAndNorm(torch.autograd.Function):
-    """LayerNorm(residual + dropout(change)). kept, scale: of dropout's mask."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        change: torch.Tensor,
-        residual: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor,
-        eps: float,
-        kept: torch.Tensor | None,
-        scale: float,
-    ) -> torch.Tensor:
-        total = residual + change if kept is None else torch.addcmul(residual, change, kept, value=scale)
-        normed, mean, rstd = torch.native_layer_norm(total, weight.shape, weight, bias, eps)
-        ctx.scale = scale
-        ctx.save_for_backward(total, mean, rstd, weight, bias, kept)
-        return normed
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        total, mean, rstd, weight, bias, kept = ctx.saved_tensors
-        wanted = [True, ctx.needs_input_grad[2], ctx.needs_input_grad[3]]
-        of_total, of_weight, of_bias = torch.ops.aten.native_layer_norm_backward(
-            gradient.contiguous(), total, weight.shape, mean, rstd, weight, bias, wanted
-        )
-        of_change = of_total if kept is None else (of_total * kept).mul_(ctx.scale)
-        return of_change, of_total, of_weight, of_bias, None, None, None
-
-
-# --- how each family names its parts ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Family:
-    blocks: Callable[[Any], Iterator[Block]]
-    head: Callable[[Any, torch.Tensor], torch.Tensor]  # of each review's first token, (reviews, hidden), the logits
-
-
-def _rate(dropout: nn.Dropout) -> float:
-    return dropout.p if dropout.training else 0.0
-
-
-def _bert_blocks(model: Any) -> Iterator[Block]:
-    for layer in model.bert.encoder.layer:
-        attention = layer.attention.self
-        yield Block(
-            query=attention.query,
-            key=attention.key,
-            value=attention.value,
-            attention_dropout=_rate(attention.dropout),
-            attention_output=layer.attention.output.dense,
-            output_dropout=_rate(layer.attention.output.dropout),
-            attention_norm=layer.attention.output.LayerNorm,
-            intermediate=layer.intermediate.dense,
-            activation=layer.intermediate.intermediate_act_fn,
-            output=layer.output.dense,
-            dropout=_rate(layer.output.dropout),
-            norm=layer.output.LayerNorm,
-            heads=attention.num_attention_heads,
-        )
-
-
-def _distilbert_blocks(model: Any) -> Iterator[Block]:
-    for layer in model.distilbert.transformer.layer:
-        attention = layer.attention
-        yield Block(
-            query=attention.q_lin,
-            key=attention.k_lin,
-            value=attention.v_lin,
-            attention_dropout=_rate(attention.dropout),
-            attention_output=attention.out_lin,
-            output_dropout=0.0,
-            attention_norm=layer.sa_layer_norm,
-            intermediate=layer.ffn.lin1,
-            activation=layer.ffn.activation,
-            output=layer.ffn.lin2,
-            dropout=_rate(layer.ffn.dropout),
-            norm=layer.output_layer_norm,
-            heads=attention.n_heads,
-        )
-
-
-def _albert_blocks(model: Any) -> Iterator[Block]:
-    encoder, config = model.albert.encoder, model.config
-    for place in range(config.num_hidden_layers):
-        group = encoder.albert_layer_groups[place * config.num_hidden_groups // config.num_hidden_layers]
-        for layer in group.albert_layers:
-            attention = layer.attention
-            yield Block(
-                query=attention.query,
-                key=attention.key,
-                value=attention.value,
-                attention_dropout=_rate(attention.attention_dropout),
-                attention_output=attention.dense,
-                output_dropout=_rate(attention.output_dropout),
-                attention_norm=attention.LayerNorm,
-                intermediate=layer.ffn,
-                activation=layer.activation,
-                output=layer.ffn_output,
-                dropout=0.0,
-                norm=layer.full_layer_layer_norm,
-                heads=attention.num_attention_heads,
-            )
-
-
-def _bert_head(model: Any, first: torch.Tensor) -> torch.Tensor:
-    return model.classifier(model.dropout(model.bert.pooler(first[:, None])))
-
-
-def _distilbert_head(model: Any, first: torch.Tensor) -> torch.Tensor:
-    return model.classifier(model.dropout(F.relu(model.pre_classifier(first))))
-
-
-def _albert_head(model: Any, first: torch.Tensor) -> torch.Tensor:
-    return model.classifier(model.dropout(model.albert.pooler_activation(model.albert.pooler(first))))
-
-
-FAMILIES = {
-    "bert": _Family(_bert_blocks, _bert_head),
-    "distilbert": _Family(_distilbert_blocks, _distilbert_head),
-    "albert": _Family(_albert_blocks, _albert_head),
-}

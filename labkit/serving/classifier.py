@@ -1,5 +1,6 @@
-"""A saved model, loaded and asked: probabilities for texts, why, which words it needs, and its result on labelled reviews."""
+"""A saved model, loaded to be asked: what it says of texts, why, and how well."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +10,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labkit.data.batching import Batcher
-from labkit.data.reviews import CLASS_NAMES, Reviews, clean
+from labkit.data.reviews import CLASS_NAMES, Reviews, clean, is_blank
 from labkit.data.tokens import tokenize
-from labkit.errors import UsageError
+from labkit.display import Tell, say
+from labkit.errors import UsageError, did_you_mean
 from labkit.evaluation.metrics import EvalResult
 from labkit.explanation.attribution import Explanations
 from labkit.explanation.methods import explain
+from labkit.explanation.registry import DEFAULT
+from labkit.models.classes import class_places
 from labkit.models.encoders import load_classifier
-from labkit.training.config import Config
+from labkit.models.soundness import ModelError, check_vocabulary, positions_of
+from labkit.training.config import Config, ConfigError
 from labkit.training.fit import evaluate
-from labkit.training.precision import choose_device, choose_precision
+from labkit.training.precision import choose_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+KEPT_FILE, KEPT_SETTINGS = "labkit.json", ("max_length", "truncation")  # beside a model's weights: how texts were cut
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one text. probability: of the class it names; truncated: whether the end was not read."""
+    """What the model says of one text.
+
+    probability: of the class it names. truncated: whether the end was not read.
+    """
 
     text: str
     label: str
@@ -40,10 +51,12 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class WordEffects:
-    """What each word does for the model's verdict on a text: how far its probability falls when the word is left out.
+class LeaveOneOut:
+    """What each word does for a verdict: the drop in its probability when the word is left out.
 
-    label, probability: the verdict on the whole text. effects: (words,) in [-1, 1]; below 0 the word spoke against it.
+    Occlusion, a method of `explain`, puts `[MASK]` in a word's place and measures the margin in logits; here the word is gone,
+    the text is shorter, and the probability is measured. label, probability: the verdict on the whole text. effects: (words,)
+    in [-1, 1]; below 0 the word spoke against it.
     """
 
     label: str
@@ -53,14 +66,12 @@ class WordEffects:
 
     @property
     def strongest(self) -> str:
-        """The word that the verdict hangs on most: without it the probability falls furthest."""
+        """The word that the verdict hangs on most: without it the probability drops furthest."""
         return self.words[int(self.effects.argmax())]
 
     def __str__(self) -> str:
         pairs = ", ".join(f"{word} {effect:+.2f}" for word, effect in zip(self.words, self.effects, strict=True))
-        return (
-            f"{self.label} with probability {self.probability:.2f}; by the word left out, how far that falls: {pairs}"
-        )
+        return f"{self.label} with probability {self.probability:.2f}; its drop by the word left out: {pairs}"
 
     __repr__ = __str__
 
@@ -75,25 +86,39 @@ class Classifier:
     name: str
 
     @classmethod
-    def load(cls, folder: Path, precision: str = "auto", device: str = "auto", attention: str = "sdpa") -> "Classifier":
-        """A classifier as `labkit train` saved it, or any two-class Hugging Face folder. Raises ModelError, TokenizerError.
+    def load(
+        cls,
+        folder: Path,
+        precision: str = "auto",
+        device: str = "auto",
+        attention: str = "sdpa",
+        tell: Tell = say,
+    ) -> "Classifier":
+        """Load what `labkit train` saved, or any Hugging Face folder of two classes whose names are known.
 
-        attention: `eager` where attention weights are wanted.
+        attention: `eager` where attention weights are wanted. A folder that does not say how texts are cut has them cut as
+        labkit does by default, or where the model has fewer positions, to these. Raises ModelError, TokenizerError.
         """
-        model, tokenizer = load_classifier(folder, attention)
-        if model.config.num_labels != len(CLASS_NAMES):
-            raise UsageError(f"{folder}: the model has {model.config.num_labels} classes; wanted {len(CLASS_NAMES)}")
-        kept = folder / "labkit.json"
-        settings = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
-        return cls(
-            model, tokenizer, Config(precision=precision, device=device, **settings), folder.parent.name or folder.name
-        )
+        config = dataclasses.replace(_kept_settings(folder / KEPT_FILE), precision=precision, device=device)
+        model, tokenizer = load_classifier(folder, attention, tell)
+        class_places(model.config, f"{folder}: the model")
+        positions = positions_of(model)
+        if positions is not None and config.max_length > positions:
+            if (folder / KEPT_FILE).is_file():
+                asked = f"max_length = {config.max_length} is more than the {positions} positions of the model"
+                raise ModelError(f"{folder / KEPT_FILE}: {asked}")
+            config = dataclasses.replace(config, max_length=positions)
+            tell(f"{folder}: the model has {positions} positions, so texts are cut to {positions} tokens")
+        return cls(model, tokenizer, config, folder.parent.name or folder.name)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """One prediction a text, in order; texts are cleaned as for training. Raises UsageError for an empty one."""
+        """Return one prediction for each text, in order.
+
+        Texts are cleaned as for training. Raises UsageError for an empty one.
+        """
         cleaned = [clean(text) for text in texts]
         for number, text in enumerate(cleaned, start=1):
-            if not text:
+            if is_blank(text):
                 raise UsageError(f"text {number} of {len(cleaned)} is empty; wanted something to read")
         if not cleaned:
             return []
@@ -111,15 +136,16 @@ class Classifier:
         ]
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, 2) the probabilities of negative and positive, in order: what behavioural tests ask for."""
+        """Return (n, 2) probabilities of negative and positive, for behavioural tests."""
         return np.array([[each.probabilities[name] for name in CLASS_NAMES] for each in self.predict(texts)]).reshape(
             -1, 2
         )
 
-    def leave_words_out(self, text: str) -> WordEffects:
+    def leave_one_out(self, text: str) -> LeaveOneOut:
         """The text once more without each of its words in turn. Raises UsageError for fewer than two words.
 
-        Words are what stands between spaces. Says which words the verdict needs, and nothing of how they work together.
+        Says which words the verdict needs, and nothing of how they work together. Raises UsageError for fewer than two
+        words.
         """
         words = clean(text).split()
         if len(words) < 2:
@@ -127,25 +153,53 @@ class Classifier:
         shorter = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
         whole, *rest = self.predict([" ".join(words), *shorter])
         without = np.array([each.probabilities[whole.label] for each in rest])
-        return WordEffects(whole.label, whole.probability, words, whole.probability - without)
+        return LeaveOneOut(whole.label, whole.probability, words, whole.probability - without)
 
     def evaluate(self, reviews: Reviews) -> EvalResult:
         """The model's result on labelled reviews, in their order."""
         return self._evaluate(self._batcher(reviews.texts, reviews.labels))
 
     def explain(
-        self, texts: str | Sequence[str], methods: str | Sequence[str] = "integrated-gradients", **options: Any
+        self, texts: str | Sequence[str], methods: str | Sequence[str] = DEFAULT, **options: Any
     ) -> Explanations:
-        """Why the model says what it says of each text; texts are cut as in `predict`. options: of `attribution.explain`."""
+        """Say why the model says what it says of each text.
+
+        Texts are cut as in `predict`. options: of `methods.explain`.
+        """
         model = self.model.to(choose_device(self.config.device))
         settings: dict[str, Any] = {"max_length": self.config.max_length, "truncation": self.config.truncation}
         return explain(model, self.tokenizer, texts, methods, **(settings | options))
 
     def _batcher(self, texts: Sequence[str], labels: np.ndarray) -> Batcher:
-        config = self.config
-        return Batcher(tokenize(texts, self.tokenizer, config.max_length, config.truncation), labels)
+        tokenized = tokenize(texts, self.tokenizer, self.config.max_length, self.config.truncation)
+        check_vocabulary(self.model, self.tokenizer, tokenized.input_ids, self.name)
+        return Batcher(tokenized, labels)
 
     def _evaluate(self, batcher: Batcher) -> EvalResult:
-        precision = choose_precision(self.config.precision, choose_device(self.config.device))
+        precision = self.config.chosen_precision()
         evaluation = evaluate(self.model.to(precision.device), batcher, self.config, precision)
-        return EvalResult.from_logits(evaluation.labels.numpy(), evaluation.logits.numpy(), name=self.name)
+        logits = evaluation.logits.numpy()[:, class_places(self.model.config)]
+        if not np.isfinite(logits).all():
+            raise ModelError(f"{self.name}: the model's logits are no finite numbers; its weights are damaged")
+        return EvalResult.from_logits(evaluation.labels.numpy(), logits, name=self.name)
+
+
+def _kept_settings(file: Path) -> Config:
+    """Read how texts were cut in training; the defaults where there is no such file. Raises ModelError, with the way out."""
+    if not file.exists():
+        return Config()
+    way_out = 'wanted {"max_length": 128, "truncation": "head"} or the like, as in training, or no such file'
+    try:
+        settings = json.loads(file.read_text("utf-8"))
+        if not isinstance(settings, dict):
+            raise ModelError(f"{file}: holds no settings by name; {way_out}")
+        for name in settings:
+            if name not in KEPT_SETTINGS:
+                raise ModelError(
+                    f"{file}: {name} is none of its settings{did_you_mean(name, KEPT_SETTINGS)}; {way_out}"
+                )
+        return Config(**settings)
+    except ConfigError as why:
+        raise ModelError(f"{file}: {why}; {way_out}") from None
+    except (OSError, ValueError, RecursionError) as why:
+        raise ModelError(f"{file}: not readable as JSON ({why}); {way_out}") from None

@@ -1,1 +1,1 @@
-"""The loop, and what it stands on: settings, precision, the optimizer, memory, checkpoints."""
+"""Settings, precision, optimizer, memory, checkpoints, and the loop itself."""

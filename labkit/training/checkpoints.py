@@ -1,7 +1,8 @@
-"""Checkpoints: a training state on the disk, whole, checked by hash, so that a killed run goes on to the same bit.
+"""Checkpoints: a whole training state on disk, checked by its hash.
 
-The last two are kept. If the newest cannot be trusted the one before it is used, and that is said. Best weights are kept as
-long as a checkpoint refers to them. Does not know what is in a state (fit.py).
+A killed run goes on from one to the same bits. The last two are kept; if the newest cannot be trusted, the one before it
+is used, with a notice. Best weights are kept as long as a checkpoint refers to them. Does not know what is in a state
+(fit.py).
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import LabkitError
-from labkit.files import remove_leftovers, sha256, whole_folder
+from labkit.files import atomic_folder, remove_leftovers, sha256
 
 if TYPE_CHECKING:
     import torch
@@ -34,29 +35,39 @@ class Checkpoint:
 
 
 class CheckpointFolder:
-    """The checkpoints of one run: `step-NNNNNNNN/` the last two states, `best-NNNN/` the best weights they refer to."""
+    """The checkpoints of one run.
+
+    `step-NNNNNNNN/` are the last two states, `best-NNNN/` the best weights that they refer to.
+    """
 
     def __init__(self, folder: Path, tell: Callable[[str], None] = lambda notice: None) -> None:
         self.folder = folder
         self.tell = tell
 
     def save(self, step: int, tensors: Mapping[str, "torch.Tensor"], facts: dict[str, Any]) -> None:
-        """Write the state after `step` optimizer steps. Raises CheckpointError where the disk does not take it."""
+        """Write the state after `step` optimizer steps.
+
+        Raises CheckpointError where the disk does not take it.
+        """
         self._write(self.folder / f"step-{step:08d}", tensors, facts)
         for old in self._steps()[:-KEPT]:
             shutil.rmtree(old)
-        self._drop_unused_best()
+        used = {json.loads(text).get("best_epoch") for folder in self._steps() if (text := _text(folder))}
+        for best in self.folder.glob("best-*"):
+            if int(best.name.removeprefix("best-")) not in used:
+                shutil.rmtree(best)
 
     def save_best(self, epoch: int, tensors: Mapping[str, "torch.Tensor"]) -> None:
         """Write the weights of the best epoch so far."""
         self._write(self.folder / f"best-{epoch:04d}", tensors, {"epoch": epoch})
 
     def latest(self) -> Checkpoint | None:
-        """The newest state whose bytes are those that were written; None where there is none at all.
+        """Return the newest state whose hash is right; None where there is no state.
 
-        A damaged one is passed over with a notice. Raises CheckpointError where there are some and none is good.
+        Damaged ones are passed over with a notice. Raises CheckpointError where all are damaged.
         """
-        remove_leftovers(self.folder, ".") if self.folder.is_dir() else None
+        if self.folder.is_dir():
+            remove_leftovers(self.folder, ".")
         damaged = []
         for folder in reversed(self._steps()):
             try:
@@ -75,7 +86,10 @@ class CheckpointFolder:
         return None
 
     def load_best(self, epoch: int) -> Mapping[str, "torch.Tensor"]:
-        """The weights of that epoch. Raises CheckpointError where they are not as they were written."""
+        """Return the weights of that epoch.
+
+        Raises CheckpointError where their hash is wrong.
+        """
         return _read(self.folder / f"best-{epoch:04d}").tensors
 
     def _steps(self) -> list[Path]:
@@ -86,7 +100,7 @@ class CheckpointFolder:
         from safetensors.torch import save_file
 
         try:
-            with whole_folder(folder) as unfinished:
+            with atomic_folder(folder) as unfinished:
                 save_file(
                     {name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished / "state.safetensors"
                 )
@@ -97,12 +111,6 @@ class CheckpointFolder:
             raise CheckpointError(
                 f"{folder}: the checkpoint could not be written ({why}); the one before it is good"
             ) from None
-
-    def _drop_unused_best(self) -> None:
-        used = {json.loads(_text(folder)).get("best_epoch") for folder in self._steps() if _text(folder)}
-        for folder in self.folder.glob("best-*"):
-            if int(folder.name.removeprefix("best-")) not in used:
-                shutil.rmtree(folder)
 
 
 def _text(folder: Path) -> str:

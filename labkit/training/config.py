@@ -1,9 +1,12 @@
-"""Every hyper-parameter of a run in one frozen dataclass, checked; the command line and the config file are made from it."""
+"""The hyper-parameters of a run, in one frozen and checked dataclass.
+
+The command line and the config file are made from it. `Config.resolved` is the one place that chooses what a user left
+open. Knows neither the reviews nor the model's weights.
+"""
 
 import dataclasses
 import json
 import math
-import os
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
@@ -15,24 +18,33 @@ from labkit.data.batching import BATCHINGS
 from labkit.data.readers import decode_utf8
 from labkit.data.tokens import TRUNCATIONS
 from labkit.errors import UsageError, did_you_mean
-from labkit.models.encoders import FREEZABLE
-from labkit.training.precision import PRECISIONS
+from labkit.models.encoders import FREEZABLE, HEADS, registry_entry
+from labkit.training.precision import PRECISIONS, Precision, choose_device, choose_precision, suitable_multiple
 
 FAST_PATHS = ("full", "exact", "off")
 
 
 class ConfigError(UsageError):
-    """A setting that is unknown, of the wrong type or out of range; the text names it and the nearest right one."""
+    """A setting that is unknown, of the wrong type or out of range.
+
+    The text names it and the nearest right one.
+    """
 
 
 def _setting(default: Any, about: str, **limits: Any) -> Any:
-    """A field of Config: its help text, and its limits (`at_least`, `above`, `at_most`, `below`, `one_of`)."""
+    """A field of Config with its help text and limits.
+
+    limits: `at_least`, `above`, `at_most`, `below`, `one_of`.
+    """
     return dataclasses.field(default=default, metadata={"help": about, "limits": limits})
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one fine-tuning run; raises ConfigError for a value of the wrong type or out of range."""
+    """The settings of one fine-tuning run.
+
+    Raises ConfigError for a value of the wrong type or out of range.
+    """
 
     model: str = _setting("minilm", "encoder: a name of the registry, a hub name (owner/model) or a folder")
     epochs: int = _setting(3, "passes over the training reviews, at most", at_least=1)
@@ -59,6 +71,9 @@ class Config:
     max_grad_norm: float = _setting(1.0, "gradients are clipped to this norm", above=0)
     dropout: float | None = _setting(None, "dropout probability (default: the model's own)", at_least=0, below=1)
     freeze: str = _setting("nothing", "what keeps its pretrained weights", one_of=FREEZABLE)
+    head: str = _setting(
+        "fresh", "fresh: drawn by the seed; kept: go on from the head of the classifier that model names", one_of=HEADS
+    )
     pretrained: bool = _setting(True, "start from pretrained weights, or from random ones")
     patience: int = _setting(2, "epochs without a lower validation loss before training stops", at_least=1)
     precision: str = _setting("auto", "arithmetic of the matrix products", one_of=PRECISIONS)
@@ -89,15 +104,45 @@ class Config:
         """The model's name as tables show it: of a folder or a hub name its last part."""
         return Path(self.model).name
 
+    def chosen_precision(self) -> Precision:
+        """Choose precision and device where they are `auto`, and check them where not.
+
+        Raises UsageError for one that this machine does not have.
+        """
+        return choose_precision(self.precision, choose_device(self.device))
+
+    def resolved(self) -> "Config":
+        """Make every choice that these settings leave open.
+
+        Chosen are device, precision, learning rate, micro-batch and the multiple of widths. What was given stays, so
+        resolving twice changes nothing. The None of dropout (the model's own) and of the numbers of examples (all) leave
+        nothing to choose. Raises UsageError for a device, a precision or a model that is not here.
+        """
+        precision = self.chosen_precision()
+        return dataclasses.replace(
+            self,
+            device=str(precision.device),
+            precision=precision.name,
+            learning_rate=self.learning_rate or registry_entry(self.model).learning_rate,
+            micro_batch_size=self.largest_micro_batch,
+            pad_to_multiple_of=self.pad_to_multiple_of or suitable_multiple(precision),
+        )
+
     def replaced(self, settings: Mapping[str, Any]) -> "Config":
-        """The same with some settings changed. Raises ConfigError for a name that is none, with the nearest."""
+        """Change some settings.
+
+        Raises ConfigError for a name that is no setting, with the nearest.
+        """
         for name in settings:
             if name not in SETTINGS:
                 raise ConfigError(f"{name} is not a setting{did_you_mean(name, SETTINGS)}")
         return dataclasses.replace(self, **settings)
 
     def to_toml(self) -> str:
-        """As the config file that gives the same settings again; a setting that is None stands as a comment."""
+        """Write the config file that gives these settings again.
+
+        A setting that is None stands there as a comment.
+        """
         lines = []
         for name, value in dataclasses.asdict(self).items():
             written = json.dumps(value, ensure_ascii=False).replace(
@@ -111,25 +156,12 @@ SETTINGS = {field.name: field for field in dataclasses.fields(Config)}
 _TYPES = get_type_hints(Config)
 NEVER_CHANGE_THE_RESULT = ("checkpoint_seconds",)
 
-PROFILES: dict[str, dict[str, Any]] = {
-    "tiny": {"model": "tiny", "train_examples": 1000, "validation_examples": 500, "epochs": 2},
-    # With a third epoch MiniLM's validation loss rises from the first on, and the best checkpoint is an unfinished one.
-    "laptop": {"model": "minilm", "epochs": 2},
-    "gpu": {"model": "bert-base-uncased"},
-}
-
-
-def profile_settings(name: str | None = None) -> dict[str, Any]:
-    """The settings of a profile; without a name that of `LABKIT_PROFILE`, else the laptop's. Raises ConfigError."""
-    chosen = name or os.environ.get("LABKIT_PROFILE") or "laptop"
-    if chosen not in PROFILES:
-        origin = "profile" if name else "LABKIT_PROFILE"
-        raise ConfigError(f"{origin} {chosen} is none of {', '.join(PROFILES)}{did_you_mean(chosen, PROFILES)}")
-    return dict(PROFILES[chosen])
-
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file, not yet checked. Raises ConfigError where it is not there or not TOML."""
+    """Read the settings of a TOML file without checking their values.
+
+    Raises ConfigError for a missing file, one that is not TOML, and a name that is no setting.
+    """
     if not path.is_file():
         raise ConfigError(f"{path}: no such config file")
     try:
@@ -143,7 +175,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """`key=value` pairs, the values read as TOML where they are that and as bare text where not.
+    """Parse `key=value` pairs; a value that is not TOML is taken as bare text.
 
     >>> parse_assignments(["epochs=5", "model=tiny"])
     {'epochs': 5, 'model': 'tiny'}
@@ -169,7 +201,10 @@ def _parse_value(text: str) -> Any:
 
 
 def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
-    """The value in the field's own type (a whole number serves as a float), within its limits; else a ConfigError."""
+    """Return the value in the field's own type (a whole number serves as a float).
+
+    Raises ConfigError for another type and beyond the field's limits.
+    """
     hint = _TYPES[field.name]
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if value is None and type(None) in kinds:

@@ -1,7 +1,7 @@
-"""Gradients from recorded CUDA graphs: on a GPU, one launch for a whole forward and backward pass.
+"""Gradients from CUDA graphs: one launch for a whole forward and backward pass.
 
 A small encoder's pass is about a thousand short kernels, and the host takes longer to launch them one by one than the GPU
-takes to run them. A graph is recorded for a shape of micro-batch that comes again and is replayed whenever it does; length
+takes to run them. A graph is recorded for a shape of micro-batch that comes again, and replayed whenever it does; length
 buckets keep the shapes few. What is computed stays the same. Does not train (fit.py).
 """
 
@@ -23,11 +23,13 @@ Shapes = tuple[tuple[str, torch.Size], ...]
 
 
 class GraphedGradients:
-    """Has the signature and the effect of the `accumulate` it wraps, the plain way; a loss out of a graph is a tensor, unread.
+    """Computes the gradients of one optimizer step from CUDA graphs where it can.
 
-    A step with a shape that is new goes the plain way, for a shape that never comes again is not worth recording. So do all
-    steps after one in which a graph was in the way, mostly for want of memory: its own comes on top of the plain way's.
-    Another model, or one whose parameters lie elsewhere or are frozen since, begins anew; probabilities of dropout must stay.
+    It has the signature and the effect of the `accumulate` that it wraps, the plain way; a loss out of a graph is a
+    tensor, unread. A step with a new shape goes the plain way, for a shape that never comes again is not worth recording.
+    So do all steps after one in which a graph failed, mostly for want of memory: its own comes on top of the plain way's.
+    Another model, or one whose parameters lie elsewhere or are frozen since, begins anew; probabilities of dropout must
+    stay.
     """
 
     def __init__(self, accumulate: Callable[..., float], tell: Callable[[str], None] = lambda notice: None) -> None:
@@ -42,11 +44,13 @@ class GraphedGradients:
     def __call__(
         self, model: nn.Module, micro_batches: Iterable[MicroBatch], precision: "Precision"
     ) -> float | torch.Tensor:
-        """The mean loss over all examples; afterwards every gradient is that of this mean."""
+        """Return the mean loss over all examples; every gradient is that of this mean."""
         batches = list(micro_batches)
         if self._given_up:
             return self.accumulate(model, batches, precision)
-        if (asked := _as_recorded(model, precision)) != self._asked:
+        # What a graph takes for granted: where the weights lie, and which of them learn.
+        weights = ((parameter.data_ptr(), parameter.requires_grad) for parameter in model.parameters())
+        if (asked := (precision.name, model.training, *weights)) != self._asked:
             self._asked, self._known, self._graphs = asked, set(), None
         before = random_state(precision.device)
         try:
@@ -86,7 +90,10 @@ class _Graph:
 
 
 class _Graphs:
-    """The graphs of one model, one a shape, all of which add to the same gradients and the same loss."""
+    """The graphs of one model, one for each shape.
+
+    All add to the same gradients and the same loss.
+    """
 
     def __init__(self, model: nn.Module, parameters: list[nn.Parameter], precision: "Precision") -> None:
         self.model, self.precision = model, precision
@@ -125,12 +132,6 @@ class _Graphs:
             self.loss += loss.detach()
         self.graphs[shapes_of(batch)] = made
         return made
-
-
-def _as_recorded(model: nn.Module, precision: "Precision") -> tuple[object, ...]:
-    """What a graph takes for granted: where the weights lie, and which of them learn."""
-    weights = ((parameter.data_ptr(), parameter.requires_grad) for parameter in model.parameters())
-    return (precision.name, model.training, *weights)
 
 
 def shapes_of(batch: MicroBatch) -> Shapes:

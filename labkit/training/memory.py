@@ -1,7 +1,7 @@
-"""What a batch costs in memory, what is free, and what to do when a batch does not fit.
+"""Memory: what a batch needs, what is free, and what to do when it does not fit.
 
 The remedy is the one that the course teaches: halve the micro-batch, accumulate twice as many. Does not compute gradients
-itself (fit.py); it is handed the function that does.
+itself (loop.py); it is handed the function that does.
 """
 
 import os
@@ -43,7 +43,10 @@ def parse_bytes(text: str) -> int:
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take: the least of free memory, its control group's and LABKIT_MEMORY_LIMIT's rest."""
+    """Return the bytes that this process may still take.
+
+    That is the least of free memory and what its control group and LABKIT_MEMORY_LIMIT leave.
+    """
     import psutil
 
     rests = [psutil.virtual_memory().available]
@@ -54,20 +57,24 @@ def free_memory() -> int:
 
 
 def _cgroup_rest(limit: Path, used: Path) -> int | None:
+    """Return what a control group leaves, the memory of cached files included.
+
+    They count as used, though the kernel drops them before it kills anybody.
+    """
+    stat = limit.parent / "memory.stat"
     try:
-        return int(limit.read_text()) - int(used.read_text()) + _reclaimable(limit.parent / "memory.stat")
+        rows = dict(line.split() for line in stat.read_text().splitlines()) if stat.is_file() else {}
+        reclaimable = int(rows.get("total_inactive_file", rows.get("inactive_file", 0)))
+        return int(limit.read_text()) - int(used.read_text()) + reclaimable
     except (OSError, ValueError):  # no such control group, or its limit is the word "max"
         return None
 
 
-def _reclaimable(stat: Path) -> int:
-    """Bytes of cached files that count as used, though the kernel drops them before it kills anybody."""
-    rows = dict(line.split() for line in stat.read_text().splitlines()) if stat.is_file() else {}
-    return int(rows.get("total_inactive_file", rows.get("inactive_file", 0)))
-
-
 def state_bytes(model: "torch.nn.Module") -> int:
-    """Bytes of gradients and AdamW's two moments: 12 for each trainable fp32 parameter (the weights are there already)."""
+    """Return the bytes of gradients and of AdamW's two moments.
+
+    They are 12 for each trainable fp32 parameter; the weights are there already.
+    """
     return 12 * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
@@ -84,9 +91,9 @@ def activation_bytes(model: "PreTrainedModel", reviews: int, length: int) -> int
 
 
 def micro_batch_that_fits(model: "PreTrainedModel", micro_batch_size: int, length: int, free: int) -> int:
-    """`micro_batch_size`, halved until a batch of reviews of `length` tokens each is estimated to fit into `free` bytes.
+    """Halve `micro_batch_size` until a batch is estimated to fit into `free` bytes.
 
-    Raises OutOfMemory, with the remedies, where not even one review fits.
+    length: tokens of each review. Raises OutOfMemory, with the remedies, where not even one review fits.
     """
     needed = state_bytes(model)
     while True:
@@ -102,7 +109,10 @@ def micro_batch_that_fits(model: "PreTrainedModel", micro_batch_size: int, lengt
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error is CUDA's out-of-memory error, the CPU allocator's (a plain RuntimeError), or Python's."""
+    """Say whether an error means that memory ran out.
+
+    It is CUDA's error, the CPU allocator's (a plain RuntimeError), or Python's.
+    """
     import torch
 
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
@@ -111,10 +121,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class AutomaticMicroBatch:
-    """Computes the gradients of one optimizer step, in smaller micro-batches from the moment that one does not fit.
+    """Computes the gradients of one step in micro-batches that fit.
 
-    It has the signature of the function it wraps, so the loop does not know. When memory runs out, the step's gradients are
-    dropped, the random state is put back, the micro-batch is halved and the whole step is computed again.
+    It has the signature of the function it wraps, so the loop does not know. When memory runs out, the step's gradients
+    are dropped, the random state is put back, the micro-batch is halved and the whole step is computed again.
     """
 
     def __init__(
@@ -130,7 +140,7 @@ class AutomaticMicroBatch:
     def __call__(
         self, model: "torch.nn.Module", micro_batches: Sequence[Batch], precision: "Precision"
     ) -> "float | torch.Tensor":
-        """The mean loss over all examples of the step; afterwards every gradient is that of this mean."""
+        """Return the mean loss over the step; every gradient is that of this mean."""
         while True:
             before = random_state(precision.device)
             pieces = [piece for batch in micro_batches for piece in batch.split(self.micro_batch_size)]
@@ -159,7 +169,7 @@ class AutomaticMicroBatch:
 
 
 def random_state(device: "torch.device") -> tuple[Any, Any]:
-    """Torch's global random state on the CPU and, where that is the device, on the GPU."""
+    """Return torch's global random state on the CPU and, for a GPU, on that device."""
     import torch
 
     return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None

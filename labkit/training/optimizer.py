@@ -1,8 +1,8 @@
-"""AdamW that leaves alone the embedding rows which a step does not read, and catches them up when one does.
+"""AdamW that leaves embedding rows alone until a step reads them.
 
-A batch of reviews uses a few hundred of the 30,522 rows of BERT's word embedding, and AdamW sweeps them all: a row without a
-gradient still decays, and still moves by what is left of its moments. Both are known beforehand, so they can wait until the
-row is read. Nothing else about AdamW is changed (fit.py has the loop).
+A batch of reviews uses a few hundred of the 30,522 rows of BERT's word embedding, and AdamW sweeps them all: a row
+without a gradient still decays, and still moves by what is left of its moments. Both are known beforehand, so they can
+wait until the row is read. Nothing else about AdamW is changed (loop.py has the loop).
 """
 
 import math
@@ -13,25 +13,39 @@ from typing import Any
 import torch
 from torch import nn
 
-from labkit.models.encoders import parameter_groups
-
 
 def make_optimizer(model: nn.Module, learning_rate: float, weight_decay: float) -> "LazyAdamW":
-    """AdamW in its fused form where the device has it: one sweep over each parameter in place of a dozen."""
+    """Make AdamW, in its fused form where the device has it.
+
+    That is one sweep over each parameter in place of a dozen.
+    """
     devices = {parameter.device.type for parameter in model.parameters()}
     groups = parameter_groups(model, weight_decay)
     return LazyAdamW(groups, lr=learning_rate, fused=devices <= {"cpu", "cuda"})
 
 
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups for AdamW: matrices decay, biases and LayerNorm weights (at most one dimension) do not.
+
+    Each trainable parameter stands in exactly one group, frozen ones in none.
+    """
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [parameter for parameter in trainable if parameter.dim() > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trainable if parameter.dim() <= 1], "weight_decay": 0.0},
+    ]
+
+
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> torch.Tensor:
-    """Scale all gradients so that their common norm is at most `max_norm`; return the norm that they had.
+    """Scale all gradients to a norm of at most `max_norm`; return their norm before.
 
     What `nn.utils.clip_grad_norm_` does, for sparse gradients too, which that does not read.
     """
     values = [_values(parameter) for parameter in parameters if parameter.grad is not None]
     norm = nn.utils.get_total_norm(values)
     scale = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
-    if values and (norm.device.type != "cpu" or float(scale) < 1.0):  # on a GPU to ask would mean to wait for it
+    # A norm of NaN makes every gradient NaN. On a GPU to ask would mean to wait for it.
+    if values and (norm.device.type != "cpu" or float(scale) != 1.0):
         torch._foreach_mul_(values, scale)
     return norm
 
@@ -52,21 +66,22 @@ _NO_WAIT = (1.0, 0.0, 0.0)  # decay, moved, and moved x spread
 
 
 class LazyAdamW(torch.optim.AdamW):
-    """AdamW to which an embedding may give sparse gradients; see `lazy`. Without that it is torch's AdamW.
+    """AdamW to which an embedding may give sparse gradients (see `lazy`).
 
-    Of an embedding's rows that wait, step `s` being the last that moved them, steps s+1 to t would have made
-    ``p * decay - moved * m / (sqrt(v) + eps * spread)``, with three numbers that are the same for all rows of equal `s`; they
-    are kept up to date for each `s` (Kingma & Ba 2015, alg. 1, summed over the steps; Loshchilov & Hutter 2019 for the decay).
-    Only `spread` is an approximation, a mean over these steps. It counts where the gradients of a row are as small as eps
-    (1e-8), and then for less than a tenth of one step; otherwise the weights are AdamW's but for rounding.
+    Without that it is torch's AdamW. Of an embedding's rows that wait, step `s` being the last that moved them, steps s+1
+    to t would have made ``p * decay - moved * m / (sqrt(v) + eps * spread)``, with three numbers that are the same for
+    all rows of equal `s`; they are kept up to date for each `s` (Kingma & Ba 2015, alg. 1, summed over the steps;
+    Loshchilov & Hutter 2019 for the decay). Only `spread` is an approximation, a mean over these steps. It counts where
+    the gradients of a row are as small as eps (1e-8), and then for less than a tenth of one step; otherwise the weights
+    are AdamW's but for rounding.
     """
 
     @contextmanager
     def lazy(self, embedding: nn.Embedding) -> Iterator[None]:
-        """While the block runs, this embedding's rows wait until they are read, and its gradients are sparse.
+        """While the block runs, this embedding's rows wait until they are read.
 
-        Reading is to call the module, in training or evaluation; who reads the weights themselves calls `catch_up` before.
-        At the end every row is caught up.
+        Its gradients are sparse. Reading is to call the module, in training or evaluation; who reads the weights
+        themselves calls `catch_up` before. At the end every row is caught up.
         """
         weight = embedding.weight
         if not weight.requires_grad:
@@ -85,7 +100,7 @@ class LazyAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def catch_up(self) -> None:
-        """Give every row that waits the weights that plain AdamW would have given it by now."""
+        """Give every waiting row the weights that plain AdamW would have given it by now."""
         for parameter, state in self.state.items():
             if "row_steps" in state:
                 late = (state["row_steps"] < int(state["step"])).nonzero()[:, 0]
@@ -166,7 +181,10 @@ class LazyAdamW(torch.optim.AdamW):
 def _one_more_step(
     waits: torch.Tensor, step: int, rate: float, decay: float, beta1: float, beta2: float
 ) -> torch.Tensor:
-    """What rows wait for, by the step that last moved them, after one more step that did not."""
+    """Return what rows wait for after one more step that did not move them.
+
+    waits: one row for each step that may have moved a row last.
+    """
     passed = step - torch.arange(step, dtype=waits.dtype)
     spread = math.sqrt(1 - beta2**step) * beta2 ** (-passed / 2)
     moved = rate * beta1**passed / (1 - beta1**step) * spread

@@ -21,9 +21,10 @@ WORTH_IT = 1.3  # bf16 is chosen only where it multiplies matrices this much fas
 
 @dataclass(frozen=True)
 class Precision:
-    """How one run computes: `autocast` around the forward pass, `scaler` around the backward pass and the step.
+    """How one run computes: its arithmetic, its device, its loss scaling.
 
-    scaler: does nothing unless the precision is fp16. notice: what its user must know, or nothing.
+    `autocast` goes around the forward pass, `scaler` around the backward pass and the step; the scaler does nothing
+    unless the precision is fp16. notice: what its user must know, or nothing.
     """
 
     name: str
@@ -40,7 +41,10 @@ class Precision:
 
 
 def choose_device(name: str = "auto") -> "torch.device":
-    """`auto` is CUDA, then Apple's MPS, then the CPU; another name must be a device that is there (UsageError)."""
+    """Return the device of that name; `auto` is CUDA, then Apple's MPS, then the CPU.
+
+    Raises UsageError for a device that is not here.
+    """
     import torch
 
     here = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
@@ -52,10 +56,10 @@ def choose_device(name: str = "auto") -> "torch.device":
 
 
 def choose_precision(name: str, device: "torch.device") -> Precision:
-    """The precision of that name on that device; `auto` takes the fastest that trains well without a scaler.
+    """Return the precision of that name; `auto` is the fastest that trains well.
 
-    Raises UsageError for fp16 where the device does not compute in it. bf16 where it is slower than fp32 is granted, with a
-    notice that says how much slower.
+    Raises UsageError for fp16 where the device does not compute in it. bf16 where it is slower than fp32 is granted, with
+    a notice that says how much slower.
     """
     if name not in PRECISIONS:
         raise UsageError(f"precision {name!r} is none of {', '.join(PRECISIONS)}")
@@ -78,7 +82,10 @@ def make_precision(name: str, device: "torch.device", notice: str = "") -> Preci
 
 
 def suitable_multiple(precision: Precision) -> int:
-    """Of how many tokens a width should be a multiple: 8 for matrix units, and on a GPU for few widths (cuda_graphs.py)."""
+    """Return of how many tokens a batch's width should be a multiple.
+
+    It is 8 for matrix units, and on a GPU so that there are few widths (cuda_graphs.py).
+    """
     return 1 if precision.name == "fp32" and precision.device.type == "cpu" else 8
 
 
@@ -92,9 +99,10 @@ def _fastest(device: "torch.device") -> str:
 
 @functools.cache
 def bf16_speedup() -> float:
-    """How many times as fast as fp32 this processor multiplies matrices in bf16, measured once: 8 with AMX, 0.02 without any.
+    """Measure how many times as fast as fp32 this processor multiplies in bf16.
 
-    On one thread, because several wait for each other on a busy machine and would hide the difference.
+    It is measured once: 8 with AMX, 0.02 without any unit for it. On one thread, because several wait for each other on a
+    busy machine and would hide the difference.
     """
     import torch
 

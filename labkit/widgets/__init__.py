@@ -1,4 +1,4 @@
-"""What a student plays with in JupyterLab: questions, explorers, and training seen live.
+"""What students use in JupyterLab: questions, explorers and live training.
 
 Each is a thin layer over a function from values to a record, a figure or HTML, which runs without a browser. Every one
 says its content in words and carries a still picture for where widgets cannot run. The names in `__init__.pyi` are imported

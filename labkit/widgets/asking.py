@@ -1,6 +1,7 @@
-"""Questions to the student: a prediction before an experiment, its outcome after it, a reflection at the end.
+"""Questions to the student: predictions, their outcomes and reflections.
 
-Answers are kept at once in the student's folder (student_work.py). A question that nobody answers stops nothing.
+A prediction comes before an experiment, its outcome after it, a reflection at the end of a lesson. Answers are kept at
+once in the student's folder (student_work.py). A question that nobody answers stops nothing.
 """
 
 import html
@@ -12,6 +13,7 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 
+from labkit.display import LEFT, html_table
 from labkit.errors import UsageError
 from labkit.student_work import Work
 from labkit.widgets.interactive import Interactive, Picture, choice_buttons, labelled
@@ -71,12 +73,8 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         chosen = "none was made" if self.choice is None else self.choice
-        cells = "".join(
-            f'<tr><th scope="row" style="text-align:left">{name}</th><td style="text-align:left">{html.escape(text)}</td></tr>'
-            for name, text in (("your prediction", chosen), ("outcome", self.actual))
-        )
-        question = html.escape(self.question)
-        table = f"<table>{f'<caption>{question}</caption>' * bool(question)}<tbody>{cells}</tbody></table>"
+        rows = [("your prediction", chosen), ("outcome", self.actual)]
+        table = html_table(self.question or "Prediction and outcome", rows, head=False, styles=(LEFT, LEFT))
         words = " ".join(html.escape(text) for text in (self.verdict, self.explanation) if text)
         return f"<div {_BOX}>{table}<p>{words}</p></div>"
 
@@ -98,9 +96,10 @@ class Reflection:
 
 
 def predict(key: str, question: str, choices: Sequence[str]) -> Interactive:
-    """Ask for a prediction by a button for each choice and keep it at once; an earlier choice is shown as chosen.
+    """Ask for a prediction by a button for each choice and keep it at once.
 
-    key: under which `outcome` finds it. Raises UsageError for fewer than two choices, or two that are the same.
+    An earlier choice is shown as chosen. key: under which `outcome` finds it. Raises UsageError for fewer than two
+    choices, or two that are the same.
     """
     if isinstance(choices, str) or len(set(choices)) != len(choices) or len(choices) < 2:
         raise UsageError(f"prediction {key}: wanted at least two different choices; found {choices!r}")
@@ -121,9 +120,10 @@ def predict(key: str, question: str, choices: Sequence[str]) -> Interactive:
 
 
 def outcome(key: str, actual: object, explanation: str = "") -> None:
-    """Show what came of an experiment beside what was predicted under this key, and keep it with the prediction.
+    """Show an experiment's outcome beside the prediction, and keep both together.
 
-    actual: one of the choices, or whatever came out. Without a prediction it says so and goes on.
+    key: that of the prediction. actual: one of the choices, or whatever came out. Without a prediction it says so and
+    goes on.
     """
     prediction, found = kept_prediction(key), str(actual)
     if prediction is None:
@@ -135,7 +135,10 @@ def outcome(key: str, actual: object, explanation: str = "") -> None:
 
 
 def reflection(key: str, question: str) -> Interactive:
-    """Ask for free text and keep it as it is typed; earlier text is shown and can be written on."""
+    """Ask for free text and keep it as it is typed.
+
+    Earlier text is shown and can be continued.
+    """
     text = str(_entries("reflections").get(key, {}).get("text", ""))
     area = labelled(ipywidgets.Textarea, "Your reflection:", value=text, rows=5, layout={"width": "95%"})
     said = ipywidgets.HTML(html.escape(_words_kept(text)))
@@ -161,7 +164,10 @@ def kept_prediction(key: str) -> Prediction | None:
 
 
 def keep_prediction(key: str, prediction: Prediction) -> None:
-    """Keep a prediction in the student's folder; the outcome of an earlier run stays with it."""
+    """Keep a prediction in the student's folder.
+
+    The outcome of an earlier run stays with it.
+    """
     entry = {"question": prediction.question, "choice": prediction.choice, "choices": list(prediction.choices)}
     Work().save("predictions", key, _entries("predictions").get(key, {}) | entry | {"at": _now()})
 
@@ -172,7 +178,7 @@ def keep_outcome(key: str, actual: str) -> None:
 
 
 def _entries(kind: str) -> dict[str, dict[str, Any]]:
-    """What was kept earlier; nothing where the folder cannot be read: asking goes on without it."""
+    """What was kept earlier; nothing where the folder cannot be read."""
     try:
         return dict(getattr(Work(), kind))
     except OSError as why:
@@ -181,7 +187,10 @@ def _entries(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def _said(keep: Any, words: str) -> str:
-    """Do the keeping and say so in plain text; a folder that cannot be written to costs a sentence, not the cell."""
+    """Call `keep` and return the words, or why it could not be kept.
+
+    A folder that cannot be written to costs a sentence, not the cell.
+    """
     try:
         keep()
     except OSError as why:

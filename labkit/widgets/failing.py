@@ -1,8 +1,10 @@
-"""Errors met on purpose: caught, shown in a box, and missed when they do not come."""
+"""Errors raised on purpose: caught and shown in a box; an error if none comes."""
 
 import html
 from dataclasses import dataclass
 from types import TracebackType
+
+from IPython.display import display
 
 from labkit.errors import LabkitError
 
@@ -10,7 +12,7 @@ LONGEST = 600  # characters of a message that are shown
 
 
 class NothingRaised(LabkitError, AssertionError):
-    """A cell that was to fail did not."""
+    """A cell that should have failed did not."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,10 @@ class ExpectedError:
 
 
 class expect_error:
-    """`with expect_error(RuntimeError):` shows the error that the block raises; raises NothingRaised if none comes.
+    """`with expect_error(RuntimeError):` shows the error that the block raises.
 
-    Without types any Exception counts. An error of another type passes through. `.error` is what was caught.
+    Raises NothingRaised if none comes. Without types any Exception counts. An error of another type passes through.
+    `.error` is what was caught.
     """
 
     def __init__(self, *error_types: type[BaseException]) -> None:
@@ -56,21 +59,15 @@ class expect_error:
             return False
         # without its trace: the frames would keep alive whatever filled the memory
         self.error = error.with_traceback(None)
-        _show(describe(error))
+        display(describe(error))
         return True
 
 
 def describe(error: BaseException) -> ExpectedError:
-    """An error's class, with its module where it is not Python's own, and its message, shortened."""
+    """An error's class, with its module if not built in, and its shortened message."""
     kind = type(error)
     name = (
         kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
     )
     message = str(error).strip() or "(no message)"
     return ExpectedError(name, message if len(message) <= LONGEST else message[:LONGEST].rstrip() + " …")
-
-
-def _show(record: ExpectedError) -> None:
-    from IPython.display import display
-
-    display(record)

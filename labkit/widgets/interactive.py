@@ -1,4 +1,4 @@
-"""A widget together with its still picture: what is shown where widgets run, and what is shown where they cannot.
+"""A widget together with its still picture, for where widgets cannot run.
 
 JupyterLab takes the widget out of the bundle; nbconvert, a published page and a terminal take the still or the words.
 """
@@ -17,7 +17,7 @@ WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
 @dataclass(frozen=True)
 class Picture:
-    """What a widget shows for the values that it has now: an HTML element, and the same in words."""
+    """What a widget shows now: an HTML element, and the same in words."""
 
     html: str
     words: str
@@ -51,10 +51,10 @@ class Interactive:
 
 
 def explorer(controls: Mapping[str, Any], show: Callable[..., Picture], sliders: Sequence[str] = ()) -> Interactive:
-    """Controls above a picture that `show` makes anew from their values, passed by name, whenever one changes.
+    """Controls above a picture that is drawn anew whenever one of them changes.
 
-    sliders: the names of number boxes that get a slider beside them. What `show` cannot picture (it raises UsageError or
-    ValueError) is said in the picture's place.
+    show: makes the picture from the controls' values, passed by name. sliders: the names of number boxes that get a
+    slider beside them. What `show` cannot picture (it raises UsageError or ValueError) is said in the picture's place.
     """
 
     def present() -> Picture:
@@ -76,22 +76,23 @@ def explorer(controls: Mapping[str, Any], show: Callable[..., Picture], sliders:
 
 
 def labelled(control: type, description: str, **settings: Any) -> Any:
-    """A control whose description stands whole before it, as its label."""
+    """A control whose whole description stands before it as its label."""
     plain = {"style": {"description_width": "initial"}, "layout": {"width": "max-content"}, "tooltip": description}
     return control(description=description, **(plain | settings))
 
 
 def choice_buttons(description: str, **settings: Any) -> ipywidgets.ToggleButtons:
-    """A choice of one among a few, with a button for each: Tab and the space bar reach and press them.
+    """A choice of one among a few, by a button for each.
 
-    In place of radio buttons, whose arrow keys JupyterLab takes to move between cells.
+    Tab and the space bar reach and press them. In place of radio buttons, whose arrow keys JupyterLab takes to move
+    between cells.
     """
     style = {"description_width": "initial", "button_width": "auto"}
     return labelled(ipywidgets.ToggleButtons, description, style=style, **settings)
 
 
 def _with_slider(box: Any) -> Any:
-    """A labelled number box and a slider that move together, also while the kernel is busy.
+    """A labelled number box and a slider, linked even while the kernel is busy.
 
     The box has the label and is what a screen reader and the keyboard find; ipywidgets gives a slider's handle no name.
     """

@@ -1,4 +1,4 @@
-"""Widget messages while a cell runs: a kernel that trains hears of a click only if somebody listens.
+"""Widget messages while a cell runs: a kernel in training must be made to listen.
 
 ipykernel 7 lets a front end send widget messages to a thread beside the cells (a subshell), and then there is nothing to
 do. But it sends the answers to a widget that a cell has made or changed back to the cells' own thread, where they wait
@@ -9,7 +9,6 @@ such a kernel the question costs nothing and finds nothing; the Interrupt button
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 WIDGET_MESSAGES = ("comm_open", "comm_msg", "comm_close")
@@ -17,15 +16,21 @@ _postponed: set[Any] = set()  # the loop alone would let go of them
 
 
 def handle_widget_messages() -> int:
-    """Handle the widget messages that wait for the running cell to end; returns how many there were.
+    """Handle the waiting widget messages; returns how many there were.
 
     All other messages (the next cells of Run All) keep their order and are handled when the cell has ended.
     """
     kernel, inbox = _cells_inbox()
     if inbox is None:
         return 0
+    import zmq
+
     handled = 0
-    for frames in _received(inbox.to_socket):
+    while True:  # until all have been read: a socket says only once that there are some
+        try:
+            frames = inbox.to_socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return handled
         if _kind(kernel, frames) in WIDGET_MESSAGES:
             _handle(kernel, frames)
             handled += 1
@@ -33,42 +38,23 @@ def handle_widget_messages() -> int:
             task = asyncio.ensure_future(inbox.to_stream._recv_callback(frames))
             _postponed.add(task)
             task.add_done_callback(_postponed.discard)
-    return handled
 
 
 def _cells_inbox() -> tuple[Any, Any]:
-    """The kernel, and the sockets through which messages reach the thread that runs cells, if that is this thread."""
+    """The kernel, and the sockets of the thread that runs cells, if it is this one."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     kernel = getattr(shell, "kernel", None)
     manager = getattr(getattr(kernel, "shell_channel_thread", None), "manager", None)
     inbox = getattr(manager, "_shell_channel_to_main", None)
-    if threading.current_thread() is not threading.main_thread() or not _in_a_loop():
-        return kernel, None
-    return kernel, inbox
-
-
-def _in_a_loop() -> bool:
     try:
         asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _received(socket: Any) -> Iterator[list[Any]]:
-    """The messages that have arrived; all of them, since a socket says only once that there are some."""
-    import zmq
-
-    while True:
-        try:
-            frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            return
-        yield frames
+    except RuntimeError:  # no cell runs here
+        return kernel, None
+    return kernel, inbox if threading.current_thread() is threading.main_thread() else None
 
 
 def _kind(kernel: Any, frames: list[Any]) -> str:
-    """The type of a message, which is only peeked at: taking out its content would spend its signature."""
+    """The type of a message; taking out its content too would spend its signature."""
     try:
         _, parts = kernel.session.feed_identities(frames, copy=False)
         return str(kernel.session.deserialize(parts, content=False, copy=False)["header"]["msg_type"])
@@ -77,9 +63,10 @@ def _kind(kernel: Any, frames: list[Any]) -> str:
 
 
 def _handle(kernel: Any, frames: list[Any]) -> None:
-    """Handle one widget message as the kernel would, and then be in the running cell again: its output goes there.
+    """Handle one widget message as the kernel would, then return to the cell.
 
-    The front end waits for the word idle before it sends the next message of the same widget.
+    What is printed afterwards goes to the running cell again. The front end waits for the word idle before it sends the
+    next message of the same widget.
     """
     cell_identity, cell = kernel._parent_ident["shell"], kernel.get_parent("shell")
     identities, parts = kernel.session.feed_identities(frames, copy=False)

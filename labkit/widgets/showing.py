@@ -1,4 +1,4 @@
-"""Things to look at: the source of a function, folded, and a figure with its text alternative."""
+"""Things to look at: a function's source, and a figure with its text alternative."""
 
 from __future__ import annotations  # matplotlib is imported where it is used: a lesson's first cell does without
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """The source of a function. after: the exercise that must have been attempted first. locked: it has not been."""
+    """The source of a function.
+
+    after: the exercise that must have been attempted first. locked: it has not been.
+    """
 
     name: str
     module: str
@@ -53,7 +56,10 @@ class Source:
 
 
 def highlighted(code: str) -> str:
-    """Python code as HTML that needs no style sheet, dark on light, scrolled by keyboard where a line is long."""
+    """Python code as HTML that needs no style sheet, dark on light.
+
+    It can be scrolled by keyboard where a line is long.
+    """
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
@@ -65,7 +71,7 @@ def highlighted(code: str) -> str:
 
 
 def read_source(function: Callable[..., Any], after: str | None = None) -> Source:
-    """The source of a function or class; locked where the exercise `after` has not been attempted.
+    """The source of a function or class, locked until `after` has been attempted.
 
     Raises UsageError for what has no Python source.
     """
@@ -79,13 +85,16 @@ def read_source(function: Callable[..., Any], after: str | None = None) -> Sourc
 
 
 def attempted(exercise: str) -> bool:
-    """Whether the student's folder has a check of that exercise with an answer in it."""
+    """Whether the student has had an answer to that exercise checked."""
     kept = Work().checks.get(exercise, {})
     return kept.get("status", "not attempted") != "not attempted"
 
 
 def show_source(function: Callable[..., Any], after: str | None = None) -> None:
-    """Show a function's source, folded. after: an exercise; until it has been attempted there is only a sentence."""
+    """Show a function's source, folded.
+
+    after: an exercise; until it has been attempted there is only a sentence.
+    """
     display(read_source(function, after))
 
 
@@ -106,7 +115,7 @@ class ShownFigure:
 
 
 def figure(ax_or_figure: Axes | Figure, alt: str = "") -> None:
-    """Show a figure with its text alternative: the one that labkit.figures attached, or `alt`.
+    """Show a figure with its text alternative: its own, or `alt`.
 
     Raises UsageError for a figure that has neither.
     """
@@ -114,7 +123,10 @@ def figure(ax_or_figure: Axes | Figure, alt: str = "") -> None:
 
 
 def describe_figure(ax_or_figure: Axes | Figure, alt: str = "") -> ShownFigure:
-    """A whole figure as an HTML element and in words; a figure of pyplot's is closed, so that it is shown once."""
+    """A whole figure as an HTML element and in words.
+
+    A figure of pyplot's is closed, so that it is shown once.
+    """
     from matplotlib.figure import Figure
 
     from labkit.pictures import ALT_TEXT
@@ -131,7 +143,10 @@ def describe_figure(ax_or_figure: Axes | Figure, alt: str = "") -> ShownFigure:
 
 
 def _with_words(ax: Axes, words: str) -> str:
-    """The whole figure of these Axes as HTML under the words for all of it; the Axes keep their own."""
+    """The whole figure of these Axes as HTML, described by `words`.
+
+    The Axes keep their own words.
+    """
     from labkit.pictures import ALT_TEXT, to_html
 
     own = getattr(ax, ALT_TEXT, "")

@@ -28,8 +28,8 @@ batch_explorer(tokenize(reviews.texts, tokenizer, 512).lengths, batch_size=8, ma
 learning_rate_explorer(200)
 # ---- live
 batches = Batcher(tokenize(reviews.texts, tokenizer, 64), reviews.labels)
-config = Config(model="tiny", epochs=100, batch_size=8, device="cpu", precision="fp32", patience=100)
-seen = live_training(model, batches, batches, config, 1e-4)
+config = Config(model="tiny", epochs=100, batch_size=8, learning_rate=1e-4, device="cpu", precision="fp32", patience=100)
+seen = live_training(model, batches, batches, config)
 # ---- after
 print("after:", seen.stopped, seen.ended)
 # ---- reflect

@@ -1,5 +1,6 @@
 """Laws of the assets, on small archives of the same build as the pinned ones, with another program in pip's place."""
 
+import errno
 import hashlib
 import io
 import json
@@ -521,6 +522,49 @@ def test_no_damage_to_the_list_of_files_brings_the_cache_down(the_same_wheel, da
     assets.fetch("things")
     assert {name: (folder / name).read_bytes() for name in OUR_FILES} == OUR_FILES
     manifest.write_bytes(good)
+
+
+# A folder that others filled
+
+
+@pytest.mark.parametrize("why", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_what_is_cached_needs_no_lock_and_no_right_to_write(index, labkit_home, monkeypatch, why):
+    folder = assets.fetch("things")
+    (labkit_home / "things.lock").unlink(missing_ok=True)
+
+    def refuse(lock: object, *arguments: object, **named: object) -> NoReturn:
+        raise OSError(why, os.strerror(why), str(labkit_home / "things.lock"))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert assets.fetch("things") == folder and assets.verify("things") == [] and index.asked == 1
+    (folder / "two.txt").unlink()
+    with pytest.raises(AssetMissing) as refused:
+        assets.fetch("things")
+    first, second = str(refused.value).splitlines()
+    assert first.startswith("things (") and f"is missing from {labkit_home}, or not whole there" in first
+    assert second.startswith("Two ways out: ") and "`labkit fetch things`" in second and "LABKIT_HOME" in second
+    assert index.asked == 1
+
+
+def test_a_full_disk_is_not_taken_for_a_folder_that_may_only_be_read(index, labkit_home, monkeypatch):
+    def refuse(lock: object, *arguments: object, **named: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(labkit_home))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        assets.fetch("things")
+
+
+def test_a_hub_cache_that_takes_no_lock_is_read(monkeypatch, labkit_home):
+    import huggingface_hub
+
+    def snapshot(repository: str, local_files_only: bool = False, **named: object) -> str:
+        if not local_files_only:
+            raise PermissionError(errno.EACCES, "Permission denied", str(labkit_home / "hub" / ".locks"))
+        return str(labkit_home / "hub" / "snapshot")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert assets.fetch_from_hub("owner/model") == labkit_home / "hub" / "snapshot"
 
 
 def test_an_empty_list_of_files_is_no_cache(index):

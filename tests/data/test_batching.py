@@ -46,7 +46,7 @@ def make_batcher(lengths: np.ndarray, batching: str, multiple: int = 1) -> Batch
         np.arange(end - length + 1, end + 1, dtype=np.int32) for end, length in zip(ends, lengths, strict=True)
     ]
     tokenized = Tokenized(input_ids, np.zeros(len(lengths), dtype=bool), pad_token_id=0)
-    return Batcher(tokenized, np.arange(len(lengths)), batching, width=int(lengths.max()), multiple=multiple)
+    return Batcher(tokenized, np.arange(len(lengths)), batching, int(lengths.max()), multiple)
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +292,7 @@ def test_padding_waste_is_what_the_masks_of_the_batches_say(lengths, batch_size,
     batcher = make_batcher(known, batching, multiple)
     batches = list(batcher.epoch(batch_size, batch_size, seed=2))
     places = sum(batch["input_ids"].numel() for batch in batches)
-    found = padding_waste(known, plan_epoch(known, batch_size, batching, 2), batching, batcher.width, multiple)
+    found = padding_waste(known, plan_epoch(known, batch_size, batching, 2), batching, batcher.max_length, multiple)
     assert found == pytest.approx(1 - known.sum() / places, abs=1e-12)
 
 

@@ -264,6 +264,104 @@ def test_a_folder_is_refused_as_one(tmp_path):
     assert refusal(tmp_path / "reviews.csv") == f"reviews.csv is a folder; wanted a file ending in {', '.join(READERS)}"
 
 
+# Only what was asked for is read
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([3_000_000, 19_000], pyarrow.date32()),
+        ([300_000_000_000_000_000, 0], pyarrow.timestamp("us")),
+        ([0, 1], pyarrow.timestamp("us", "Mars/Base")),
+        ([[1], None], pyarrow.list_(pyarrow.int64())),
+    ],
+)
+def test_a_parquet_column_breaks_nothing_until_it_is_asked_for(tmp_path, values, kind):
+    path = tmp_path / "rows.parquet"
+    columns = {"text": ["a", "b"], "label": [1, 0], "odd": pyarrow.array(values, kind)}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    rows = read_rows(path, ("text", "label"), optional=("id",))
+    assert [row.values for row in rows] == [{"text": "a", "label": 1}, {"text": "b", "label": 0}]
+    if kind == pyarrow.list_(pyarrow.int64()):
+        assert read_rows(path, ("text", "odd"))[0].values == {"text": "a", "odd": [1]}
+        return
+    with pytest.raises(ReviewFileError) as refused:
+        read_rows(path, ("text", "odd"))
+    said = str(refused.value)
+    assert said.startswith(f"{path} is no readable Parquet file (") and 'column "odd"' in said and "\n" not in said
+
+
+def test_parquet_columns_are_told_apart_by_their_whole_names(tmp_path):
+    path = tmp_path / "rows.parquet"
+    names = ["text", "text.raw", "x", "x"]
+    pyarrow.parquet.write_table(pyarrow.table([pyarrow.array([name]) for name in "abcd"], names=names), path)
+    assert read_rows(path, ("text",))[0].values == {"text": "a"}
+    assert read_rows(path, ("text.raw",), optional=("text",))[0].values == {"text": "a", "text.raw": "b"}
+    for asked, fault in [("x", "Multiple matches"), ("label", 'no column "label"; found "text", "text.raw", "x"')]:
+        with pytest.raises(ReviewFileError, match=re.escape(fault)):
+            read_rows(path, (asked,))
+
+
+@law
+@given(st.dictionaries(st.text("abé ", min_size=1, max_size=3), st.integers(0, 1), min_size=1), st.data())
+def test_a_json_key_twice_is_refused_and_never_chooses_a_value(tmp_path_factory, values, data):
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    twice = data.draw(st.sampled_from(sorted(values)))
+    pairs = [f"{json.dumps(name)}: {value}" for name, value in values.items()]
+    again = f"{json.dumps(twice, ensure_ascii=False)}: {data.draw(st.integers(0, 1))}"
+    pairs.insert(data.draw(st.integers(0, len(pairs))), again)
+    path.write_text('{"text": "first"}\n{' + ", ".join(pairs) + "}\n", encoding="utf-8")
+    assert refusal(path) == f'rows.jsonl line 2: two values are named "{twice}"'
+
+
+def test_a_key_twice_within_a_value_that_nobody_reads_is_no_fault(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"text": "a", "more": [{"x": 1, "x": 2}, {}], "label": 1}\n')
+    assert read_rows(tmp_path / "rows.jsonl", ("text", "label"))[0].values["label"] == 1
+
+
+# The separator
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["text{0}label", "A fine film, and\tmore | ; really{0}1", "dull{0}0"],
+        ['"text"{0}"label"', '"A fine film, really"{0}1', '"dull"{0}0'],
+        ['id{0}label{0} "text"', '1{0}1{0}"He said ""no"", twice"'],
+        ["text, as written{0}text{0}label", "a, b{0}a{0}1"],
+    ],
+)
+def test_another_separator_is_named_before_any_row_is_blamed(tmp_path, rows, line_end, ending):
+    path = tmp_path / f"rows.{ending}"
+    own = {"csv": ",", "tsv": "\t"}[ending]
+    for mark in (",", ";", "\t", "|"):
+        if mark != own and not (mark == "," and "text, as" in rows[0]):
+            path.write_bytes(("\ufeff" + line_end.join(rows).format(mark)).encode())
+            with pytest.raises(ReviewFileError) as refused:
+                read_rows(path, ("text", "label"))
+            assert "quotes" not in str(refused.value) and "\n" not in str(refused.value)
+            assert str(refused.value).startswith(f'{path}: no column "')
+            assert str(refused.value).endswith(f"separated by {mark!r}, and .{ending} wants {own!r}")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("note", ["sep={0}", "SEP={0}", '"sep={0}"', "sep={0},"])
+def test_excel_s_note_on_the_separator_is_named_as_one(tmp_path, mark, note):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{note.format(mark)}\ntext{mark}label\nfine{mark}1\ndull{mark}0\n")
+    wanted = "remove that line" + (" and separate the values by ','" if mark != "," else "")
+    assert refusal(path).endswith(wanted) and refusal(path).startswith('rows.csv line 1: "sep=')
+    path.write_text("sep,text,label\n=,fine,1\n")
+    assert read_rows(path, ("text",))[0].values == {"sep": "=", "text": "fine", "label": "1"}
+
+
+def test_columns_that_a_spreadsheet_left_without_a_name_are_no_fault(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label,,\nfine,1,,\n")
+    assert read_rows(tmp_path / "rows.csv", ("text", "label"))[0].values == {"text": "fine", "label": "1", "": ""}
+
+
 def rows_or_refusal(path) -> list[Row] | bool:
     """The rows of a file, at least one, or whether it is refused under its own name; nothing else may happen."""
     try:
@@ -288,6 +386,9 @@ def test_no_flipped_byte_of_a_parquet_file_brings_its_reader_down(tmp_path_facto
     content[place % len(content)] = byte
     path.write_bytes(content)
     assert rows_or_refusal(path)
+
+
+# Columns
 
 
 def test_a_missing_column_is_refused_with_the_nearest_name(tmp_path):

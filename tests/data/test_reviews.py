@@ -1,48 +1,47 @@
-"""Laws of the reviews: labels, what is kept and what is said of the rest, and splits that no run can change."""
+"""Laws of the reviews: labels, what is kept and what is said of the rest."""
 
 import csv
 import dataclasses
-import hashlib
+import errno
 import json
 import math
+import os
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inventing import make_reviews
 
 from labkit.data import assets
+from labkit.data.assets import AssetError
 from labkit.data.readers import ReviewFileError
 from labkit.data.reviews import (
     CORPORA,
-    FEWEST_PER_CLASS,
     Corpus,
     Reviews,
     clean,
-    in_test_split,
+    copy_key,
+    is_blank,
     label_corpus,
-    leaks,
     load_corpus,
     normalise,
-    plant_copies,
     rating_to_label,
     read_reviews,
     sample_corpus,
     sample_reviews,
-    split_reviews,
-    stratified_split,
 )
+from labkit.data.splits import leaks, split_reviews
 from labkit.errors import UsageError
 
 law = settings(max_examples=25, deadline=None)
 any_text = st.text(max_size=40)
-unicode_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 seeds = st.integers(0, 2**32 - 1)
 RECORDS: list[dict[str, object]] = [
     {"id": "a", "text": "a good film 🎬", "label": 1},
@@ -64,22 +63,6 @@ def write_records(path: Path, records: Sequence[dict[str, object]]) -> Path:
             writer.writeheader()
             writer.writerows(records)
     return path
-
-
-def make_reviews(n: int, seed: int = 0, share: float = 0.5, copies: float = 0.2) -> Reviews:
-    """Invented reviews; some are copies of an earlier one in other letters and spaces, few with another label."""
-    generator = np.random.default_rng(seed)
-    texts: list[str] = []
-    labels: list[int] = []
-    for number in range(n):
-        if texts and generator.random() < copies:
-            original = int(generator.integers(len(texts)))
-            texts.append(f"  {texts[original].upper().replace(' ', '   ')} ")
-            labels.append(labels[original] if generator.random() < 0.9 else 1 - labels[original])
-        else:
-            texts.append(f"review number {seed} {number}")
-            labels.append(int(generator.random() < share))
-    return Reviews("invented", [str(number) for number in range(n)], texts, np.array(labels, dtype=np.int64))
 
 
 def refusal(path: Path, **columns: str) -> str:
@@ -142,6 +125,35 @@ def test_letters_and_spaces_of_other_kinds_make_no_other_text(text):
     assert normalise(normalise(text)) == normalise(text)
     assert normalise(f" \t{text}\n") == normalise(text)
     assert normalise(" A  Great\nfilm") == "a great film"
+
+
+@law
+@given(any_text)
+def test_texts_of_one_normal_form_are_copies_and_have_one_key(text):
+    assert copy_key(normalise(text)) == copy_key(text)
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert normalise(unicodedata.normalize(form, text)) == normalise(text)
+    assert normalise(text.casefold()) == normalise(text) == normalise("\u200b".join(text))
+    assert bool(copy_key(text)) == (not is_blank(text))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "copies"),
+    [
+        ("Well-made, isn't it?", "well made ISN\u2019T it", True),
+        ("\u96fb\u5f71 \u597d", "\u96fb\u5f71\u597d", True),  # BERT puts spaces around each sign
+        ("Straße", "STRASSE", True),
+        ("\uac00\ub098", "\u1100\u1161\u1102\u1161", True),
+        ("8.5 of 10", "8 . 5 of 10", True),
+        ("8.5 of 10", "85 of 10", False),
+        ("review 1 11", "review 11 1", False),
+        (":-)", ":-(", False),
+        ("! !", "!!", True),
+        ("good", "god", False),
+    ],
+)
+def test_copies_have_the_same_letters_and_digits_in_order(one, other, copies):
+    assert (copy_key(one) == copy_key(other)) == copies
 
 
 # Your own files
@@ -238,13 +250,30 @@ def test_bytes_in_place_of_text_are_refused(tmp_path):
     assert refusal(path) == 'rows.parquet line 1: the text is a bytes; wanted a string (column "text")'
 
 
-@pytest.mark.parametrize("empty", ["", "  \t", "nan", "NaN", "\x00"])
+@pytest.mark.parametrize(
+    "empty", ["", "  \t", "\x00", "\u200b", "\u2060\ufeff \u00ad", "\x07\u200d\x1b", "\u3164", "\u2800", "\u0301\ufe0f"]
+)
 def test_empty_texts_are_left_out_and_counted(tmp_path, empty):
     more = [{"id": f"empty {number}", "text": empty, "label": number % 2} for number in range(3)]
     reviews = read_reviews(write_records(tmp_path / "rows.csv", [*more, *RECORDS]))
     assert list(reviews.ids) == ["a", "b", "c", "d"]
     assert reviews.labels.tolist() == [1, 0, 0, 1]
     assert reviews.notes[0] == "empty texts left out: 3"
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_review_that_reads_like_a_missing_value_is_kept_in_every_format(tmp_path, ending):
+    words = ["nan", "NaN", "NA", "N/A", "null", "None", "none", "NULL", "#N/A", "-", "<NA>", "0"]
+    records = [{"text": word, "label": place % 2} for place, word in enumerate(words)]
+    reviews = read_reviews(write_records(tmp_path / f"rows.{ending}", records))
+    assert reviews.texts == words
+    assert not any("empty" in note for note in reviews.notes)
+
+
+@pytest.mark.parametrize("text", ["🫨", "👍🏽", ":)", "!", "\u0e01\u0e31", "1"])
+def test_a_text_of_something_that_is_seen_is_kept(tmp_path, text):
+    records = [{"text": text, "label": 1}, {"text": "dull", "label": 0}]
+    assert read_reviews(write_records(tmp_path / "rows.jsonl", records)).texts == [text, "dull"]
 
 
 @pytest.mark.parametrize(("nothing", "ending"), [(None, "jsonl"), (math.nan, "jsonl"), (None, "parquet")])
@@ -345,185 +374,6 @@ def test_reviews_show_their_counts_and_escape_their_name():
     assert reviews._repr_html_() == "<pre>Reviews(&lt;b&gt;mine&lt;/b&gt;: 1 negative, 2 positive)</pre>"
 
 
-# The test split
-
-
-@law
-@given(unicode_text, st.sampled_from([str.upper, str.lower, lambda text: f" {text}\t"]))
-def test_a_text_is_in_the_test_split_by_the_hash_of_its_normal_form_alone(text, change):
-    first_64_bits = hashlib.sha256(normalise(text).encode()).hexdigest()[:16]
-    assert in_test_split(text) == (int(first_64_bits, 16) % 10 == 0)
-    if normalise(change(text)) == normalise(text):
-        assert in_test_split(change(text)) == in_test_split(text)
-
-
-def test_the_test_split_takes_about_a_tenth_of_any_texts():
-    shares = [
-        np.mean([in_test_split(f"{word} {number}") for number in range(10_000)]) for word in ("good", "bad", "🙂")
-    ]
-    assert shares == pytest.approx([0.1] * 3, abs=5 * math.sqrt(0.1 * 0.9 / 10_000))
-
-
-@law
-@given(seeds, seeds, st.floats(0.05, 0.5), st.integers(50, 400), st.floats(0.5, 1.0))
-def test_no_seed_order_share_size_or_neutral_band_moves_a_text_into_or_out_of_the_test_split(
-    seed, other_seed, validation, examples, kept
-):
-    generator = np.random.default_rng(seed)
-    ratings = generator.uniform(-4, 4, 1500)
-    texts = [f"snippet {number} {seed}" for number in range(1500)]
-    order = generator.permutation(1500)[: int(1500 * kept)]
-    whole = Corpus("invented", texts, texts, ratings, ())
-    part = Corpus("part", order.astype(str).tolist(), [texts[i] for i in order], ratings[order], ())
-    test = set(split_reviews(label_corpus(whole, 0.1), seed).test.texts)
-    other = split_reviews(label_corpus(part, 1.0), other_seed, validation, examples, examples)
-    assert set(other.test.texts) <= test
-    assert not test & {*other.train.texts, *other.validation.texts}
-
-
-@law
-@given(seeds, st.integers(600, 900), st.floats(0.4, 0.6), st.floats(0, 0.4))
-def test_no_text_stands_in_two_splits_and_none_is_lost(seed, n, share, copies):
-    reviews = make_reviews(n, seed, share, copies)
-    splits = split_reviews(reviews, seed)
-    assert leaks(splits) == {"validation": 0, "test": 0}
-    ids = Counter(name for part in vars(splits).values() for name in part.ids)
-    assert ids == Counter(reviews.ids)
-    where: dict[str, set[str]] = {}
-    for name, part in vars(splits).items():
-        for text in part.texts:
-            where.setdefault(normalise(text), set()).add(name)
-    assert {len(names) for names in where.values()} == {1}
-
-
-def test_a_leak_is_seen_in_any_letters():
-    splits = split_reviews(make_reviews(600, copies=0.0))
-    planted = splits.test.select([0, 1, 2])
-    planted = dataclasses.replace(planted, texts=[f" {text.upper()}" for text in planted.texts])
-    both = Reviews("", [*splits.train.ids, *planted.ids], [*splits.train.texts, *planted.texts], np.zeros(0, np.int64))
-    assert leaks(dataclasses.replace(splits, train=both)) == {"validation": 0, "test": 3}
-
-
-@law
-@given(seeds, st.floats(0.05, 0.3))
-def test_the_validation_split_has_its_share_of_the_whole_and_of_each_class(seed, fraction):
-    reviews = make_reviews(1000, seed, copies=0.0)
-    splits = split_reviews(reviews, seed, fraction)
-    assert len(splits.validation) == pytest.approx(fraction * 1000, abs=2)
-    shares = [np.array(part.class_counts) / len(part) for part in (splits.train, splits.validation)]
-    assert shares[0] == pytest.approx(shares[1], abs=2 / len(splits.validation))
-
-
-@law
-@given(seeds)
-def test_the_same_seed_gives_the_same_splits_and_another_another(seed):
-    reviews = make_reviews(600, 1)
-    one, same, other = (split_reviews(reviews, s) for s in (seed, seed, seed + 1))
-    assert [part.ids for part in vars(one).values()] == [part.ids for part in vars(same).values()]
-    assert one.validation.ids != other.validation.ids
-    assert one.test.ids == other.test.ids
-
-
-@law
-@given(st.integers(50, 600), st.integers(50, 600), seeds)
-def test_a_smaller_part_lies_within_a_larger_one(few, many, seed):
-    few, many = sorted((few, many))
-    reviews = make_reviews(800, 2, copies=0.1)
-    whole = split_reviews(reviews, seed)
-    small, large = (split_reviews(reviews, seed, train_examples=n, validation_examples=n) for n in (few, many))
-    for name in ("train", "validation"):
-        a, b, c = (getattr(splits, name) for splits in (small, large, whole))
-        assert set(a.ids) <= set(b.ids) <= set(c.ids)
-        assert (len(a), len(b)) == (min(few, len(c)), min(many, len(c)))
-    assert small.test.ids == whole.test.ids
-
-
-@pytest.mark.parametrize(("split", "outside", "inside"), [("test", 200, 1), ("validation", 8, 5), ("train", 30, 5)])
-def test_too_few_of_a_class_for_a_split_are_refused_with_their_number(split, outside, inside):
-    texts = [f"review {number}" for number in range(4000)]
-    test, rest = ([text for text in texts if in_test_split(text) == wanted] for wanted in (True, False))
-    rare = {*rest[:outside], *test[:inside]}
-    reviews = Reviews("mine.csv", texts, texts, np.array([int(text not in rare) for text in texts]))
-    with pytest.raises(UsageError) as refused:
-        split_reviews(reviews, train_examples=4 if split == "train" else None)
-    assert refused.value.exit_code == 2
-    assert str(refused.value) == (
-        f"mine.csv: 4000 reviews give the {split} split {int(split != 'train')} negative ones; "
-        f"wanted at least {FEWEST_PER_CLASS} of each class in each split, so add reviews"
-    )
-
-
-# Stratified splits: the contract of exercise 2.2
-
-
-def invented_texts(seed: int, share: float, copied: float) -> tuple[list[str], list[int], tuple[float, float, float]]:
-    """Texts of which some are copies, up to 2 % of the whole of one text; every split is due at least 30."""
-    generator = np.random.default_rng(seed)
-    choices = [(0.8, 0.1, 0.1), (0.7, 0.15, 0.15), (0.34, 0.33, 0.33), (0.8, 0.15, 0.05)]
-    fractions = choices[int(generator.integers(len(choices)))]
-    n = max(300, math.ceil(30 / min(fractions))) + int(generator.integers(200))
-    texts: list[str] = []
-    labels: list[int] = []
-    while len(texts) < n:
-        copies = min(int(generator.integers(2, n // 50 + 1)) if generator.random() < copied else 1, n - len(texts))
-        name = f"review {len(texts)}"
-        texts += [name, f" {name.upper()} ", f"{name}\n", *[name.title()] * copies][:copies]
-        labels += [int(generator.random() < share)] * copies
-    order = generator.permutation(n)
-    return [texts[i] for i in order], [labels[i] for i in order], fractions
-
-
-@settings(max_examples=100, deadline=None)
-@given(seeds, st.floats(0.15, 0.85), st.floats(0, 0.4))
-def test_a_stratified_split_keeps_sizes_classes_and_copies_together(seed, share, copied):
-    texts, labels, fractions = invented_texts(seed, share, copied)
-    parts = stratified_split(texts, labels, fractions, seed)
-    assert list(parts) == ["train", "validation", "test"]
-    assert sorted(index for indices in parts.values() for index in indices) == list(range(len(texts)))
-    for indices, fraction in zip(parts.values(), fractions, strict=True):
-        assert len(indices) / len(texts) == pytest.approx(fraction, abs=0.02)
-        assert np.mean([labels[i] for i in indices]) == pytest.approx(np.mean(labels), abs=0.03)
-    where: dict[str, set[str]] = {}
-    for name, indices in parts.items():
-        for index in indices:
-            where.setdefault(texts[index].strip().lower(), set()).add(name)
-    assert {len(names) for names in where.values()} == {1}
-
-
-@law
-@given(seeds)
-def test_a_stratified_split_is_the_seed_s_alone(seed):
-    texts, labels, fractions = invented_texts(7, 0.5, 0.1)
-    assert stratified_split(texts, labels, fractions, seed) == stratified_split(texts, labels, fractions, seed)
-    assert stratified_split(texts, labels, fractions, seed) != stratified_split(texts, labels, fractions, seed + 1)
-
-
-@law
-@given(seeds, st.integers(0, 40), st.integers(0, 3))
-def test_a_split_without_a_share_gets_nothing_and_any_number_of_texts_is_divided(seed, n, groups):
-    texts = [f"review {number % max(1, n - groups)}" for number in range(n)]
-    parts = stratified_split(texts, [number % 2 for number in range(n)], (0.9, 0.0, 0.1), seed)
-    assert parts["validation"] == []
-    assert sorted(parts["train"] + parts["test"]) == list(range(n))
-
-
-def test_different_texts_are_divided_to_the_nearest_whole_number_in_each_class():
-    labels = [0] * 250 + [1] * 50
-    parts = stratified_split([f"review {number}" for number in range(300)], labels, (0.7, 0.2, 0.1))
-    counts = [np.bincount([labels[i] for i in indices], minlength=2).tolist() for indices in parts.values()]
-    assert counts == [[175, 35], [50, 10], [25, 5]]
-
-
-def test_the_order_of_texts_within_a_split_of_one_text_each_is_random():
-    chosen = Counter(
-        index
-        for seed in range(200)
-        for index in stratified_split([f"review {n}" for n in range(40)], [0, 1] * 20, (0.5, 0.25, 0.25), seed)["test"]
-    )
-    assert min(chosen.values()) > 20  # each text lands there in about 50 of 200 seeds
-    assert max(chosen.values()) < 85
-
-
 # The corpora
 
 
@@ -548,6 +398,12 @@ def plant_corpus(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr(assets, "fetch", lambda name: folder)
 
 
+@pytest.fixture
+def planted_corpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    plant_corpus(monkeypatch, tmp_path / "reviews")
+    return tmp_path / "reviews"
+
+
 def test_a_corpus_pairs_texts_and_ratings_by_their_ids(tmp_path, monkeypatch):
     plant_corpus(monkeypatch, tmp_path / "reviews")
     corpus = load_corpus("movies")
@@ -566,6 +422,70 @@ def test_a_corpus_is_parsed_once_and_is_the_same_the_second_time(tmp_path, monke
     assert load_corpus("movies").ratings[0] == 2.5
 
 
+def as_plain(corpus: Corpus) -> tuple[object, ...]:
+    return corpus.ids, corpus.texts, corpus.ratings.tolist(), corpus.rater_ratings
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.binary(max_size=60), st.integers(0, 10_000)))
+def test_what_was_derived_and_cannot_be_read_is_made_anew(planted_corpus, damage):
+    good = as_plain(load_corpus("movies"))
+    derived = planted_corpus / "movies.arrow"
+    content = derived.read_bytes()
+    derived.write_bytes(damage if isinstance(damage, bytes) else content[: damage % len(content)])
+    assert as_plain(load_corpus("movies")) == good
+    assert derived.read_bytes() == content
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_no_flipped_byte_of_what_was_derived_changes_a_corpus(planted_corpus, place, bits):
+    good = as_plain(load_corpus("movies"))
+    derived = planted_corpus / "movies.arrow"
+    content = bytearray(derived.read_bytes())
+    content[place % len(content)] ^= bits
+    derived.write_bytes(content)
+    assert as_plain(load_corpus("movies")) == good
+
+
+@pytest.mark.parametrize("derived", [None, b"", b"ARROW1\0\0 cut short"])
+@pytest.mark.parametrize("why", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT])
+def test_a_folder_that_takes_no_file_has_the_corpus_all_the_same(planted_corpus, monkeypatch, derived, why):
+    good = as_plain(load_corpus("movies"))
+    (planted_corpus / "movies.arrow").unlink()
+    if derived is not None:
+        (planted_corpus / "movies.arrow").write_bytes(derived)
+    before = {file.name: file.read_bytes() for file in planted_corpus.iterdir()}
+
+    def refuse(**named: object) -> NoReturn:
+        raise OSError(why, os.strerror(why), str(planted_corpus))
+
+    monkeypatch.setattr("labkit.files.tempfile.mkstemp", refuse)
+    assert as_plain(load_corpus("movies")) == good == as_plain(load_corpus("movies"))
+    assert {file.name: file.read_bytes() for file in planted_corpus.iterdir()} == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_folder_that_may_only_be_read_is_read(planted_corpus):
+    for mode in (0o555, 0o755):  # whoever runs tests as root may write in either
+        planted_corpus.chmod(mode)
+        assert load_corpus("movies").texts == ['A "good" film', "a dull film"]
+
+
+@pytest.mark.parametrize("content", [b"", b"1_1\tgood\n", b"1_1\t2.5\tcaf\xe9\n", b"1_9\t1\tunrated\n", None])
+def test_a_corpus_whose_own_files_are_damaged_is_refused_with_the_remedy(planted_corpus, content):
+    file = planted_corpus / "movieReviewSnippets_GroundTruth.txt"
+    file.unlink()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(
+        AssetError, match=r"movies cannot be read .*; remove that folder and run `labkit fetch reviews`$"
+    ):
+        load_corpus("movies")
+
+
 def test_a_corpus_that_is_none_is_refused_with_the_nearest():
     with pytest.raises(
         UsageError, match=r"^movie is none of movies, products, editorials, tweets; did you mean movies\?$"
@@ -582,36 +502,6 @@ def test_the_real_corpora_are_whole(users_cache, name, n):
     assert {rating for ratings in corpus.rater_ratings for rating in ratings} <= set(range(-4, 5))
     if name != "tweets":  # their mean leaves raters out
         assert corpus.ratings == pytest.approx([np.mean(ratings) for ratings in corpus.rater_ratings], abs=1e-9)
-
-
-def test_the_real_movie_reviews_are_balanced_and_split_without_leaks(movie_reviews):
-    splits = split_reviews(movie_reviews)
-    assert leaks(splits) == {"validation": 0, "test": 0}
-    for part in vars(splits).values():
-        assert part.class_counts[1] / len(part) == pytest.approx(0.5, abs=0.03)
-    assert [len(part) / len(movie_reviews) for part in vars(splits).values()] == pytest.approx(
-        [0.8, 0.1, 0.1], abs=0.01
-    )
-
-
-@law
-@given(seeds, st.floats(0, 1))
-def test_planted_copies_are_copies_to_our_splits_and_no_new_texts(seed, share):
-    reviews = make_reviews(40, copies=0)
-    reviews = dataclasses.replace(reviews, texts=[f"{text} Straße" for text in reviews.texts])
-    planted = plant_copies(reviews, share, seed)
-    assert len(planted) == 40 + round(40 * share)
-    assert [*planted.texts[:40]] == [*reviews.texts] and len(set(planted.ids)) == len(planted)
-    labels = {normalise(text): label for text, label in zip(reviews.texts, reviews.labels, strict=True)}
-    copied = [(normalise(text), label) for text, label in zip(planted.texts[40:], planted.labels[40:], strict=True)]
-    assert all(labels[text] == label for text, label in copied) and len(set(copied)) == len(copied)
-
-
-def test_some_planted_copies_are_spelled_otherwise_and_a_seed_gives_them_again():
-    reviews = make_reviews(100, copies=0)
-    planted = plant_copies(reviews, 0.5, seed=3)
-    assert 0 < len(set(planted.texts[100:]) - set(reviews.texts)) < 50
-    assert planted.texts == plant_copies(reviews, 0.5, seed=3).texts != plant_copies(reviews, 0.5, seed=4).texts
 
 
 def test_a_corpus_shows_its_size_and_not_its_texts():

@@ -22,6 +22,7 @@ from labkit.data.tokens import (
     pad,
     special_ids,
     tokenize,
+    tokenize_parts,
     wordpiece,
     words_of,
 )
@@ -151,6 +152,18 @@ def test_some_of_the_tokenized_texts_are_those_texts_tokenized(tiny_world, texts
     assert [ids.tolist() for ids in ours.input_ids] == [ids.tolist() for ids in fresh.input_ids]
     assert ours.truncated.tolist() == fresh.truncated.tolist()
     assert (len(ours), ours.lengths.tolist()) == (len(fresh), fresh.lengths.tolist())
+
+
+@pytest.mark.parametrize("truncation", TRUNCATIONS)
+def test_each_part_has_the_tokens_of_its_texts_in_its_order(tiny_world, truncation):
+    parts = {"train": tiny_world.texts[:40] * 2, "test": ["", *tiny_world.texts[38:]], "none": []}
+    found = tokenize_parts(parts, tiny_world.tokenizer, 9, truncation)
+    assert list(found) == list(parts)
+    for name, texts in parts.items():
+        oracle = tokenize(texts, tiny_world.tokenizer, 9, truncation)
+        assert [ids.tolist() for ids in found[name].input_ids] == [ids.tolist() for ids in oracle.input_ids]
+        assert found[name].truncated.tolist() == oracle.truncated.tolist()
+        assert found[name].pad_token_id == oracle.pad_token_id
 
 
 @pytest.mark.parametrize("max_length", [2, 1, 0, -5])

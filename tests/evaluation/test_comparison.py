@@ -1,9 +1,7 @@
 """Laws of the comparisons, with the tossing of coins, scipy and resampling in a loop as the oracles."""
 
 import itertools
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.errors import UsageError
 from labkit.evaluation.comparison import (
     McNemar,
     bootstrap_p,
@@ -24,7 +21,6 @@ from labkit.evaluation.comparison import (
 )
 from labkit.evaluation.intervals import ALL_METRICS, score_table
 from labkit.evaluation.metrics import EvalResult
-from labkit.experiments.run_folder import compare_runs
 
 law = settings(max_examples=30, deadline=None)
 triples = st.lists(st.tuples(*[st.integers(0, 2)] * 3), max_size=40)
@@ -209,7 +205,7 @@ def test_a_comparison_shows_both_models_escaped_and_says_what_it_asks():
     shown = found._repr_html_()
     assert "<i>" not in shown
     assert "&lt;i&gt;" in shown
-    for words in ("A less B", "two trained models", "ece (less is better)"):
+    for words in ("A minus B", "two trained models", "ece (less is better)"):
         assert words in shown
         assert words in str(found)
     assert found.as_json()["metrics"]["accuracy"]["difference"]["value"] == found.scores["accuracy"][2].value
@@ -255,35 +251,3 @@ def test_fold_scores_that_have_no_spread_are_refused():
 def test_equal_scores_are_no_evidence_where_they_are_zero_and_all_of_it_where_not():
     assert fold_p_values(np.zeros((1, 5)), 0.25)[0] == 1.0
     assert fold_p_values(np.full((1, 5), 0.1), 0.25)[0] < 1e-6
-
-
-# --- runs ---------------------------------------------------------------------------------------------------------
-
-
-def write_run(folder: Path, result: EvalResult, ids: list[str], status: str = "finished") -> Path:
-    folder.mkdir()
-    record = {"settings": {}, "data": {}, "status": status, "test": {"loss": result.loss}}
-    (folder / "run.json").write_text(json.dumps(record), "utf-8")
-    rows = {"ids": ids, "labels": result.labels.tolist(), "probabilities": result.probabilities.tolist()}
-    (folder / "test.json").write_text(json.dumps(rows), "utf-8")
-    return folder
-
-
-def test_two_finished_runs_are_compared_on_their_test_reviews(tmp_path):
-    a, b = pair()
-    ids = [str(i) for i in range(80)]
-    found = compare_runs(write_run(tmp_path / "a", a, ids), write_run(tmp_path / "b", b, ids))
-    assert found.mcnemar == compare_models(a, b).mcnemar
-    assert found.name_a.endswith("a")
-
-
-def test_runs_on_other_reviews_or_unfinished_ones_are_refused(tmp_path):
-    a, b = pair()
-    one = write_run(tmp_path / "a", a, [str(i) for i in range(80)])
-    other = write_run(tmp_path / "b", b, [str(i) for i in range(40, 120)])
-    with pytest.raises(UsageError, match="40 of them in common"):
-        compare_runs(one, other)
-    running = write_run(tmp_path / "c", b, [str(i) for i in range(80)], status="running")
-    for folder in (running, tmp_path):
-        with pytest.raises(UsageError, match="holds no finished run"):
-            compare_runs(one, folder)

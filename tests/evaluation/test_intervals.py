@@ -18,6 +18,7 @@ from labkit.evaluation.intervals import (
     METRICS,
     Score,
     bootstrap_interval,
+    mean_interval,
     proportion_interval,
     score_table,
 )
@@ -256,3 +257,16 @@ def test_the_bootstrap_interval_is_that_of_the_table_and_of_its_seed():
 def test_values_that_have_no_bootstrap_interval_are_refused(correct, options, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_interval(correct, **options)
+
+
+def test_the_interval_of_a_mean_is_scipys():
+    values = np.random.default_rng(5).exponential(size=150)
+    ours = mean_interval(values, seed=1)
+    oracle = scipy.stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=20_000, rng=0
+    ).confidence_interval
+    assert ours.value == pytest.approx(values.mean())
+    assert (ours.low, ours.high) == pytest.approx((oracle.low, oracle.high), abs=0.02)
+    assert mean_interval(values, seed=1) == ours
+    assert mean_interval([1.0, math.nan, 3.0]).value == 2 and "1 left out" in mean_interval([1.0, math.nan]).note
+    assert "1 left out" in str(mean_interval([math.nan])) and "nothing to average" in str(mean_interval([]))

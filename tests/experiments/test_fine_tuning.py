@@ -1,5 +1,6 @@
 """Laws of a run's folder: interrupted anywhere it ends with the same bits, and what is refused leaves no trace."""
 
+import copy
 import dataclasses
 import errno
 import json
@@ -26,19 +27,22 @@ import torch
 from conftest import BLAME, FILLER, PRAISE
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from labkit.data.reviews import Reviews, split_reviews
-from labkit.data.tokens import TokenizerError
+from labkit.data.reviews import Reviews
+from labkit.data.splits import Splits, split_reviews
+from labkit.data.tokens import TokenizerError, tokenize
 from labkit.errors import LabkitError, UsageError
 from labkit.experiments import fine_tuning as runs
 from labkit.experiments import run_folder
 from labkit.experiments.fine_tuning import FineTuned, Interrupted, fine_tune
-from labkit.experiments.run_folder import RunError
-from labkit.models.encoders import ModelError
+from labkit.experiments.run_folder import RunError, compare_runs
+from labkit.models.encoders import ModelError, quiet_transformers
+from labkit.report.page import write_report
+from labkit.serving.classifier import Classifier
 from labkit.training import fit as training
 from labkit.training import memory, precision
 from labkit.training.checkpoints import CheckpointError
 from labkit.training.config import Config, ConfigError, read_config_file
-from labkit.training.fit import TrainingError
+from labkit.training.early_stopping import TrainingError
 from labkit.training.memory import OutOfMemory
 
 STEPS = 6  # of the run below: two epochs of three
@@ -166,6 +170,17 @@ def test_a_finished_run_leaves_its_record_its_model_and_its_card_and_nothing_els
     assert record["environment"]["packages"]["torch"] == metadata.version("torch")
     assert len(whole.history) == 2
     assert [epoch.epoch for epoch in whole.history] == [0, 1]
+
+
+def test_a_runs_batchers_have_the_tokens_and_labels_of_its_splits(tiny_world):
+    splits = Splits(*(tiny_world.reviews.select(range(start, start + 20)) for start in (0, 20, 40)))
+    batchers = runs.make_batchers(splits, tiny_world.tokenizer, Config(max_length=16))
+    for name, part in vars(splits).items():
+        oracle = tokenize(part.texts, tiny_world.tokenizer, 16)
+        tokenized = batchers[name].tokenized
+        assert [ids.tolist() for ids in tokenized.input_ids] == [ids.tolist() for ids in oracle.input_ids]
+        assert tokenized.truncated.tolist() == oracle.truncated.tolist()
+        assert batchers[name].labels.tolist() == part.labels.tolist()
 
 
 def test_the_config_file_of_a_run_gives_its_settings_again(whole, config):
@@ -334,6 +349,56 @@ def test_where_precision_is_auto_a_run_goes_on_in_the_one_it_was_begun_in(tune, 
     assert weights(tmp_path / "steady") == weights(tmp_path / "moody")
 
 
+def test_the_record_holds_every_choice_that_the_run_made(whole, config):
+    assert whole.record["settings"] == dataclasses.asdict(config)
+    assert whole.record["resolved"] == dataclasses.asdict(config.resolved())
+
+
+SAVED_BEFORE = ("learning_rate", "precision", "micro_batch_size")  # all that was once kept of the choices
+
+
+def as_saved_before(folder: Path) -> None:
+    """The record as it was written when only a part of the choices was kept."""
+    record = record_of(folder)
+    record["resolved"] = {name: record["resolved"][name] for name in SAVED_BEFORE}
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def test_a_run_saved_before_all_choices_were_kept_goes_on_to_the_same_bits(tune, whole, tmp_path):
+    kill_after(4, tune)
+    as_saved_before(tmp_path / "run")
+    assert tune().history == whole.history
+    assert weights(tmp_path / "run") == weights(whole.folder)
+    assert record_of(tmp_path / "run")["resolved"] == whole.record["resolved"]
+
+
+def test_a_finished_run_saved_before_all_choices_were_kept_is_read_reported_and_compared(finished, whole, config):
+    as_saved_before(finished)
+    found = runs.finished_run(finished, config, REVIEWS)
+    assert found is not None and found.history == whole.history
+    assert write_report(finished).is_file()
+    difference = compare_runs(finished, whole.folder, ["accuracy"]).scores["accuracy"][2]
+    assert (difference.low, difference.value, difference.high) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("part", ["resolved", "history", "notices"])
+def test_an_unfinished_record_without_what_going_on_needs_is_refused(part, tune, tmp_path):
+    kill_after(2, tune)
+    record = record_of(tmp_path / "run")
+    del record[part]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    refused(tune, RunError, f"run.json: '{part}' is missing; .*--overwrite begins it again", tmp_path)
+    assert tune(overwrite=True).record["status"] == "finished"
+
+
+def test_a_run_goes_on_on_another_device_than_it_was_begun_on(tune, whole, tmp_path):
+    kill_after(4, tune, device="auto")
+    record = record_of(tmp_path / "run")
+    record["resolved"]["device"] = "a device of another machine"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    assert tune(device="auto").record["resolved"]["device"] == str(precision.choose_device())
+
+
 @pytest.mark.parametrize("damage", ["cut short", "a bit flipped"])
 def test_a_damaged_last_checkpoint_is_said_and_the_one_before_it_gives_the_same_bits(damage, tune, whole, tmp_path):
     kill_after(4, tune)
@@ -484,6 +549,48 @@ def test_a_folder_without_permission_is_refused(tune, tmp_path, monkeypatch):
 
 def test_a_max_length_beyond_the_positions_of_the_model_is_refused(tune, tmp_path):
     refused(tune, ConfigError, "max_length = 129 is more than the 128 positions", tmp_path, max_length=129)
+
+
+def test_a_model_that_cannot_work_is_refused_before_anything_is_written(tune, tiny_folder, tiny_world, tmp_path):
+    model = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text())
+    for change, message in (({"model_type": "newbert9"}, "newbert9"), ({"hidden_size": "big"}, "hidden_size")):
+        (model / "config.json").write_text(json.dumps(config | change))
+        refused(tune, ModelError, message, tmp_path, model=str(model))
+    (model / "config.json").write_text(json.dumps(config))
+    tokenizer = copy.deepcopy(tiny_world.tokenizer)
+    tokenizer.add_tokens(["moviestar"])
+    tokenizer.save_pretrained(model)
+    reviews = dataclasses.replace(REVIEWS, texts=[f"moviestar {text}" for text in REVIEWS.texts])
+    refused(tune, ModelError, "gives moviestar the number", tmp_path, model=str(model), reviews=reviews)
+
+
+def test_a_run_that_was_begun_before_a_setting_was_there_goes_on_and_is_the_same_run(tune, whole, tmp_path):
+    kill_after(2, tune)
+    record = record_of(tmp_path / "run")
+    del record["settings"]["head"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    refused(tune, RunError, "head: fresh there, kept now", tmp_path, head="kept")
+    tune()
+    assert weights(tmp_path / "run") == weights(whole.folder)
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail"])
+def test_a_plain_pipeline_that_truncates_answers_as_the_classifier_that_was_saved(truncation, tune):
+    from transformers import pipeline
+
+    folder = tune(truncation=truncation, max_length=12).folder / "model"
+    texts = ["good " * 30 + "bad " * 30, "bad " * 30 + "good " * 30, "a good film", *REVIEWS.texts[:20]]
+    with quiet_transformers():
+        answers = pipeline("text-classification", model=str(folder), device="cpu")(texts, truncation=True, batch_size=5)
+    for ours, theirs in zip(Classifier.load(folder, "fp32", "cpu").predict(texts), answers, strict=True):
+        assert ours.label == theirs["label"] and ours.probability == pytest.approx(theirs["score"], abs=1e-5)
+    assert "cuts them in the same place" in (folder / "README.md").read_text("utf-8")
+
+
+def test_the_card_says_where_a_plain_pipeline_cannot_cut_as_in_training(tune):
+    card = (tune(truncation="head+tail").folder / "model" / "README.md").read_text("utf-8")
+    assert "A plain pipeline cannot cut so" in card and "keeps the head alone" in card
 
 
 def test_a_broken_model_folder_is_refused(tune, tiny_folder, tmp_path):
@@ -679,7 +786,7 @@ def test_a_signal_to_the_program_is_a_checkpoint_one_line_and_its_exit_code(numb
 
 @pytest.mark.slow
 def test_kill_9_at_random_moments_ends_with_the_weights_of_an_uninterrupted_run(tmp_path):
-    moments = kill_and_resume.try_moments(tmp_path, kills=3, dice=random.Random(0))
+    moments = kill_and_resume.try_moments(tmp_path, kills=3, generator=random.Random(0))
     assert [moment.same for moment in moments] == [True] * 3
 
 

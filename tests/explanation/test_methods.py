@@ -1,33 +1,27 @@
 """Laws of attributions, with captum and the Hugging Face model as the oracles."""
 
-import json
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from captum.attr import FeatureAblation, InputXGradient, IntegratedGradients, Occlusion
-from explaining import FAMILIES, SumOfWords, of_family
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from conftest import VOCABULARY
+from explaining import FAMILIES, LONGER, TEXT, SumOfWords, byte_level, encoded, margin, of_family
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    MPNetConfig,
+    RobertaConfig,
+    XLMRobertaConfig,
+)
 
-from labkit.data.tokens import TRUNCATIONS, tokenize
 from labkit.errors import UsageError
-from labkit.explanation import attribution as explanations
 from labkit.explanation import margins
-from labkit.explanation.attention import attention_rollout, attention_weights
-from labkit.explanation.attribution import METHODS, TOLERANCE, Attribution, AttributionError, Explanations
+from labkit.explanation.attribution import TOLERANCE, AttributionError
 from labkit.explanation.methods import embedded_review, explain, integrated_gradients, merge_wordpieces
-from labkit.explanation.words import read_texts, word_spans
-
-law = settings(max_examples=40, deadline=None)
-ROUGH = ["Films, slowly: not 'good'!", "naïve שָׁלוֹם 🎬❤️", "a[SEP]b", "<b>bad</b>", "हिन्दी x...y", "l'été", "\u200bgood"]
-texts = st.one_of(st.sampled_from(ROUGH), st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
-TEXT = "a superb film , not the slow and dull one"
-LONGER = "the films was slowly bad and the cast lovely ! ! it is a fine old movie to love"
+from labkit.explanation.registry import METHODS
 
 
 @pytest.fixture(params=FAMILIES)
@@ -38,109 +32,6 @@ def family(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def eager(tiny_world) -> Any:
     return tiny_world.model(attention="eager")
-
-
-def encoded(tokenizer, text: str) -> dict[str, torch.Tensor]:
-    return {name: tokenizer(text, return_tensors="pt")[name] for name in ("input_ids", "attention_mask")}
-
-
-def margin(model, **inputs) -> torch.Tensor:
-    logits = model.eval()(**inputs).logits
-    return logits[:, 1] - logits[:, 0]
-
-
-def byte_level(lines: list[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer of ModernBERT's kind: pieces of bytes, white space in front of a piece is part of it."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer.train_from_iterator(
-        lines, trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet)
-    )
-    return with_special_tokens(tokenizer)
-
-
-def unigram(lines: list[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer of ALBERT's kind: pieces of characters, white space is a sign in front of a piece."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    special = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]"]
-    trainer = trainers.UnigramTrainer(vocab_size=80, special_tokens=special, unk_token="[UNK]", show_progress=False)
-    tokenizer.train_from_iterator(lines, trainer)
-    return with_special_tokens(tokenizer)
-
-
-def with_special_tokens(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    pair = [("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]"))]
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=pair)
-    names = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
-
-
-# --- tokens and words ---------------------------------------------------------------------------------------------
-
-
-@law
-@given(texts, st.integers(3, 20), st.sampled_from(TRUNCATIONS))
-def test_a_reading_has_the_tokens_of_tokenize_and_each_is_in_one_word(tiny_world, text, max_length, truncation):
-    (reading,) = read_texts([text], tiny_world.tokenizer, max_length, truncation)
-    tokenized = tokenize([text], tiny_world.tokenizer, max_length, truncation)
-    assert reading.input_ids.tolist() == tokenized.input_ids[0].tolist()
-    assert reading.truncated == tokenized.truncated[0]
-    inside = [token for word in reading.words for token in word.tokens]
-    assert text.isspace() or inside == np.flatnonzero(~reading.is_special).tolist()
-    assert all(word.text == text[word.start : word.end] for word in reading.words)
-    edges = [edge for word in reading.words for edge in (word.start, word.end)]
-    assert edges == sorted(edges)
-
-
-@law
-@given(texts)
-def test_spans_are_those_of_the_hugging_face_tokenizer(tiny_world, text):
-    (reading,) = read_texts([text], tiny_world.tokenizer)
-    oracle = tiny_world.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
-    assert [tuple(span) for span in reading.spans.tolist()] == oracle
-
-
-@law
-@given(texts)
-def test_every_character_but_white_space_is_in_one_word(text):
-    inside = [place for start, end in word_spans(text) for place in range(start, end)]
-    assert inside == [place for place, character in enumerate(text) if not character.isspace()]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (
-            "It's a well-made, (7.5/10) film...",
-            ["It's", "a", "well-made", ",", "(", "7.5", "/", "10", ")", "film", "..."],
-        ),
-        ("naïve é\u0301 हिन्दी", ["naïve", "é\u0301", "हिन्दी"]),
-        ("שָׁלוֹם! 🎬❤️ 👩‍🎤good", ["שָׁלוֹם", "!", "🎬❤️", "👩‍🎤", "good"]),
-        ("   ", []),
-    ],
-)
-def test_a_word_is_what_a_reader_takes_for_one(text, words):
-    assert [text[start:end] for start, end in word_spans(text)] == words
-
-
-@pytest.mark.parametrize("make", [byte_level, unigram])
-def test_words_come_back_from_the_pieces_of_other_tokenizers(make, tiny_world):
-    text = "a superb  film, slowly 🎬 naïve films!"
-    (reading,) = read_texts([text], make([*tiny_world.texts, text.replace("🎬", "")]))
-    assert [word.text for word in reading.words] == ["a", "superb", "film", ",", "slowly", "🎬", "naïve", "films", "!"]
-    inside = [token for word in reading.words for token in word.tokens]
-    assert inside == np.flatnonzero(~reading.is_special).tolist()
-
-
-def test_words_that_one_token_spans_are_one():
-    tokenizer = byte_level(["well ... done" for _ in range(50)])
-    tokenizer.add_tokens(["x! y"])
-    (reading,) = read_texts(["a x! y b"], tokenizer)
-    assert [word.text for word in reading.words] == ["a", "x! y", "b"]
 
 
 # --- integrated gradients -----------------------------------------------------------------------------------------
@@ -208,6 +99,42 @@ def test_an_embedded_review_is_the_model_on_the_way_from_the_empty_review_and_gi
     assert model.training and all(weight.requires_grad and weight.grad is None for weight in model.parameters())
 
 
+ROBERTA_LIKE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+ROBERTA_LIKE |= {"vocab_size": len(VOCABULARY), "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+POSITIONS_FROM_IDS = {
+    "roberta": RobertaConfig(**ROBERTA_LIKE, initializer_range=0.5),
+    "xlm-roberta": XLMRobertaConfig(**ROBERTA_LIKE, initializer_range=0.5),
+    "mpnet": MPNetConfig(**ROBERTA_LIKE, initializer_range=0.5),
+}
+
+
+@pytest.mark.parametrize("text", [TEXT, "a superb film [PAD] , not the slow one"])
+@pytest.mark.parametrize("kind", POSITIONS_FROM_IDS)
+def test_where_positions_come_from_the_ids_the_whole_way_has_those_of_the_review(kind, text, tiny_world):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = AutoModelForSequenceClassification.from_config(POSITIONS_FROM_IDS[kind], attn_implementation="eager")
+    tokenizer = tiny_world.tokenizer
+    (one,) = explain(model, tokenizer, text)
+    assert not one.is_flagged
+    ids = torch.from_numpy(one.reading.input_ids).long()[None]
+    padding = model.base_model.embeddings.position_embeddings.padding_idx
+    positions = (ids != padding).cumsum(dim=1) * (ids != padding) + padding
+    embedding = model.get_input_embeddings()
+    inputs = embedding(ids).detach()
+    baseline = embedding(torch.where(torch.from_numpy(one.reading.is_special), ids, 0)).detach()
+
+    def forward(points: torch.Tensor) -> torch.Tensor:
+        return margin(model, inputs_embeds=points, position_ids=positions.expand(len(points), -1))
+
+    with torch.no_grad():
+        assert float(forward(inputs)) == pytest.approx(one.margin, abs=1e-4)  # the review itself, from its ids
+        change = float(forward(inputs) - forward(baseline))
+    assert float(one.scores.sum()) == pytest.approx(change, abs=max(abs(change), 0.1) * TOLERANCE * 1.1)
+    oracle = IntegratedGradients(forward).attribute(inputs, baseline, n_steps=one.steps, method="gausslegendre")
+    assert np.allclose(oracle.detach().sum(dim=-1)[0].numpy(), one.scores, atol=1e-3)
+
+
 def test_steps_are_raised_until_the_scores_add_up_and_it_is_said_where_they_never_do(tiny_world):
     model = tiny_world.model(seed=3)
     (enough,) = explain(model, tiny_world.tokenizer, TEXT, steps=(1, 2, 64))
@@ -216,14 +143,6 @@ def test_steps_are_raised_until_the_scores_add_up_and_it_is_said_where_they_neve
     assert few.steps == 2 and few.is_flagged and few.completeness_error > TOLERANCE
     assert "FLAGGED" in str(few) and "FLAGGED" in few._repr_html_() and few.as_dict()["flagged"]
     assert "FLAGGED" not in str(enough) + enough._repr_html_() and not enough.as_dict()["flagged"]
-
-
-def test_a_score_that_is_no_number_is_flagged(tiny_world):
-    (one,) = explain(tiny_world.model(), tiny_world.tokenizer, TEXT, "random")
-    broken = Attribution(
-        "integrated-gradients", one.reading, one.scores, 1.0, steps=64, completeness_error=float("nan")
-    )
-    assert broken.is_flagged
 
 
 # --- the other methods --------------------------------------------------------------------------------------------
@@ -295,20 +214,6 @@ def test_rollout_follows_the_attention_down_through_all_layers(family, tiny_worl
     assert one.scores.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_rollout_multiplies_each_later_layer_from_the_left():
-    first = torch.tensor([[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]], dtype=torch.float64)
-    second = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]], dtype=torch.float64)
-    assert attention_rollout([first, second]).tolist() == [0.5, 0.5, 0.0]
-    assert attention_rollout([second, first]).tolist() == [0.5, 0.5, 0.0]
-    assert attention_rollout([first, first]).tolist() == [0.25, 0.5, 0.25]
-
-
-@pytest.mark.parametrize("attentions", [[], [torch.ones(1, 2, 3, 3)], [torch.ones(2, 3, 3), torch.ones(2, 4, 4)]])
-def test_rollout_refuses_what_is_no_attention_of_one_text(attentions):
-    with pytest.raises(ValueError, match="heads, tokens, tokens"):
-        attention_rollout(attentions)
-
-
 def test_the_random_control_is_drawn_by_its_seed_alone(tiny_world):
     model, tokenizer = tiny_world.model(), tiny_world.tokenizer
     drawn = [explain(model, tokenizer, [TEXT, TEXT], "random", seed=seed) for seed in (0, 0, 1)]
@@ -342,25 +247,19 @@ def test_many_reviews_in_one_call_are_explained_as_each_alone(family, tiny_world
             assert one.margin == pytest.approx(float(margin(model, **encoded(tokenizer, one.text)).detach()), abs=1e-5)
 
 
-def test_a_text_that_comes_twice_is_computed_once(tiny_world):
-    model = SumOfWords({"good": 1.0})
-    explain(model, tiny_world.tokenizer, ["good", "good", "bad", "good"], "random")
-    assert model.rows == 2
-
-
 def test_explaining_leaves_the_model_as_it_was(eager, tiny_world):
     eager.bert.encoder.layer[0].eval()
     eager.bert.embeddings.requires_grad_(False)
     modes = [module.training for module in eager.modules()]
     asks = [parameter.requires_grad for parameter in eager.parameters()]
     weights = {name: tensor.clone() for name, tensor in eager.state_dict().items()}
-    dice = torch.get_rng_state()
+    rng_state = torch.get_rng_state()
     explain(eager, tiny_world.tokenizer, [TEXT], list(METHODS))
     assert [module.training for module in eager.modules()] == modes
     assert [parameter.requires_grad for parameter in eager.parameters()] == asks
     assert all(parameter.grad is None for parameter in eager.parameters())
     assert all(torch.equal(tensor, weights[name]) for name, tensor in eager.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), dice)
+    assert torch.equal(torch.get_rng_state(), rng_state)
 
 
 def test_no_gradient_of_a_weight_is_ever_asked_for(tiny_world, monkeypatch):
@@ -369,7 +268,7 @@ def test_no_gradient_of_a_weight_is_ever_asked_for(tiny_world, monkeypatch):
     forward = model.forward
 
     def watched(**inputs: Any) -> Any:
-        asked.append(any(parameter.requires_grad for parameter in model.parameters()))
+        asked.append(torch.is_grad_enabled() and any(weight.requires_grad for weight in model.parameters()))
         return forward(**inputs)
 
     monkeypatch.setattr(model, "forward", watched)
@@ -398,18 +297,6 @@ def test_explaining_nothing_gives_nothing(tiny_world):
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["attention", "rollout"])
-def test_an_encoder_that_returns_no_attention_is_refused_and_the_remedy_works(method, family, tiny_world, capfd):
-    model = of_family(family, "sdpa")
-    with pytest.raises(AttributionError, match=r'attention="eager".*set_attn_implementation\("eager"\)'):
-        explain(model, tiny_world.tokenizer, TEXT, method)
-    with pytest.raises(AttributionError, match="sdpa"):
-        attention_weights(model, tiny_world.tokenizer, TEXT)
-    model.set_attn_implementation("eager")
-    assert len(explain(model, tiny_world.tokenizer, TEXT, method)) == 1
-    assert capfd.readouterr() == ("", "")
-
-
 @pytest.mark.parametrize(
     ("texts", "options", "words"),
     [
@@ -433,26 +320,6 @@ def test_a_model_of_three_classes_is_refused(tiny_world):
         explain(model, tiny_world.tokenizer, TEXT)
 
 
-def test_a_method_that_was_not_asked_for_is_not_found(tiny_world):
-    with pytest.raises(AttributionError, match="no explanation by rollout here; there are random"):
-        explain(tiny_world.model(), tiny_world.tokenizer, TEXT, "random").of("rollout")
-
-
-# --- attention by layer and head ----------------------------------------------------------------------------------
-
-
-def test_attention_weights_are_those_of_every_layer_and_head(eager, tiny_world):
-    found = attention_weights(eager, tiny_world.tokenizer, TEXT)
-    layers = eager.eval()(**encoded(tiny_world.tokenizer, TEXT), output_attentions=True).attentions
-    assert (found.layers, found.heads) == (2, 2)
-    for layer in range(2):
-        assert np.abs(found.of(layer, 1) - layers[layer][0, 1].detach().numpy()).max() < 1e-6
-        assert np.abs(found.of(layer) - layers[layer][0].mean(dim=0).detach().numpy()).max() < 1e-6
-    assert found.name(-1) == "layer 1, mean of 2 heads"
-    with pytest.raises(AttributionError, match="layer 2 is not there"):
-        found.of(2)
-
-
 # --- words out of pieces ------------------------------------------------------------------------------------------
 
 
@@ -470,119 +337,3 @@ def test_merged_pieces_are_the_words_of_an_explanation_where_only_letters_and_sp
     merged = merge_wordpieces(one.tokens, one.scores)
     assert [word for word, _ in merged] == [word.text for word in one.words]
     assert [score for _, score in merged] == pytest.approx(one.word_scores.tolist())
-
-
-# --- how they show themselves -------------------------------------------------------------------------------------
-
-
-class Words(HTMLParser):
-    """What a browser makes of an explanation: the text of its paragraphs, every tag, the colour of every word."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.paragraphs: list[str] = []
-        self.colours: list[tuple[str, str]] = []
-        self._style, self._inside = "", False
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self._style = dict(attributes).get("style") or ""
-        if tag == "p":
-            self._inside = True
-            self.paragraphs.append("")
-            assert dict(attributes)["dir"] == "auto", "a right-to-left text runs from the right"
-
-    def handle_endtag(self, tag: str) -> None:
-        self._style = ""
-        self._inside = self._inside and tag != "p"
-
-    def handle_data(self, data: str) -> None:
-        if self._inside:
-            self.paragraphs[-1] += data
-            if self._style.startswith("background:#") and "border-radius" in self._style:
-                self.colours.append((data, self._style[11:18]))
-
-
-HOSTILE = '<script>alert("x")</script> good & <img src=x onerror=1> <b>'
-
-
-@pytest.mark.parametrize("text", [HOSTILE, "שָׁלוֹם good فيلم", "🎬❤️👩‍🎤 bad", "'\" style=x", "a &lt;script&gt;"])
-def test_any_text_is_shown_as_it_stands_and_is_never_part_of_the_page(text, eager, tiny_world):
-    found = explain(eager, tiny_world.tokenizer, text, list(METHODS))
-    for page in (found._repr_html_(), found.to_page(), *(one._repr_html_() for one in found)):
-        seen = Words(page)
-        assert set(seen.paragraphs) == {text}
-        assert not {"script", "img", "b"} & set(seen.tags)
-        assert "<script" not in page and "<img" not in page
-
-
-def test_colours_are_centred_at_zero_and_share_one_scale(tiny_world):
-    model = SumOfWords({"superb": 2.0, "dull": -2.0, "slow": -1.0, "good": 1.0})
-    found = explain(model, tiny_world.tokenizer, ["superb film", "slow dull film", "good film"])
-    colours = dict(Words(found._repr_html_()).colours)
-    assert colours["film"] == "#ffffff"
-    blue, orange = ([int(colours[word][i : i + 2], 16) for i in (1, 3, 5)] for word in ("superb", "dull"))
-    assert blue[2] > blue[0] and orange[0] > orange[2]
-    for strong, weak in (("superb", "good"), ("dull", "slow")):
-        ends = [np.array([int(colours[word][i : i + 2], 16) for i in (1, 3, 5)]) for word in (strong, weak)]
-        assert np.abs((255 - ends[0]) - 2 * (255 - ends[1])).max() <= 1, "half the score is half the colour"
-    alone = dict(Words(found[2]._repr_html_()).colours)
-    assert alone["good"] == colours["superb"], "alone, a review has its own scale"
-
-
-def test_black_letters_can_be_read_on_every_colour():
-    def luminance(colour: str) -> float:
-        channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
-
-    ink = luminance("#111111")
-    for score in (-1.0, -0.5, 0.0, 0.5, 1.0):
-        assert (luminance(explanations._colour(score, 1.0)) + 0.05) / (ink + 0.05) > 4.5
-
-
-def test_in_a_terminal_an_explanation_is_a_few_lines(tiny_world):
-    model = SumOfWords({"superb": 2.0, "dull": -0.5})
-    found = explain(model, tiny_world.tokenizer, [TEXT, "dull " * 60], ["integrated-gradients", "occlusion"])
-    lines = str(found).splitlines()
-    assert len(lines) == 8
-    assert lines[0] == TEXT and lines[4].endswith("…")
-    assert lines[1] == "  positive, probability 0.818, margin +1.50"
-    assert lines[2] == "  integrated-gradients (error 0.00% at 64 steps): superb +2.00, dull -0.50"
-    assert lines[3] == "  occlusion: superb +2.00, dull -0.50"
-
-
-def test_a_cut_text_says_so(tiny_world):
-    (one,) = explain(tiny_world.model(), tiny_world.tokenizer, "good film " * 9, "random", max_length=6)
-    assert "the text was cut" in str(one) and "the text was cut" in one._repr_html_() and one.as_dict()["truncated"]
-    assert len(one.words) == 4
-
-
-def test_what_an_explanation_holds_goes_into_json_and_fits_together(eager, tiny_world):
-    for one in explain(eager, tiny_world.tokenizer, [LONGER], list(METHODS)):
-        row = json.loads(json.dumps(one.as_dict()))
-        assert row["target"] == "logit of positive less logit of negative"
-        assert row["prediction"] == ("positive" if row["margin"] > 0 else "negative")
-        assert row["probability"] == pytest.approx(1 / (1 + np.exp(-abs(row["margin"]))))
-        assert all(LONGER[word["start"] : word["end"]] == word["word"] for word in row["words"])
-        special = one.scores[one.reading.is_special].sum()
-        assert sum(word["score"] for word in row["words"]) == pytest.approx(one.scores.sum() - special)
-        assert [token["score"] for token in row["tokens"]] == one.scores.tolist()
-
-
-def test_importance_speaks_for_what_was_predicted(tiny_world):
-    model = SumOfWords({"good": 1.0, "dull": -3.0})
-    (one,) = explain(model, tiny_world.tokenizer, "good dull film")
-    assert one.prediction == "negative"
-    assert one.importance.tolist() == pytest.approx([-1.0, 3.0, 0.0])
-    (looked,) = explain(tiny_world.model(attention="eager"), tiny_world.tokenizer, "good dull film", "attention")
-    assert np.array_equal(looked.importance, looked.word_scores)
-
-
-def test_explanations_are_a_sequence(tiny_world):
-    found = explain(tiny_world.model(), tiny_world.tokenizer, [TEXT, LONGER], ["random", "occlusion"])
-    assert isinstance(found[:2], Explanations) and len(found[:2]) == 2
-    assert found.methods == ("random", "occlusion")
-    assert [one.text for one in found.of("occlusion")] == [TEXT, LONGER]

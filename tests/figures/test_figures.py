@@ -40,7 +40,7 @@ from labkit.figures import (
 )
 from labkit.figures.drawing import OTHER_COLOURS
 from labkit.figures.training import _course
-from labkit.serving.classifier import WordEffects
+from labkit.serving.classifier import LeaveOneOut
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def make_result(n: int = 80, name: str = "MiniLM", seed: int = 0) -> EvalResult:
     return EvalResult.from_logits(labels, np.stack([-evidence, evidence], axis=1), name)
 
 
-def make_effects(words: str = "this film is not good", effects: tuple[float, ...] = ()) -> WordEffects:
+def make_effects(words: str = "this film is not good", effects: tuple[float, ...] = ()) -> LeaveOneOut:
     values = np.array(effects or (0.01, -0.02, 0.0, 0.79, -0.3))
-    return WordEffects("negative", 0.9, words.split(), values)
+    return LeaveOneOut("negative", 0.9, words.split(), values)
 
 
 STATIONS = [("review", "a slow film " * 9, "lesson 02"), ("tokens", "a slow $film$", "lesson 01"), ("verdict", "", "")]

@@ -11,11 +11,11 @@ from matplotlib.text import Text
 from labkit.evaluation.intervals import Score
 from labkit.explanation.agreement import Agreement, AgreementRow
 from labkit.explanation.attention import AttentionWeights
-from labkit.explanation.attribution import COLOURS, METHODS, Attribution, AttributionError, Explanations
+from labkit.explanation.attribution import COLOURS, Attribution, AttributionError, Explanations
 from labkit.explanation.faithfulness import Faithfulness, FaithfulnessRow
 from labkit.explanation.methods import explain
 from labkit.explanation.randomisation import Randomisation, RandomisationRow
-from labkit.explanation.words import Reading, Word
+from labkit.explanation.words import AlignedText, Word
 from labkit.figures import (
     METHOD_COLOURS,
     agreement_figure,
@@ -33,7 +33,7 @@ from labkit.figures import (
 from labkit.figures.explanations import SHOWN_WORDS
 
 
-def reading(*words: str) -> Reading:
+def aligned(*words: str) -> AlignedText:
     """A text of these words, each a token of its own."""
     text = " ".join(words)
     starts = np.cumsum([0, *(len(word) + 1 for word in words)])[:-1]
@@ -42,11 +42,11 @@ def reading(*words: str) -> Reading:
     is_special = np.isin(ids, (0, len(words) + 1))
     found = tuple(Word(word, *span, (place + 1,)) for place, (word, span) in enumerate(zip(words, spans, strict=True)))
     every_span = np.array([(0, 0), *spans, (0, 0)])
-    return Reading(text, ("[CLS]", *words, "[SEP]"), ids, every_span, is_special, found, False)
+    return AlignedText(text, ("[CLS]", *words, "[SEP]"), ids, every_span, is_special, found, False)
 
 
 def explained(method: str, scores: list[float], *words: str, margin: float = 1.5) -> Attribution:
-    return Attribution(method, reading(*words), np.array([0.0, *scores, 0.0]), margin)
+    return Attribution(method, aligned(*words), np.array([0.0, *scores, 0.0]), margin)
 
 
 WORDS = ("$superb$", "<b>dull</b>", "film🎬")
@@ -56,7 +56,7 @@ GRID = Explanations((SIGNED, LOOKED))
 WEIGHTS = np.array(
     [[[[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.25, 0.25, 0.5]], [[0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.2, 0.2, 0.6]]]]
 )
-ATTENTION = AttentionWeights(reading("film"), WEIGHTS.astype(np.float32))
+ATTENTION = AttentionWeights(aligned("film"), WEIGHTS.astype(np.float32))
 
 
 def faithfulness_row(method: str, fraction: float | None, value: float) -> FaithfulnessRow:
@@ -242,11 +242,6 @@ def test_the_cells_of_agreement_are_the_correlations():
         "occlusion and rollout -0.250 [-0.400, -0.100], top 3 in common 0.50 [0.40, 0.60] (by chance 0.30)"
         in alt_text(ax)
     )
-
-
-def test_every_method_has_a_colour_of_its_own():
-    assert set(METHOD_COLOURS) == set(METHODS)
-    assert len(set(METHOD_COLOURS.values())) == len(METHOD_COLOURS)
 
 
 def test_explanations_of_a_model_are_drawn(tiny_world):

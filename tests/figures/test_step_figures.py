@@ -17,7 +17,7 @@ from labkit.figures import (
     part_sizes,
     to_svg,
 )
-from labkit.training.step_costs import GradientSizes
+from labkit.training.gradients import GradientSizes
 
 SIZES = GradientSizes(np.array([2.0**-30, 2.0**-28, 2.0**-10, 2.0**-9]))
 

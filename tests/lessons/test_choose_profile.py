@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lessons import choose_profile
-from labkit.lessons.lesson import ABOUT, current_profile, open_lesson
+from labkit.lessons import choose_profile, open_lesson
+from labkit.lessons.profiles import ABOUT, PROFILES, current_profile
 from labkit.student_work import Work
-from labkit.training.config import PROFILES
 from labkit.widgets.interactive import WIDGET_MIME
 
 

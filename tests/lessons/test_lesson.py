@@ -1,12 +1,11 @@
-"""What a lesson starts from: the profile in force, and the same reviews and encoder for everybody under it."""
+"""What a lesson starts from: the same reviews and encoder for everybody under the same profile."""
 
 from pathlib import Path
 
 import pytest
 
 from labkit.data.batching import Batcher
-from labkit.lessons.lesson import ABOUT, EXAMPLES, current_profile, keep_profile, open_lesson
-from labkit.training.config import PROFILES, ConfigError
+from labkit.lessons import open_lesson
 
 
 @pytest.fixture(autouse=True)
@@ -16,36 +15,10 @@ def course_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_every_profile_says_what_it_is_and_how_much_a_lesson_trains() -> None:
-    assert set(ABOUT) == set(EXAMPLES) == set(PROFILES)
-
-
-def test_the_variable_goes_before_the_choice_and_the_choice_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert current_profile() == "laptop"
-    keep_profile("gpu")
-    assert current_profile() == "gpu"
-    monkeypatch.setenv("LABKIT_PROFILE", "tiny")
-    assert (current_profile(), open_lesson().profile) == ("tiny", "tiny")
-
-
-def test_a_profile_that_is_none_is_refused_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="did you mean laptop"):
-        keep_profile("latpop")
-    monkeypatch.setenv("LABKIT_PROFILE", "tinny")
-    with pytest.raises(ConfigError, match=r"LABKIT_PROFILE tinny .* did you mean tiny"):
-        current_profile()
-
-
-def test_a_damaged_choice_is_no_choice(course_folder: Path) -> None:
-    keep_profile("tiny")
-    settings = course_folder / ".labkit" / "settings.json"
-    settings.write_text('{"profile": {"choice": "huge"}}')
-    assert current_profile() == "laptop"
-
-
 def test_a_lesson_without_a_network_stands_on_what_is_shipped_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     lesson = open_lesson("laptop")
     assert lesson.encoder == "tiny" and lesson.learning_rate == open_lesson("tiny").learning_rate
+    assert (lesson.config.model, lesson.config.learning_rate) == ("tiny", lesson.learning_rate)
     assert lesson.reviews.name == lesson.corpus.name == "written sample"
     said = capsys.readouterr().err
     assert said.count("not the real movie reviews") == 1

@@ -1,4 +1,4 @@
-"""Laws of the small room: a step that does not fit harms nobody, and whatever happens there, who asks goes on."""
+"""Laws of limited memory: a step that does not fit harms nobody, and whatever happens there, who asks goes on."""
 
 import json
 import sys
@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from labkit.errors import UsageError
-from labkit.lessons import limited_memory as small_room
-from labkit.lessons.limited_memory import MEBIBYTE, RoomError, SmallRoom, StepTried, WaysTried, limit_memory
+from labkit.lessons import limited_memory
+from labkit.lessons.limited_memory import MEBIBYTE, LimitedMemory, NoAnswer, StepTried, WaysTried, limit_memory
 from labkit.training.memory import OutOfMemory, micro_batch_that_fits
 
 CPU = torch.device("cpu")
-ROOM = 16 * MEBIBYTE
+LIMIT = 16 * MEBIBYTE
 LARGE = {"reviews": 64, "max_length": 128}  # the tiny world's model wants about 80 MiB for it
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux alone")
@@ -41,40 +41,40 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallRoom]:
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[LimitedMemory]:
     script = SCRIPT.replace("ANSWERS", repr(ANSWERS))
-    monkeypatch.setattr(small_room, "COMMAND", (sys.executable, "-c", script))
-    with SmallRoom("tiny", ROOM, seconds=5) as room:
-        yield room
+    monkeypatch.setattr(limited_memory, "COMMAND", (sys.executable, "-c", script))
+    with LimitedMemory("tiny", LIMIT, seconds=5) as limited:
+        yield limited
 
 
 @pytest.fixture(scope="module")
-def room(tiny_folder: Path) -> Iterator[SmallRoom]:
-    """One real room for the laws that only need to look."""
-    with SmallRoom(str(tiny_folder), ROOM, "cpu") as room:
-        yield room
+def limited(tiny_folder: Path) -> Iterator[LimitedMemory]:
+    """One real process for the laws that only need to look."""
+    with LimitedMemory(str(tiny_folder), LIMIT, "cpu") as limited:
+        yield limited
 
 
-def child_of(room: SmallRoom) -> Any:
-    assert room._worker is not None
-    return room._worker.process
+def child_of(limited: LimitedMemory) -> Any:
+    assert limited._worker is not None
+    return limited._worker.process
 
 
 # --- the real process ---------------------------------------------------------------------------------------------
 
 
 @linux
-def test_a_step_that_does_not_fit_ends_in_the_allocators_words_and_the_room_goes_on(room):
+def test_a_step_that_does_not_fit_ends_in_the_allocators_words_and_the_process_goes_on(limited):
     with pytest.raises(OutOfMemory, match="DefaultCPUAllocator: can't allocate memory"):
-        room.step(**LARGE)
-    process = child_of(room)
-    tried = room.step(reviews=2, max_length=16)
+        limited.step(**LARGE)
+    process = child_of(limited)
+    tried = limited.step(reviews=2, max_length=16)
     assert (tried.fits, tried.micro_batch_size, tried.estimated) == (True, 2, False)
-    assert child_of(room) is process
+    assert child_of(limited) is process
 
 
 @linux
-def test_every_way_out_gets_the_same_reviews_in(room):
+def test_every_way_out_gets_the_same_reviews_in(limited):
     ways = {
         "as it is": LARGE,
         "smaller": LARGE | {"smaller": True},
@@ -82,7 +82,7 @@ def test_every_way_out_gets_the_same_reviews_in(room):
         "frozen": LARGE | {"freeze": "encoder"},
         "as it was": LARGE,
     }
-    tried = room.compare(ways)
+    tried = limited.compare(ways)
     assert [name for name in ways if tried[name].fits] == ["smaller", "shorter", "frozen"], str(tried)
     assert tried["smaller"].micro_batch_size < 64
     assert tried["smaller"].said.startswith("out of memory with 64 reviews at once: going on with 32")
@@ -90,9 +90,9 @@ def test_every_way_out_gets_the_same_reviews_in(room):
 
 
 @linux
-def test_nobody_else_is_limited(room):
-    room.step(reviews=1, max_length=8)
-    assert torch.empty(20 * ROOM, dtype=torch.uint8).numel() == 20 * ROOM
+def test_nobody_else_is_limited(limited):
+    limited.step(reviews=1, max_length=8)
+    assert torch.empty(20 * LIMIT, dtype=torch.uint8).numel() == 20 * LIMIT
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,14 @@ def test_nobody_else_is_limited(room):
         ({"max_lenght": 8}, "unexpected keyword argument 'max_lenght'"),
     ],
 )
-def test_settings_that_are_none_are_refused_as_such(settings, said, room):
+def test_settings_that_are_none_are_refused_as_such(settings, said, limited):
     with pytest.raises(UsageError, match=said):
-        room.step(**settings)
+        limited.step(**settings)
 
 
 def test_an_encoder_that_is_not_there_is_said_at_the_first_step(tmp_path):
-    with SmallRoom(str(tmp_path / "nothing"), ROOM) as room, pytest.raises(UsageError, match="and no folder"):
-        room.step()
+    with LimitedMemory(str(tmp_path / "nothing"), LIMIT) as limited, pytest.raises(UsageError, match="and no folder"):
+        limited.step()
 
 
 # --- whatever happens there ---------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_an_encoder_that_is_not_there_is_said_at_the_first_step(tmp_path):
 
 def test_a_process_that_dies_is_an_error_and_the_next_step_starts_another(stand_in):
     assert stand_in.step(word="hello") == StepTried(True, 2, 0.5, "hello")
-    with pytest.raises(RoomError, match=r"died \(exit code 9\)"):
+    with pytest.raises(NoAnswer, match=r"died \(exit code 9\)"):
         stand_in.step(die=True)
     assert stand_in.step(word="again").said == "again"
 
@@ -130,13 +130,13 @@ def test_a_process_that_was_killed_between_two_steps_is_an_error_too(stand_in):
     stand_in.step()
     child_of(stand_in).kill()
     child_of(stand_in).wait()
-    with pytest.raises(RoomError, match="died"):
+    with pytest.raises(NoAnswer, match="died"):
         stand_in.step()
     assert stand_in.step().fits
 
 
 def test_an_error_that_is_no_want_of_memory_is_said_in_its_own_words(stand_in):
-    with pytest.raises(RoomError, match="RuntimeError: odd"):
+    with pytest.raises(NoAnswer, match="RuntimeError: odd"):
         stand_in.step(fail=True)
     assert stand_in.step(word="again").said == "again"
 
@@ -151,7 +151,7 @@ def test_a_step_that_takes_too_long_is_given_up_and_its_process_ended(stand_in):
     stand_in.step()
     process, stand_in.seconds = child_of(stand_in), 0.2
     begun = time.monotonic()
-    with pytest.raises(RoomError, match=r"took longer than 0\.2 s and was stopped"):
+    with pytest.raises(NoAnswer, match=r"took longer than 0\.2 s and was stopped"):
         stand_in.step(sleep=True)
     assert time.monotonic() - begun < 5
     assert process.poll() is not None
@@ -172,13 +172,13 @@ def test_an_interrupt_ends_the_process_and_goes_on_up(stand_in, monkeypatch):
     def interrupted(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(small_room._Worker, "answer", interrupted)
+    monkeypatch.setattr(limited_memory._Worker, "answer", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stand_in.step()
     assert process.poll() is not None
 
 
-def test_a_closed_room_has_no_process_left(stand_in):
+def test_once_closed_no_process_is_left(stand_in):
     stand_in.step()
     number = child_of(stand_in).pid
     stand_in.close()
@@ -186,29 +186,29 @@ def test_a_closed_room_has_no_process_left(stand_in):
     stand_in.close()  # twice is not an error
 
 
-def test_a_room_without_room_is_refused():
-    with pytest.raises(UsageError, match="room_bytes = 0; wanted more than 0"):
-        SmallRoom("tiny", 0)
+def test_a_limit_that_leaves_nothing_is_refused():
+    with pytest.raises(UsageError, match="limit_bytes = 0; wanted more than 0"):
+        LimitedMemory("tiny", 0)
 
 
 # --- the limit ----------------------------------------------------------------------------------------------------
 
 
 def test_where_no_limit_holds_the_estimate_answers_and_nothing_is_run(tiny_folder, monkeypatch):
-    monkeypatch.setattr(small_room, "limit_memory", lambda *arguments: False)
-    room = small_room._Room(str(tiny_folder), ROOM, "cpu")
-    monkeypatch.setattr(room, "_take", None)
-    at_once = micro_batch_that_fits(room.model, 64, 128, ROOM)
+    monkeypatch.setattr(limited_memory, "limit_memory", lambda *arguments: False)
+    limited = limited_memory._LimitedTraining(str(tiny_folder), LIMIT, "cpu")
+    monkeypatch.setattr(limited, "_take", None)
+    at_once = micro_batch_that_fits(limited.model, 64, 128, LIMIT)
     assert at_once < 64
-    assert room.step(**LARGE, smaller=True) == StepTried(True, at_once, 0.0, estimated=True)
-    refused = room.step(**LARGE)
+    assert limited.step(**LARGE, smaller=True) == StepTried(True, at_once, 0.0, estimated=True)
+    refused = limited.step(**LARGE)
     assert (refused.fits, refused.estimated) == (False, True)
     assert refused.said == f"64 reviews at once do not fit; {at_once} would"
-    assert room.step(reviews=1, max_length=8) == StepTried(True, 1, 0.0, estimated=True)
-    assert not room.step(reviews=64, max_length=64).fits
-    assert room.step(reviews=64, max_length=64, freeze="encoder").fits
-    room.room_bytes = 1
-    assert room.step(**LARGE, smaller=True) == StepTried(False, 0, 0.0, "not even one review fits", estimated=True)
+    assert limited.step(reviews=1, max_length=8) == StepTried(True, 1, 0.0, estimated=True)
+    assert not limited.step(reviews=64, max_length=64).fits
+    assert limited.step(reviews=64, max_length=64, freeze="encoder").fits
+    limited.limit_bytes = 1
+    assert limited.step(**LARGE, smaller=True) == StepTried(False, 0, 0.0, "not even one review fits", estimated=True)
 
 
 @linux
@@ -216,7 +216,7 @@ def test_a_limit_that_the_system_does_not_enforce_is_taken_back(monkeypatch):
     import resource
 
     before = [resource.getrlimit(limit) for limit in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
-    monkeypatch.setattr(small_room, "_limit_holds", lambda room_bytes: False)
+    monkeypatch.setattr(limited_memory, "_limit_holds", lambda limit_bytes: False)
     assert limit_memory(2**44, CPU) is False
     assert [resource.getrlimit(limit) for limit in (resource.RLIMIT_DATA, resource.RLIMIT_AS)] == before
 
@@ -224,11 +224,11 @@ def test_a_limit_that_the_system_does_not_enforce_is_taken_back(monkeypatch):
 @pytest.mark.parametrize(("platform", "device"), [("darwin", "cpu"), ("win32", "cpu"), ("linux", "mps")])
 def test_other_systems_have_no_limit(platform, device, monkeypatch):
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(small_room, "_limit_on_linux", None)
-    assert limit_memory(ROOM, torch.device(device)) is False
+    monkeypatch.setattr(limited_memory, "_limit_on_linux", None)
+    assert limit_memory(LIMIT, torch.device(device)) is False
 
 
-def test_on_cuda_the_allocator_may_have_what_it_holds_and_the_room(monkeypatch):
+def test_on_cuda_the_allocator_may_have_what_it_holds_and_the_limit(monkeypatch):
     asked: list[Any] = []
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: type("P", (), {"total_memory": 1000}))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 100)

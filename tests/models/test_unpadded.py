@@ -20,12 +20,12 @@ from transformers import (
 from labkit.data.batching import Batcher
 from labkit.data.tokens import Tokenized
 from labkit.errors import UsageError
-from labkit.models.dropout import Dice
 from labkit.models.encoders import freeze
-from labkit.models.unpadded import ROUND, Rows, Unpadded, _AddAndNorm, _attend, _Attention
-from labkit.training.fit import accumulate_gradients
+from labkit.models.families import FAMILIES
+from labkit.models.unpadded import ROUND, PackedTokens, Unpadded
+from labkit.training.gradients import gradient_difference, gradients_of
+from labkit.training.loop import accumulate_gradients
 from labkit.training.precision import make_precision
-from labkit.training.step_costs import gradient_difference, gradients_of
 
 if TYPE_CHECKING:
     from labkit.data.batching import Batch
@@ -66,12 +66,12 @@ def make_batch(lengths: list[int], batching: str, seed: int = 0) -> "Batch":
     generator = np.random.default_rng(seed)
     rows = [generator.integers(1, WORDS, length).astype(np.int32) for length in lengths]
     tokenized = Tokenized(rows, np.zeros(len(rows), dtype=bool), pad_token_id=0)
-    return Batcher(tokenized, generator.integers(0, 3, len(rows)), batching, width=48).batch(range(len(rows)))
+    return Batcher(tokenized, generator.integers(0, 3, len(rows)), batching, max_length=48).batch(range(len(rows)))
 
 
-def difference(found: torch.Tensor, wanted: torch.Tensor, floor: float = 0.0) -> float:
+def difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
     """The largest difference, relative to the largest magnitude."""
-    return float((found - wanted).abs().max() / max(float(wanted.abs().max()), floor))
+    return float((found - wanted).abs().max() / wanted.abs().max())
 
 
 @pytest.fixture(params=CONFIGS)
@@ -144,42 +144,11 @@ def test_in_bf16_its_error_against_float64_is_that_of_the_models_own_forward_pas
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=40), seed=st.integers(0, 9))
 def test_the_tokens_computed_are_a_round_number_or_the_whole_table(lengths, seed):
     batch = make_batch(lengths, "dynamic", seed)
-    rows = Rows.of_padded(batch["input_ids"], batch["attention_mask"])
+    packed = PackedTokens.of_padded(batch["input_ids"], batch["attention_mask"])
     places = len(lengths) * max(lengths)
-    computed = len(rows.input_ids)
+    computed = len(packed.input_ids)
     assert sum(lengths) <= computed <= places
     assert computed == places or (computed % ROUND == 0 and computed < sum(lengths) + ROUND)
-
-
-@law
-@given(lengths=LENGTHS, seed=st.integers(0, 100))
-def test_attention_is_that_of_torch_and_so_are_its_gradients(lengths, seed):
-    generator = torch.Generator().manual_seed(seed)
-    shape = (len(lengths), 2, max(lengths), 4)
-    tensors = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(3)]
-    hidden = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
-    found, wanted = (_attend(*tensors, hidden[:, None, None], 0.0, Dice(), fused=fused) for fused in (False, True))
-    assert difference(found.detach(), wanted.detach()) < 1e-10
-    upstream = torch.randn(shape, generator=generator, dtype=torch.float64)
-    for one, other in zip(*(torch.autograd.grad(out, tensors, upstream) for out in (found, wanted)), strict=True):
-        assert difference(one, other, floor=1e-3) < 1e-10  # of one token alone the gradient is nothing but rounding
-
-
-@pytest.mark.parametrize("probability", [0.0, 0.4])
-def test_the_gradients_that_are_written_by_hand_are_those_of_the_values(probability):
-    torch.manual_seed(0)
-    query, key, value = (torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
-    hidden = torch.tensor([False, False, True])[None, None, None].expand(2, 1, 1, 3)
-    mask = Dice().mask((2, 2, 3, 3), probability, query)
-    assert torch.autograd.gradcheck(
-        lambda *parts: _Attention.apply(*parts, hidden, mask.kept, mask.scale), (query, key, value)
-    )
-    change, residual = (torch.randn(5, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    weight, bias = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    mask = Dice().mask((5, 4), probability, change)
-    assert torch.autograd.gradcheck(
-        lambda *parts: _AddAndNorm.apply(*parts, 1e-12, mask.kept, mask.scale), (change, residual, weight, bias)
-    )
 
 
 def test_a_saved_model_is_a_plain_hugging_face_model(model, tmp_path):
@@ -204,8 +173,8 @@ def test_the_same_seed_gives_the_same_dropout():
     assert not torch.equal(logits(1), logits(2))
 
 
-@pytest.mark.parametrize("cheap", [True, False])
-def test_with_dropout_the_mean_over_many_passes_is_that_of_the_models_own_forward_pass(cheap):
+@pytest.mark.parametrize("sixteen_bit", [True, False])
+def test_with_dropout_the_mean_over_many_passes_is_that_of_the_models_own_forward_pass(sixteen_bit):
     config = BertConfig(**SHARED, **BERT_LIKE, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.3)
     model, batch = make_model(config).train(), make_batch([6, 11, 3], "dynamic")
 
@@ -214,7 +183,7 @@ def test_with_dropout_the_mean_over_many_passes_is_that_of_the_models_own_forwar
         with torch.no_grad():
             return torch.stack([network(**batch).logits for _ in range(400)]).double()
 
-    plain, fast = logits(model), logits(Unpadded(model, cheap_dropout=cheap))
+    plain, fast = logits(model), logits(Unpadded(model, sixteen_bit_dropout=sixteen_bit))
     noise = (plain.var(dim=0) / 400 + fast.var(dim=0) / 400).sqrt()
     assert float(((plain.mean(dim=0) - fast.mean(dim=0)) / noise).abs().max()) < 4.5
     assert float((fast.std(dim=0) / plain.std(dim=0)).log().abs().max()) < 0.25  # as much noise, too
@@ -261,6 +230,22 @@ def test_packed_reviews_keep_apart_in_half_precision_too(family):
     with torch.no_grad():
         wanted = Unpadded(model)(**batch).logits
     assert difference(found, wanted) < 0.05
+
+
+def test_every_family_is_compared_here_with_the_models_own_forward_pass():
+    assert set(CONFIGS) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("attended", ["0001111", "0000000"], ids=["padded on the left", "empty"])
+@pytest.mark.parametrize("rows", [3, 40])
+def test_a_row_that_does_not_begin_with_a_token_is_refused_by_its_place(model, attended, rows):
+    ids = torch.arange(rows * len(attended)).view(rows, -1) % WORDS
+    mask = torch.ones_like(ids)
+    mask[:, -1] = 0
+    Unpadded(model.eval())(ids, mask)
+    mask[2] = torch.tensor([int(bit) for bit in attended])
+    with pytest.raises(UsageError, match="row 2 of the batch is empty or padded on the left"):
+        Unpadded(model)(ids, mask)
 
 
 def test_a_family_that_is_not_known_is_refused():

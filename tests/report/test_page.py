@@ -14,20 +14,11 @@ import pytest
 from labkit.errors import LabkitError, UsageError
 from labkit.evaluation.intervals import score_table
 from labkit.evaluation.metrics import EvalResult
-from labkit.experiments.run_folder import RUN_FILE, TEST_FILE
+from labkit.experiments.run_folder import REPORT_FILE, RESULTS_FILE, RUN_FILE, TEST_FILE, RunError
 from labkit.report import page as report
-from labkit.report.page import (
-    LONGEST_SHOWN,
-    REPORT_FILE,
-    RESULTS_FILE,
-    Picture,
-    ReportError,
-    read_run,
-    report_page,
-    summary,
-    write_report,
-)
-from labkit.training.fit import EpochRecord
+from labkit.report.page import Picture, report_page, summary, write_report
+from labkit.report.run_record import LONGEST_SHOWN, read_run
+from labkit.training.loop import EpochRecord
 
 FIGURES_OF_THE_ISSUE = ("learning_curves", "confusion_matrix", "reliability", "roc", "lengths")
 NASTY = """<script>alert(1)</script></title></style>" onload="alert(2)' & {{ 7 * 7 }} <b>"""
@@ -435,9 +426,9 @@ def refusal(folder: Path) -> str:
     there = folder.is_dir()
     if there:
         (folder / REPORT_FILE).write_text("an older page")
-    with pytest.raises(ReportError) as failure:
+    with pytest.raises(RunError) as failure:
         write_report(folder)
-    assert issubclass(ReportError, UsageError)
+    assert issubclass(RunError, UsageError)
     assert failure.value.exit_code == 2
     assert not there or (folder / REPORT_FILE).read_text() == "an older page"
     return str(failure.value)
@@ -445,7 +436,7 @@ def refusal(folder: Path) -> str:
 
 def test_a_folder_that_is_not_there_and_one_without_a_run_are_named(tmp_path):
     assert f"{tmp_path / 'nowhere'}: no such folder" in refusal(tmp_path / "nowhere")
-    assert f"{tmp_path} holds no run (run.json is missing)" in refusal(tmp_path)
+    assert f"{tmp_path} holds no finished run (run.json is missing)" in refusal(tmp_path)
 
 
 def test_given_the_model_folder_it_points_to_the_folder_above(folder):
@@ -456,7 +447,7 @@ def test_given_the_model_folder_it_points_to_the_folder_above(folder):
 def test_an_unfinished_run_says_what_is_missing_and_how_to_go_on(tmp_path):
     folder = make_folder(tmp_path / "run", status="running", history=make_record()["history"][:1])
     text = refusal(folder)
-    assert f"{folder / RUN_FILE}: the run is unfinished (1 of at most 3 epochs are done" in text
+    assert f"{folder / RUN_FILE} holds no finished run: 1 of at most 3 epochs are done" in text
     assert "the command that began it, given again, goes on with it" in text
 
 
@@ -500,7 +491,7 @@ def test_a_file_with_any_one_value_gone_wrong_gives_a_page_or_an_error_that_name
             write(folder / name, content)
             try:
                 shown += report_page(folder).startswith("<!doctype html>")
-            except ReportError as error:
+            except RunError as error:
                 refusals.append(str(error))
     assert all(str(folder / name) in text for text in refusals)
     assert shown

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 
 from labkit.data.readers import ReviewFileError
 from labkit.errors import UsageError
+from labkit.models.encoders import ENCODERS
 from labkit.training.config import (
     NEVER_CHANGE_THE_RESULT,
-    PROFILES,
     SETTINGS,
     Config,
     ConfigError,
     parse_assignments,
-    profile_settings,
     read_config_file,
 )
 
@@ -102,6 +101,40 @@ def test_assignments_say_the_same_as_a_file(config):
 def test_the_first_micro_batch_is_never_larger_than_the_batch(config):
     wanted = config.batch_size if config.micro_batch_size is None else config.micro_batch_size
     assert config.largest_micro_batch == min(wanted, config.batch_size)
+
+
+CHOICES = ("device", "precision", "learning_rate", "micro_batch_size", "pad_to_multiple_of")
+
+
+@law
+@given(configs)
+def test_a_resolved_config_leaves_nothing_to_choose_and_keeps_what_was_given(config):
+    here = config.replaced({"model": "tiny", "device": "cpu", "precision": "fp32"})
+    resolved = here.resolved()
+    assert all(getattr(resolved, name) not in (None, "auto") for name in CHOICES)
+    given = {name: value for name, value in dataclasses.asdict(here).items() if name != "micro_batch_size"}
+    found = dataclasses.asdict(resolved)
+    assert all(found[name] == value for name, value in given.items() if name not in CHOICES or value is not None)
+    assert resolved.micro_batch_size == here.largest_micro_batch
+    assert resolved.resolved() == resolved
+
+
+@pytest.mark.parametrize(("speedup", "precision", "multiple"), [(8.0, "bf16", 8), (0.5, "fp32", 1)])
+def test_what_is_left_open_becomes_what_suits_the_device_and_the_encoder(speedup, precision, multiple, monkeypatch):
+    monkeypatch.setattr("labkit.training.precision.bf16_speedup", lambda: speedup)
+    found = Config(model="tiny", device="cpu").resolved()
+    assert (found.precision, found.pad_to_multiple_of) == (precision, multiple)
+    assert (found.learning_rate, found.micro_batch_size) == (ENCODERS["tiny"].learning_rate, 32)
+    assert found.chosen_precision().name == precision
+
+
+def test_what_this_machine_or_the_registry_does_not_have_is_refused_when_it_is_resolved():
+    with pytest.raises(UsageError, match="this CPU does not compute in fp16"):
+        Config(device="cpu", precision="fp16").resolved()
+    with pytest.raises(UsageError, match="device abacus is not here"):
+        Config(device="abacus").resolved()
+    with pytest.raises(UsageError, match="model minilmm is none of"):
+        Config(model="minilmm", device="cpu", precision="fp32").resolved()
 
 
 def test_a_config_cannot_be_changed_only_replaced():
@@ -284,37 +317,6 @@ def test_a_config_file_in_latin_1_is_refused_with_the_line(tmp_path):
 def test_no_config_file_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match=r"no such config file$"):
         read_config_file(tmp_path / name)
-
-
-# Profiles
-
-
-@pytest.mark.parametrize("name", PROFILES)
-def test_every_profile_is_a_valid_config(name, monkeypatch):
-    assert Config().replaced(profile_settings(name)).model == PROFILES[name]["model"]
-    monkeypatch.setenv("LABKIT_PROFILE", name)
-    assert profile_settings() == profile_settings(name)
-
-
-def test_without_a_name_the_profile_is_the_laptop_s_and_a_name_counts_more_than_the_environment(monkeypatch):
-    assert profile_settings() == PROFILES["laptop"]
-    monkeypatch.setenv("LABKIT_PROFILE", "")
-    assert profile_settings() == PROFILES["laptop"]
-    monkeypatch.setenv("LABKIT_PROFILE", "tiny")
-    assert profile_settings("gpu") == PROFILES["gpu"]
-
-
-def test_a_profile_that_is_none_is_refused_with_where_it_came_from(monkeypatch):
-    with pytest.raises(ConfigError, match=r"^profile labtop is none of tiny, laptop, gpu; did you mean laptop\?$"):
-        profile_settings("labtop")
-    monkeypatch.setenv("LABKIT_PROFILE", "large")
-    with pytest.raises(ConfigError, match=r"^LABKIT_PROFILE large is none of tiny, laptop, gpu$"):
-        profile_settings()
-
-
-def test_the_settings_of_a_profile_are_the_caller_s_own_copy():
-    profile_settings("tiny")["model"] = "changed"
-    assert PROFILES["tiny"]["model"] == "tiny"
 
 
 def test_the_toml_is_toml():

@@ -11,15 +11,16 @@ import torch
 
 from labkit.data.batching import Batcher
 from labkit.data.tokens import tokenize
-from labkit.models.dropout import Dice
+from labkit.models.dropout import DropoutMasks
 from labkit.models.unpadded import Unpadded
 from labkit.serving.classifier import Classifier
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import Config
 from labkit.training.cuda_graphs import GraphedGradients
-from labkit.training.fit import EpochRecord, TrainingStopped, accumulate_gradients, fit
+from labkit.training.fit import TrainingStopped, fit
+from labkit.training.gradients import gradient_difference, gradients_of
+from labkit.training.loop import EpochRecord, accumulate_gradients
 from labkit.training.precision import make_precision
-from labkit.training.step_costs import gradient_difference, gradients_of
 
 if TYPE_CHECKING:
     from conftest import TinyWorld
@@ -37,11 +38,12 @@ def batcher_of(tiny_world: "TinyWorld") -> Callable[[str], Batcher]:
 
 
 def run(model: Any, reviews: Batcher, config: Config, **named: Any) -> Iterator[EpochRecord]:
-    return fit(model, reviews, reviews, config, learning_rate=RATE, progress=False, **named)
+    return fit(model, reviews, reviews, config, progress=False, **named)
 
 
 def config_of(**changed: Any) -> Config:
-    return Config(**({"epochs": 2, "batch_size": 16, "device": "cuda", "precision": "bf16", "patience": 2} | changed))
+    settings = {"epochs": 2, "batch_size": 16, "learning_rate": RATE, "device": "cuda", "precision": "bf16"}
+    return Config(**(settings | {"patience": 2} | changed))
 
 
 def flat_gradients(network: torch.nn.Module, batch: Any, precision: str, dtype: torch.dtype = torch.float32) -> Any:
@@ -105,7 +107,7 @@ def test_with_dropout_the_mean_over_many_passes_is_that_of_the_models_own(batchi
 
 
 def test_masks_are_drawn_there_and_drop_with_their_probability():
-    mask = Dice().mask((1000, 1000), 0.1, torch.empty(0, device=CUDA))
+    mask = DropoutMasks().draw((1000, 1000), 0.1, torch.empty(0, device=CUDA))
     assert mask.kept is not None and mask.kept.device.type == "cuda"
     assert float((mask.kept == 0).double().mean()) == pytest.approx(0.1, abs=0.002)
     assert mask.scale == pytest.approx(1 / 0.9)

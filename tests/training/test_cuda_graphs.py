@@ -10,9 +10,9 @@ from labkit.data.batching import Batcher
 from labkit.data.tokens import tokenize
 from labkit.training import cuda_graphs
 from labkit.training.cuda_graphs import GraphedGradients, shapes_of
-from labkit.training.fit import accumulate_gradients
+from labkit.training.gradients import gradient_difference, gradients_of
+from labkit.training.loop import accumulate_gradients
 from labkit.training.precision import make_precision
-from labkit.training.step_costs import gradient_difference, gradients_of
 
 PRECISION = make_precision("fp32", torch.device("cpu"))
 SHORT, LONG = [0, 1, 2], [3, 4]
@@ -44,7 +44,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
 
 @pytest.fixture
 def batch_of(tiny_world: Any) -> Callable[[list[int]], Any]:
-    return Batcher(tokenize(tiny_world.texts, tiny_world.tokenizer), tiny_world.labels, "fixed", width=48).batch
+    return Batcher(tokenize(tiny_world.texts, tiny_world.tokenizer), tiny_world.labels, "fixed", max_length=48).batch
 
 
 def test_a_shape_is_recorded_when_it_comes_for_the_second_time(graphs, batch_of, tiny_world):
@@ -130,12 +130,12 @@ def test_after_a_failure_the_step_is_computed_again_without_graphs_and_so_are_al
     graphs.failure = error
     torch.manual_seed(5)
     loss = gradients(model, [batch_of(SHORT)], PRECISION)
-    dice = torch.rand(1)
+    drawn = torch.rand(1)
     found = gradients_of(model)
     torch.manual_seed(5)
     assert loss == accumulate_gradients(model, [batch_of(SHORT)], PRECISION)
     assert gradient_difference(found, gradients_of(model)) == 0
-    assert torch.equal(dice, torch.rand(1))
+    assert torch.equal(drawn, torch.rand(1))
     gradients(model, [batch_of(SHORT)], PRECISION)
     assert graphs.steps == 1
     (said,) = told

@@ -19,12 +19,12 @@ from transformers import BertConfig, BertForSequenceClassification
 from labkit.data.batching import Batcher
 from labkit.data.tokens import Tokenized, tokenize
 from labkit.errors import UsageError
-from labkit.models.encoders import parameter_groups
 from labkit.models.unpadded import Unpadded
 from labkit.training import fit as training
 from labkit.training import memory
 from labkit.training.config import Config
-from labkit.training.fit import accumulate_gradients, fit
+from labkit.training.fit import fit
+from labkit.training.loop import accumulate_gradients
 from labkit.training.memory import (
     AutomaticMicroBatch,
     OutOfMemory,
@@ -35,6 +35,7 @@ from labkit.training.memory import (
     parse_bytes,
     state_bytes,
 )
+from labkit.training.optimizer import parameter_groups
 from labkit.training.precision import make_precision
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_measured_peak_or_of_three
     model = BertForSequenceClassification(config).train()
     rows = [np.arange(1, length - (row > 0), dtype=np.int32) % 100 for row in range(reviews)]
     tokenized = Tokenized(rows, np.zeros(reviews, dtype=bool), pad_token_id=0)
-    batch = Batcher(tokenized, np.zeros(reviews, dtype=np.int64), batching, width=length).batch(range(reviews))
+    batch = Batcher(tokenized, np.zeros(reviews, dtype=np.int64), batching, max_length=length).batch(range(reviews))
     packed = batching == "packed"
     factor = 3 if packed else 2  # of its last layer only the rows of [CLS] are computed
     for parameter in model.parameters():
@@ -262,7 +263,7 @@ def test_a_step_out_of_memory_ends_with_the_gradients_of_one_that_was_not(tiny_w
     assert notices == [f"out of memory with {largest} reviews at once: going on with {half}, accumulated as before"]
 
 
-def test_the_dice_are_put_back_so_dropout_falls_as_if_the_batch_had_always_been_small(tiny_world, batcher):
+def test_the_random_state_is_put_back_so_dropout_falls_as_if_the_batch_had_always_been_small(tiny_world, batcher):
     runs = []
     for fails in (True, False):
         model = tiny_world.model(dropout=0.5)
@@ -331,12 +332,13 @@ def test_the_tensors_of_the_failed_step_are_let_go_before_the_next_try(tiny_worl
 @pytest.mark.parametrize("batching", ["buckets", "packed"])
 def test_a_run_out_of_memory_says_so_goes_on_smaller_and_learns_the_same(batching, tiny_world, batcher, monkeypatch):
     reviews = Batcher(batcher.tokenized, batcher.labels, batching)
-    config = Config(epochs=2, batch_size=16, precision="fp32", device="cpu", batching=batching)
+    settings = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu"}
+    config = Config(**settings, batching=batching)
     histories: list[list[Any]] = []
     notices: list[str] = []
     for room in (16, 5):
         monkeypatch.setattr(training, "accumulate_gradients", with_room_for(room))
-        run = fit(tiny_world.model(), reviews, reviews, config, 1e-3, progress=False, tell=notices.append)
+        run = fit(tiny_world.model(), reviews, reviews, config, progress=False, tell=notices.append)
         histories.append(list(run))
     assert [[record.micro_batch_size for record in history] for history in histories] == [[16, 16], [4, 4]]
     assert [notice.partition(":")[0] for notice in notices] == [

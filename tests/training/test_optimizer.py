@@ -1,16 +1,18 @@
-"""Laws of the optimizer whose embedding rows wait: the weights of AdamW, whatever each step reads."""
+"""Laws of the optimizer whose embedding rows wait, the weights of AdamW whatever each step reads, and of what decays."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
+from explaining import FAMILIES, of_family
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from labkit.training.optimizer import LazyAdamW, clip_gradients, make_optimizer
+from labkit.models.encoders import FREEZABLE, freeze
+from labkit.training.optimizer import LazyAdamW, clip_gradients, make_optimizer, parameter_groups
 
 ROWS, SIZE = 12, 3
 law = settings(max_examples=40, deadline=None)
@@ -183,6 +185,23 @@ def test_a_frozen_embedding_is_left_as_it_is():
     assert torch.equal(model.embedding.weight, before)
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf"), 1e38, 0.0, 1e-30], ids=str)
+@pytest.mark.parametrize("limit", [1e-3, 1.0, 1e3])
+def test_clipping_leaves_the_bits_that_torch_leaves_whatever_the_norm_is(odd, limit):
+    values = [torch.tensor([odd, 0.25]), torch.tensor([[500.0, -2.0]])]
+    ours, theirs = ([nn.Parameter(torch.zeros_like(value)) for value in values] for _ in range(2))
+    for parameters in (ours, theirs):
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.grad = value.clone()
+    norms = clip_gradients(ours, limit), nn.utils.clip_grad_norm_(theirs, limit)
+    found, wanted = (
+        [norm, *(parameter.grad for parameter in parameters)]
+        for norm, parameters in zip(norms, (ours, theirs), strict=True)
+    )
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+
+
 @law
 @given(st.floats(1e-3, 100), st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=9), st.booleans())
 def test_clipping_does_what_torch_does_to_dense_gradients(limit, ids, sparse):
@@ -199,3 +218,57 @@ def test_clipping_does_what_torch_does_to_dense_gradients(limit, ids, sparse):
 
 def test_clipping_a_model_without_gradients_gives_norm_zero():
     assert float(clip_gradients(nn.Linear(2, 2).parameters(), 1.0)) == 0.0
+
+
+# --- parameter groups (the contract of exercise 3.2) -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", FREEZABLE)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_matrices_decay_and_biases_and_layer_norms_do_not(part, family):
+    model = of_family(family)
+    freeze(model, part)
+    decay_of = {id(parameter): group["weight_decay"] for group, parameter in members(parameter_groups(model, 0.1))}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            assert id(parameter) not in decay_of
+        elif "bias" in name or "norm" in name.lower():
+            assert decay_of[id(parameter)] == 0, name
+        else:
+            assert decay_of[id(parameter)] == 0.1, name
+
+
+def members(groups: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], nn.Parameter]]:
+    return ((group, parameter) for group in groups for parameter in group["params"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=8), st.floats(0, 1))
+def test_each_trainable_parameter_stands_in_exactly_one_group(kinds, weight_decay):
+    model = nn.ParameterList(nn.Parameter(torch.zeros((2,) * dim), requires_grad=free) for dim, free in kinds)
+    model.append(model[0]) if kinds else None  # a shared parameter
+    found = list(members(parameter_groups(model, weight_decay)))
+    trainable = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    assert sorted(id(parameter) for _, parameter in found) == sorted(trainable)
+    assert all(group["weight_decay"] == (weight_decay if parameter.dim() > 1 else 0) for group, parameter in found)
+
+
+def test_a_frozen_encoder_leaves_the_optimizer_a_head_alone_to_move(tiny_world):
+    model = tiny_world.model()
+    freeze(model, "encoder")
+    before = {name: weights.clone() for name, weights in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(parameter_groups(model, 0.5), lr=0.1)
+    model(input_ids=torch.tensor([[2, 5, 9, 3]]), labels=torch.tensor([1])).loss.backward()
+    optimizer.step()
+    moved = {name for name, weights in model.state_dict().items() if not torch.equal(weights, before[name])}
+    assert moved == {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"}
+
+
+def test_the_optimizer_is_adamw_with_decay_on_matrices_alone(tiny_world):
+    model = tiny_world.model()
+    optimizer = make_optimizer(model, 3e-4, 0.25)
+    decay_of = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert {group["lr"] for group in optimizer.param_groups} == {3e-4}
+    for name, parameter in model.named_parameters():
+        assert decay_of[id(parameter)] == (0.0 if "bias" in name or "LayerNorm" in name else 0.25), name

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from labkit.errors import LabkitError, UsageError
 from labkit.figures import alt_text, review_lengths
 from labkit.student_work import Work
-from labkit.training.fit import train_epoch
+from labkit.training.loop import train_epoch
 from labkit.widgets import asking, expect_error, failing, outcome, predict, reflection, show_source, showing
 from labkit.widgets.interactive import WIDGET_MIME
 
@@ -33,7 +33,7 @@ def displayed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     shown: list[Any] = []
     for module in (asking, showing):
         monkeypatch.setattr(module, "display", shown.append)
-    monkeypatch.setattr(failing, "_show", shown.append)
+    monkeypatch.setattr(failing, "display", shown.append)
     return shown
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from labkit.checks.forms import named, with_seeds
 from labkit.checks.observing import call
 from labkit.checks.wire import Plain
 from labkit.lessons.observers.tokenization import watched_tokenizer
@@ -13,14 +14,14 @@ from labkit.lessons.observers.tokenization import watched_tokenizer
 def rating_to_label(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
     """2.1. The rating goes in as Python's float, or as numpy's where the case says so."""
     rating = np.float64(inputs["rating"]) if inputs.get("_as_numpy") else inputs["rating"]
-    return call(answer, rating, **_named(inputs, "neutral_band"))
+    return call(answer, rating, **named(inputs, "neutral_band"))
 
 
 def stratified_split(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
     """2.2. Where the case names another seed, the answer is asked again: `again` with the same, `other` with that one."""
-    named = _named(inputs, "fractions", "seed")
-    return _with_seeds(
-        lambda **more: call(answer, list(inputs["texts"]), list(inputs["labels"]), **named | more), inputs
+    given = named(inputs, "fractions", "seed")
+    return with_seeds(
+        lambda **other: call(answer, list(inputs["texts"]), list(inputs["labels"]), **given | other), inputs
     )
 
 
@@ -54,21 +55,10 @@ def pad_batch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[s
 
 def length_bucketed_batches(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
     """2.5, with `again` and `other` as in 2.2."""
-    named = _named(inputs, "seed")
-    return _with_seeds(
-        lambda **more: call(answer, list(inputs["lengths"]), inputs["batch_size"], **named | more), inputs
+    given = named(inputs, "seed")
+    return with_seeds(
+        lambda **other: call(answer, list(inputs["lengths"]), inputs["batch_size"], **given | other), inputs
     )
-
-
-def _named(inputs: Mapping[str, Plain], *names: str) -> dict[str, Plain]:
-    return {name: inputs[name] for name in names if name in inputs}
-
-
-def _with_seeds(ask: Callable[..., dict[str, Plain]], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    seen = ask()
-    if "_other_seed" in inputs:
-        seen |= {"again": ask()["value"], "other": ask(seed=inputs["_other_seed"])["value"]}
-    return seen
 
 
 def _form(value: Any) -> Plain:

@@ -1,4 +1,4 @@
-"""Observers of lesson 06: attention matrices, a function with gradients, scored pieces, a model of words that are hidden.
+"""Observers of lesson 06: attention, gradients, scored pieces, hidden words.
 
 Functions and models are made from plain data alone. Does not know what should come out of an answer.
 """
@@ -17,7 +17,7 @@ from labkit.checks.wire import Plain
 
 
 def attention_rollout(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """6.1. The layers go in as a list of tensors, or else as a tuple of them or as one tensor."""
+    """6.1. The layers go in as a list of tensors, or else as a tuple or one tensor."""
 
     def layers() -> list[torch.Tensor]:
         return [torch.tensor(layer, dtype=torch.float32) for layer in inputs["attentions"]]
@@ -26,7 +26,7 @@ def attention_rollout(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -
 
 
 class ScalarFunction:
-    """A function of (batch, ...) to (batch,): a polynomial of the numbers of each example, and a layer of tanh where asked.
+    """A function of (batch, ...) to (batch,): a polynomial, and a layer of tanh.
 
     spec: `terms`, pairs of a coefficient and of [place, power] pairs; optional `hidden`, triples of an output weight, a bias
     and one weight for each number.
@@ -71,7 +71,7 @@ def merge_wordpieces(answer: Callable[..., Any], inputs: Mapping[str, Plain]) ->
 
 
 class HiddenWords:
-    """A model of a list of tokens: each has a weight, which its neighbours and its place change; unknown ones have none."""
+    """A model of tokens: each has a weight, which its neighbours and place change."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self.weights = weights

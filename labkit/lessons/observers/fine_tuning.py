@@ -1,4 +1,4 @@
-"""Observers of lesson 03: a learning-rate schedule, parameter groups, and a small classifier to train and to evaluate.
+"""Observers of lesson 03: a schedule, parameter groups, training, evaluation.
 
 Models, batches and optimizers are made from plain data alone, so the judge can make the same ones. Does not know what should
 come out of them.
@@ -22,10 +22,10 @@ Batches = Sequence[Mapping[str, torch.Tensor]]
 
 
 class FixedDropout(nn.Dropout):
-    """Dropout whose draw is always the same, so that training mode shows in what comes out and luck does not."""
+    """Dropout with a fixed draw: training mode shows in what comes out, luck does not."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """(..., width) -> the same shape; every second unit dropped, where in training mode."""
+        """(..., width) -> the same shape; in training mode every second unit is dropped."""
         if not self.training or self.p == 0:
             return input
         kept = torch.arange(input.shape[-1]) % 2 == 0
@@ -33,7 +33,7 @@ class FixedDropout(nn.Dropout):
 
 
 class Output:
-    """What a model gives: `.loss` and `.logits`, also by name or place, as transformers' outputs have them."""
+    """`.loss` and `.logits`, also by name or place, as in transformers' outputs."""
 
     def __init__(self, loss: torch.Tensor | None, logits: torch.Tensor) -> None:
         self.loss, self.logits = loss, logits
@@ -43,10 +43,10 @@ class Output:
 
 
 class Classifier(nn.Module):
-    """Embedding, one layer, masked mean, LayerNorm, dropout, head; in float64, so that rounding never decides.
+    """Embedding, one layer, masked mean, LayerNorm, dropout, head.
 
-    extras: `unused` (a layer that is never called), `scale` (1-D), `temperature` (0-D), `tied` (an output layer that shares
-    the embedding's weight). gain: of the logits, and so of all gradients.
+    In float64, so that rounding never decides. extras: `unused` (a layer that is never called), `scale` (1-D), `temperature`
+    (0-D), `tied` (an output layer that shares the embedding's weight). gain: of the logits, and so of all gradients.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Classifier(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, labels: torch.Tensor | None = None
     ) -> Output:
-        """input_ids, attention_mask: (reviews, width); labels: (reviews,). The loss is the mean over the reviews."""
+        """input_ids, attention_mask: (reviews, width); labels: (reviews,). A mean loss."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         hidden = torch.tanh(self.mix(self.embedding(input_ids))) * mask[..., None]
         mean = hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True)
@@ -116,7 +116,7 @@ def tensors(batches: Iterable[Mapping[str, Plain]]) -> list[dict[str, torch.Tens
 
 
 def _in_form(batches: Sequence[dict[str, torch.Tensor]], form: str) -> Any:
-    """The batches as the case wants them handed over: a list of dicts, a generator of dicts, a list of other mappings."""
+    """The batches in the form of the case: a list, a generator, or mappings not dicts."""
     if form == "generator":
         return (batch for batch in batches)
     return [UserDict(batch) for batch in batches] if form == "mappings" else batches
@@ -131,7 +131,7 @@ def warmup_linear(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> di
 
 
 def parameter_groups(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """3.2. Of a group's parameters the names are seen; of what is no parameter of the model, only that it stands there."""
+    """3.2. Parameters are seen by name, strings as `a text`, all else as `?`."""
     model = small_classifier(inputs["_model"])
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     with _witnessed(model, []) as facts:
@@ -185,7 +185,7 @@ class _RecordingSGD(torch.optim.SGD):
 
 
 def train_epoch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """3.4. With plain SGD; `_multipliers` are the learning rate's, one a step. What comes out are the weights."""
+    """3.4. With plain SGD; `_multipliers` are the learning rate's, one a step."""
     model, batches = small_classifier(inputs["_model"]), tensors(inputs["_batches"])
     multipliers = inputs["_multipliers"]
     optimizer = _RecordingSGD([each for each in model.parameters() if each.requires_grad], lr=inputs["_learning_rate"])
@@ -218,7 +218,7 @@ def eval_epoch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[
 
 @contextlib.contextmanager
 def _witnessed(model: Classifier, batches: Batches) -> Iterator[dict[str, Any]]:
-    """What the answer called inside left as it was; the facts are filled in at the end."""
+    """What the answer called inside left as it was, filled in at the end."""
     facts: dict[str, Any] = {}
     before, given = _state(model), [{name: tensor.clone() for name, tensor in batch.items()} for batch in batches]
     number = seed_anew()

@@ -1,4 +1,4 @@
-"""Observers of lesson 04: logits, and labels with predictions, scores or confidences."""
+"""Observers of lesson 04: logits; labels with predictions, scores, confidences."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from labkit.checks.wire import Plain
 
 
 def softmax(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """4.1. The logits go in as an array, of float32 where the case says so, or else as a tensor."""
+    """4.1. The logits go in as an array, or else as a tensor; the case says of what."""
     import torch
 
     logits = np.array(inputs["logits"], dtype=inputs.get("_dtype", "float64"))
@@ -48,7 +48,7 @@ def expected_calibration_error(answer: Callable[..., Any], inputs: Mapping[str, 
 
 
 def confidently_wrong(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """4.6. The logits go in as an array, or as a tensor where the case says so; the labels as either, or as a list."""
+    """4.6. The labels go in as an array, a list or a tensor, the logits as the case says."""
     import torch
 
     def logits() -> Any:

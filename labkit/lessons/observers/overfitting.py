@@ -1,4 +1,4 @@
-"""Observers of lesson 05: a stopping rule fed with losses, a training that can be saved and restored, folds, intervals."""
+"""Observers of lesson 05: a stopping rule, a training, folds, intervals."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,10 @@ MOST_CALLS = 500  # of one callback; no case asks for a tenth of that
 
 
 def early_stopping(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """5.1. `before` has best_loss and best_epoch before the first step, `after` what each step said and both after it."""
+    """5.1. The rule is fed with losses.
+
+    `before` has best_loss and best_epoch before the first step, `after` what each step said and both after it.
+    """
 
     def run(losses: list[float]) -> dict[str, Any]:
         stopping = answer(**named(inputs, "patience", "min_delta"))
@@ -25,7 +28,10 @@ def early_stopping(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> d
 
 
 class Training:
-    """Stands for a model in training: its state is how often it was trained, and each state has its loss."""
+    """Stands for a model in training that can be saved and restored.
+
+    Its state is how often it was trained, and each state has its loss.
+    """
 
     def __init__(self, losses: Sequence[float], untrained: float) -> None:
         self.losses = [untrained, *losses]
@@ -59,7 +65,7 @@ class Training:
 
 
 def fit_with_early_stopping(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
-    """5.2. What it returned, in which state it left the model (how many epochs trained), and its calls in their order."""
+    """5.2. What it returned, in which state it left the model, and its calls in order."""
 
     def run() -> dict[str, Any]:
         model = Training(inputs["losses"], inputs["_untrained"])

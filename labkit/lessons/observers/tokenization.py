@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from labkit.checks.forms import named
 from labkit.checks.observing import Watched, call
 from labkit.checks.wire import Plain
 
@@ -50,8 +51,7 @@ def wordpiece(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[s
     """1.1. The vocabulary goes in as a set, or as a dict where the case says so."""
     vocab: Any = inputs["vocab"]
     vocab = dict.fromkeys(vocab, 0) if inputs.get("_as_dict") else set(vocab)
-    named = {name: inputs[name] for name in ("unk", "prefix") if name in inputs}
-    return call(answer, inputs["word"], vocab, **named)
+    return call(answer, inputs["word"], vocab, **named(inputs, "unk", "prefix"))
 
 
 def encode(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:

@@ -1,4 +1,4 @@
-"""The attention explorer: who looks at whom in one review, layer by layer and head by head.
+"""The attention explorer: who looks at whom in one review, by layer and head.
 
 Asks attention.py for the weights, once a review; says nothing of what moves the decision (review.py).
 """
@@ -20,9 +20,10 @@ ALL_HEADS = "mean of all"
 
 
 def attention_explorer(classifier: "Classifier", text: str) -> Interactive:
-    """Type a review and choose a layer and a head: the weights as a heat map, and in words what `[CLS]` looks at.
+    """Explore the attention of a review, layer by layer and head by head.
 
-    Layers and heads are counted from 0. A model that returns no weights is shown with the remedy in the picture's place.
+    The weights are a heat map, and it is said in words what `[CLS]` looks at. Layers and heads are counted from 0. A model
+    that returns no weights is shown with the remedy in the picture's place.
     """
     model, config = classifier.model, classifier.config
 

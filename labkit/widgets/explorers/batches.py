@@ -1,6 +1,6 @@
-"""The batch explorer: reviews as bars in their batches, and what padding wastes in each of the four ways of batching.
+"""The batch explorer: reviews as bars in their batches, and what padding wastes.
 
-Plans and measures with batching.py; draws only.
+In each of the four ways of batching. Plans and measures with batching.py; draws only.
 """
 
 import html
@@ -29,9 +29,10 @@ ABOUT = {
 
 @dataclass(frozen=True)
 class BatchBars:
-    """Batches to draw: of each the lengths of its reviews in tokens, and the width to which its rows are padded.
+    """Batches to draw: the lengths of their reviews in tokens, and their widths.
 
-    batches: the first few. total: how many batches there are. waste: by way of batching, over all of them.
+    A batch's rows are padded to its width. batches: the first few. total: how many batches there are. waste: by way of
+    batching, over all of them.
     """
 
     batching: str
@@ -54,7 +55,7 @@ class BatchBars:
 
 
 def batch_bars(lengths: ArrayLike, batching: str, batch_size: int, max_length: int = 128, seed: int = 0) -> BatchBars:
-    """The batches of one epoch as bars, and the padding waste of all four ways on the same reviews.
+    """Plan the batches of one epoch as bars, with the padding waste of all four ways.
 
     lengths: (n,) tokens of each review; longer ones are cut to max_length. Raises UsageError without reviews.
     """
@@ -75,7 +76,10 @@ def batch_bars(lengths: ArrayLike, batching: str, batch_size: int, max_length: i
 
 
 def batch_figure(record: BatchBars, ax: Axes | None = None) -> Axes:
-    """Reviews as bars, tokens filled and padding hatched, batches apart; packed batches are one row each."""
+    """Draw reviews as bars, tokens filled and padding hatched, batches apart.
+
+    Packed batches are one row each.
+    """
     if ax is None:
         ax = Figure(figsize=(6.4, 4.4), layout="constrained").add_subplot(axes_class=ShownAxes)
     ax.spines[["top", "right"]].set_visible(False)
@@ -92,7 +96,7 @@ def batch_figure(record: BatchBars, ax: Axes | None = None) -> Axes:
 
 
 def _draw_padded(ax: Axes, record: BatchBars) -> list[float]:
-    """One bar a review; returns the middle of each batch."""
+    """Draw one bar a review; returns the middle of each batch."""
     top, middles = 0.0, []
     ax.set_xlim(0, record.max_length)
     for lengths, width in record.batches:
@@ -110,7 +114,10 @@ def _draw_padded(ax: Axes, record: BatchBars) -> list[float]:
 
 
 def _draw_packed(ax: Axes, record: BatchBars) -> list[float]:
-    """One bar a batch, its reviews in it end to end, a white line between two; returns the places of the bars."""
+    """Draw one bar a batch, its reviews in it end to end; returns the bars' places.
+
+    A white line stands between two reviews.
+    """
     for place, (lengths, _) in enumerate(record.batches):
         starts = np.cumsum([0, *lengths[:-1]])
         ax.barh(place, lengths, 0.7, starts, color=WHOLE, edgecolor="white", linewidth=1.2)
@@ -118,9 +125,9 @@ def _draw_packed(ax: Axes, record: BatchBars) -> list[float]:
 
 
 def batch_explorer(lengths: ArrayLike, batch_size: int = 8, max_length: int = 128) -> Interactive:
-    """Reviews as bars in their batches: choose the way of batching, the batch size and the order, and see the waste.
+    """Explore batches by way of batching, batch size and order of reviews.
 
-    lengths: (n,) tokens of each review before truncation.
+    Reviews are bars in their batches, and the waste is seen. lengths: (n,) tokens of each review before truncation.
     """
     ways = [(f"{name}: {ABOUT[name]}", name) for name in BATCHINGS]
     box, longest = ipywidgets.BoundedIntText, max(max_length, 512)

@@ -1,6 +1,6 @@
-"""A temperature to play with: how well the probabilities fit as it moves, and that no prediction does.
+"""The temperature explorer: how well the probabilities fit as it moves.
 
-Divides and measures with calibration.py and draws with figures; fits nothing.
+No prediction moves with it. Divides and measures with calibration.py and draws with figures; fits nothing.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,10 @@ TEMPERATURES = np.geomspace(0.2, 5.0, 61)  # of the curve, and its ends those of
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recalibrated:
-    """A result at a temperature, beside what it was at 1. changed: how many predictions are others now."""
+    """A result at a temperature, beside what it was at 1.
+
+    changed: how many predictions are others now.
+    """
 
     result: EvalResult
     temperature: float
@@ -43,7 +46,10 @@ class Recalibrated:
 
 
 def recalibrated(result: EvalResult, temperature: float) -> Recalibrated:
-    """What a temperature makes of a result. Raises ValueError without examples, or unless 0 < temperature < infinity."""
+    """Apply a temperature to a result and say what it does.
+
+    Raises ValueError without examples, or unless 0 < temperature < infinity.
+    """
     if len(result) == 0:
         raise ValueError("a temperature needs examples; found none")
     now = at_temperature(result, temperature)
@@ -53,14 +59,17 @@ def recalibrated(result: EvalResult, temperature: float) -> Recalibrated:
 
 
 def losses_at(result: EvalResult, temperatures: Sequence[float] | FloatArray) -> FloatArray:
-    """(temperatures,) the negative log-likelihood per example at each."""
+    """Compute the negative log-likelihood per example at each temperature.
+
+    Returns (temperatures,).
+    """
     return np.array([at_temperature(result, float(each)).loss for each in temperatures])
 
 
 def calibration_panels(record: Recalibrated, losses: FloatArray) -> Axes:
-    """The reliability diagram at the temperature, and beside it where it stands on the valley of the losses.
+    """Draw the reliability diagram at the temperature, beside the losses of all.
 
-    losses: at each of TEMPERATURES.
+    A dot shows where the temperature stands in the valley of the losses. losses: at each of TEMPERATURES.
     """
     whole = Figure(figsize=(10.4, 4.2), layout="constrained")
     grid = whole.add_gridspec(1, 2, width_ratios=(3, 2))
@@ -76,18 +85,18 @@ def calibration_panels(record: Recalibrated, losses: FloatArray) -> Axes:
     right.set_ylabel("negative log-likelihood per example")
     right.set_title(f"Negative log-likelihood {record.result.loss:.3f}", fontsize=11, loc="left")
     right.spines[["top", "right"]].set_visible(False)
-    setattr(left, ALT_TEXT, f"{record} {_bars_in_words(record.result)}")
+    filled = [row for row in reliability_bins(record.result.confidences, record.result.correct) if row.count]
+    bars = [f"confidence {row.confidence:.2f} accuracy {row.accuracy:.2f} ({row.count:,})" for row in filled]
+    words = f"Mean confidence and accuracy, with the number of examples, in each bin: {'; '.join(bars)}."
+    setattr(left, ALT_TEXT, f"{record} {words}")
     return left
 
 
-def _bars_in_words(result: EvalResult) -> str:
-    filled = [row for row in reliability_bins(result.confidences, result.correct) if row.count]
-    bars = [f"confidence {row.confidence:.2f} accuracy {row.accuracy:.2f} ({row.count:,})" for row in filled]
-    return f"Mean confidence and accuracy, with the number of examples, in each bin: {'; '.join(bars)}."
-
-
 def calibration_explorer(result: EvalResult, temperature: float = 1.0) -> Interactive:
-    """A slider for the temperature over reliability diagram, calibration error and negative log-likelihood."""
+    """Explore temperatures: reliability, calibration error, negative log-likelihood.
+
+    By a slider.
+    """
     losses = losses_at(result, TEMPERATURES)
     ends = {"min": float(TEMPERATURES[0]), "max": float(TEMPERATURES[-1])}
     box = labelled(ipywidgets.BoundedFloatText, "temperature:", value=temperature, step=0.05, **ends)

@@ -1,6 +1,6 @@
 """The learning-rate explorer: warmup and decay over the steps of a run.
 
-Draws what fit.py's `warmup_linear` gives; has no schedule of its own.
+Draws what loop.py's `warmup_linear` gives; has no schedule of its own.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from labkit.figures import ALT_TEXT, GREY, UNNAMED, WHOLE, ShownAxes, to_html
-from labkit.training.fit import warmup_linear
+from labkit.training.loop import warmup_linear
 from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
 
 PEAKS = (1e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 3e-4, 1e-3)
@@ -20,7 +20,10 @@ PEAKS = (1e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 3e-4, 1e-3)
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate of each step: steps 0 to total_steps, the last being the end, where it is 0."""
+    """The learning rate of each step of a run.
+
+    From step 0 to total_steps, the last being the end, where it is 0.
+    """
 
     peak: float
     warmup_steps: int
@@ -45,12 +48,14 @@ class Schedule:
 
     @property
     def mean(self) -> float:
-        """Over the steps that are taken."""
+        """The mean learning rate over the steps that are taken."""
         return sum(self.learning_rates[:-1]) / self.total_steps
 
 
 def schedule(total_steps: int, warmup_ratio: float, peak: float) -> Schedule:
-    """The learning rate of each step of a run. Raises ValueError unless 0 <= warmup_ratio < 1 and total_steps >= 1.
+    """Compute the learning rate of each step of a run.
+
+    Raises ValueError unless 0 <= warmup_ratio < 1 and total_steps >= 1.
 
     >>> print(schedule(total_steps=10, warmup_ratio=0.2, peak=1e-4).learning_rates[:4])
     [0.0, 5e-05, 0.0001, 8.75e-05]
@@ -65,7 +70,7 @@ def schedule(total_steps: int, warmup_ratio: float, peak: float) -> Schedule:
 
 
 def schedule_figure(record: Schedule, ax: Axes | None = None) -> Axes:
-    """The learning rate by step, its warmup shaded."""
+    """Draw the learning rate by step, its warmup shaded."""
     if ax is None:
         ax = Figure(figsize=(6.4, 3.2), layout="constrained").add_subplot(axes_class=ShownAxes)
     ax.spines[["top", "right"]].set_visible(False)
@@ -83,7 +88,7 @@ def schedule_figure(record: Schedule, ax: Axes | None = None) -> Axes:
 
 
 def learning_rate_explorer(total_steps: int = 200, warmup_ratio: float = 0.1, peak: float = 2e-5) -> Interactive:
-    """Warmup and decay to play with: the peak, the share of warmup and the number of steps."""
+    """Explore warmup and decay: the peak, the share of warmup, the number of steps."""
     peaks = [(f"{rate:g}", rate) for rate in sorted({*PEAKS, peak})]
     most = max(1000, 2 * total_steps)
     controls = {

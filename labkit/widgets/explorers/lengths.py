@@ -1,4 +1,4 @@
-"""A max_length to play with: what it cuts and what it pads, on the lengths of many reviews.
+"""The max_length explorer: what it cuts and what it pads, on many reviews.
 
 Counts with tokens.py and draws with figures.py.
 """
@@ -14,7 +14,10 @@ from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
 
 
 def max_length_explorer(lengths: Sequence[int] | np.ndarray, max_length: int = 128) -> Interactive:
-    """A slider for max_length over the reviews' lengths: how many are cut, and how much of every batch is padding."""
+    """Explore max_length: how many reviews are cut, and what share is padding.
+
+    By a slider over the reviews' lengths; the share is that of every batch.
+    """
     longest = max(max_length, int(np.max(lengths)))
     box = labelled(ipywidgets.BoundedIntText, "max_length:", value=max_length, min=3, max=longest)
 

@@ -1,6 +1,7 @@
-"""Training seen live: losses and learning rate while it trains, and a button that stops it and keeps the best weights.
+"""Training seen live: losses and learning rate, and a button that stops it.
 
-Watches fit.py's `fit` and changes nothing of it: the same weights come out as without an audience.
+What is stopped keeps its best weights. Watches fit.py's `fit` and changes nothing of it: the same weights come out as
+without an audience.
 """
 
 from __future__ import annotations  # torch and matplotlib are imported where they are used, as in showing.py
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from labkit.data.batching import Batcher
     from labkit.experiments.fine_tuning import StopRequest
     from labkit.training.config import Config
-    from labkit.training.fit import EpochRecord, StepRecord
+    from labkit.training.loop import EpochRecord, StepRecord
 
 SMOOTHED = 10  # steps whose mean is drawn and said
 SHARE_OF_TIME = 0.1  # drawing takes at most this part of the time
@@ -57,11 +58,16 @@ class TrainingSoFar:
 
     @property
     def best(self) -> EpochRecord | None:
-        """The epoch whose weights the model has at the end; None where no epoch was finished, or none was best."""
+        """The epoch whose weights the model has at the end.
+
+        None where no epoch was finished, or none was best.
+        """
         return next((record for record in reversed(self.epochs) if record.is_best), None)
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self._now(), self._validation(), self._end(), *self.notes) if part)
+        losses = [f"{record.validation_loss:.3f} after epoch {record.epoch}" for record in self.epochs]
+        validation = f"Validation loss {', '.join(losses)}." if losses else ""
+        return " ".join(part for part in (self._now(), validation, self._end(), *self.notes) if part)
 
     __repr__ = __str__
 
@@ -76,10 +82,6 @@ class TrainingSoFar:
             f"training loss {loss:.3f} (mean of the last {seen} steps), learning rate {self.steps[-1].learning_rate:.1e}."
         )
 
-    def _validation(self) -> str:
-        losses = [f"{record.validation_loss:.3f} after epoch {record.epoch}" for record in self.epochs]
-        return f"Validation loss {', '.join(losses)}." if losses else ""
-
     def _end(self) -> str:
         if not self.ended:
             return ""
@@ -90,7 +92,7 @@ class TrainingSoFar:
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:
-    """At each step the mean of the last ten losses, of fewer at the beginning.
+    """Average the last ten losses at each step, fewer at the beginning.
 
     >>> smoothed([4.0, 2.0])
     [4.0, 3.0]
@@ -99,7 +101,10 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 
 def training_figure(record: TrainingSoFar) -> Axes:
-    """Losses by step above (training dashed, validation solid), the learning rate below; a star at the best epoch."""
+    """Draw losses by step above, the learning rate below, a star at the best epoch.
+
+    Training is dashed, validation solid.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
@@ -155,14 +160,14 @@ def live_training(
     train: Batcher,
     validation: Batcher,
     config: Config,
-    learning_rate: float,
     *,
     name: str = "",
 ) -> TrainingSoFar:
-    """Fine-tune as `labkit.training.fit.fit` does and show it while it happens; returns what was seen.
+    """Fine-tune as `labkit.training.fit.fit` does and show it while it happens.
 
-    The button Stop training, and Interrupt, end it after the step that is running, without an error; the model then has
-    the weights of its best epoch, as at any end. A second Interrupt ends it at once. name: the model's, for its colour.
+    Returns what was seen. The button Stop training, and Interrupt, end it after the step that is running, without an error;
+    the model then has the weights of its best epoch, as at any end. A second Interrupt ends it at once. name: the model's,
+    for its colour.
     """
     from labkit.experiments.fine_tuning import StopRequest
     from labkit.training.fit import TrainingStopped
@@ -172,7 +177,7 @@ def live_training(
     with StopRequest() as request:
         watch.request = request
         try:
-            _train(watch, model, train, validation, config, learning_rate)
+            _train(watch, model, train, validation, config)
             watch.end(
                 f"All {config.epochs} epochs are done." if len(watch.epochs) == config.epochs else "It stopped early."
             )
@@ -189,7 +194,7 @@ def live_training(
     return watch.so_far()
 
 
-def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any, learning_rate: float) -> None:
+def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any) -> None:
     from labkit.training.fit import TrainingStopped, fit
 
     epochs = fit(
@@ -197,7 +202,6 @@ def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any, l
         train,
         validation,
         config,
-        learning_rate,
         progress=False,
         tell=watch.note,
         after_step=watch.step,
@@ -212,7 +216,10 @@ def _train(watch: Watch, model: Any, train: Any, validation: Any, config: Any, l
 
 @dataclass
 class Watch:
-    """What gathers the records while the loop runs, draws them now and then, and hears of the button and of Interrupt."""
+    """What gathers a training's records, draws them, and hears of a wish to stop.
+
+    It draws now and then while the loop runs; the wish comes from the button or from Interrupt.
+    """
 
     steps_per_epoch: int
     planned_epochs: int
@@ -229,17 +236,23 @@ class Watch:
         self.button = ipywidgets.Button(
             description="Stop training", icon="stop", tooltip="Stop after this step", layout={"width": "max-content"}
         )
-        self.button.on_click(self._click)
+
+        def stop(button: Any) -> None:
+            self.clicked = True
+            button.disabled = True
+            button.description = "Stopping …"
+
+        self.button.on_click(stop)
         self.shown = ipywidgets.HTML(self.picture().html, layout={"width": "98%"})
         self.view = Interactive(ipywidgets.VBox([self.button, self.shown]), {"stop": self.button}, self.picture)
 
     def so_far(self) -> TrainingSoFar:
-        """What has been seen up to now."""
+        """Return what has been seen up to now."""
         seen = tuple(self.steps), tuple(self.epochs), self.steps_per_epoch, self.planned_epochs
         return TrainingSoFar(*seen, self.ended, tuple(self.notes), self.name)
 
     def picture(self) -> Picture:
-        """What has been seen up to now, as a figure and in words."""
+        """Draw what has been seen up to now, as a figure and in words."""
         from labkit.figures import to_html
 
         record = self.so_far()
@@ -261,19 +274,25 @@ class Watch:
         self.notes.append(text if text.endswith(".") else f"{text}.")
 
     def draw(self) -> None:
-        """Show the present picture; the next is due after ten times as long as this one took."""
+        """Show the present picture, and set when the next is due.
+
+        That is after ten times as long as this one took.
+        """
         start = time.monotonic()
         self.shown.value = self.picture().html
         end = time.monotonic()
         self._next_picture = end + max(SECONDS_BETWEEN, (end - start) / SHARE_OF_TIME)
 
     def should_stop(self) -> bool:
-        """Whether somebody wants it to stop: asks the widget messages that wait, and the signals that came."""
+        """Say whether somebody wants it to stop.
+
+        Asks the widget messages that wait, and the signals that came.
+        """
         handle_widget_messages()
         return self.clicked or (self.request is not None and self.request.signal is not None)
 
     def stopped_by(self) -> str:
-        """Who wanted it to stop."""
+        """Say who wanted it to stop."""
         return "the button" if self.clicked else "Interrupt"
 
     def end(self, why: str) -> None:
@@ -282,8 +301,3 @@ class Watch:
         self.button.disabled = True
         self.button.description = "Training has ended"
         self.draw()
-
-    def _click(self, button: Any) -> None:
-        self.clicked = True
-        button.disabled = True
-        button.description = "Stopping …"

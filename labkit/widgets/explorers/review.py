@@ -1,4 +1,4 @@
-"""The review explorer: a verdict, explanations by every method side by side, and words that can be taken out of the review.
+"""The review explorer: a verdict, explanations side by side, words to take out.
 
 Explains with methods.py and takes words away as faithfulness.py does; computes nothing in a way of its own.
 """
@@ -23,14 +23,14 @@ from labkit.widgets.interactive import Interactive, Picture, labelled
 if TYPE_CHECKING:
     from labkit.serving.classifier import Classifier
 
-METHODS = ("attention", "gradient-x-input", "integrated-gradients", "occlusion")
+SHOWN_METHODS = ("attention", "gradient-x-input", "integrated-gradients", "occlusion")
 IN_THE_PLACE = {"nothing": "delete", "[MASK]": "mask"}  # of a word that is out
 SHOWN_LETTERS = 80  # of a review, in the list from which one picks
 
 
 @dataclass(frozen=True, eq=False)
 class WithoutWords:
-    """A review, explained, and what the model says of it when some of its words are out.
+    """A review, explained, and the verdict when some of its words are out.
 
     explanations: of the whole review, one a method. gone: the places of the words that are out. margin: of what is left.
     """
@@ -69,7 +69,7 @@ class WithoutWords:
         return f"{bars}{said}<p>{self._review()}</p>{_grid(self.explanations).html}"
 
     def _review(self) -> str:
-        """The review with what is out struck through."""
+        """Write the review with what is out struck through."""
         text, pieces, done = self.whole.text, [], 0
         for place in self.gone:
             word = self.whole.words[place]
@@ -81,9 +81,10 @@ class WithoutWords:
 def without_words(
     classifier: "Classifier", explanations: Explanations, gone: Sequence[int], replacement: str = "delete"
 ) -> WithoutWords:
-    """What the model says when the words at these places are out of a review. replacement: as in faithfulness.py.
+    """Ask the model about a review without the words at these places.
 
-    explanations: of one review, by a method or more. Raises AttributionError where `mask` is asked of a tokenizer without it.
+    replacement: as in faithfulness.py. explanations: of one review, by a method or more. Raises AttributionError where
+    `mask` is asked of a tokenizer without it.
     """
     reading, tokenizer = explanations[0].reading, classifier.tokenizer
     places = tuple(sorted(set(gone)))
@@ -94,12 +95,13 @@ def without_words(
 
 
 def review_explorer(
-    classifier: "Classifier", texts: str | Sequence[str], methods: Sequence[str] = METHODS, **options: Any
+    classifier: "Classifier", texts: str | Sequence[str], methods: Sequence[str] = SHOWN_METHODS, **options: Any
 ) -> Interactive:
-    """Pick a review or type one: the verdict, and what each method says of its words; take words out and the verdict moves.
+    """Explore a review: the verdict, each method's scores, and words to take out.
 
-    Every word is a button, which the mouse, Space and Enter take out and put back. The explanations stay those of the whole
-    review: they are what one tests. options: of `explain`. Raises UsageError without a review.
+    Pick one or type one; take words out and the verdict moves. Every word is a button, which the mouse, Space and Enter
+    take out and put back. The explanations stay those of the whole review: they are what one tests. options: of `explain`.
+    Raises UsageError without a review.
     """
     known = list(dict.fromkeys([texts] if isinstance(texts, str) else texts))
     if not known:
@@ -109,7 +111,7 @@ def review_explorer(
 
 
 class _Desk:
-    """The controls, the review that lies on the desk with its explanations, and the picture of it all."""
+    """The controls, the review with its explanations, and the picture of it all."""
 
     def __init__(
         self, classifier: "Classifier", texts: Sequence[str], methods: Sequence[str], options: Mapping[str, Any]
@@ -147,7 +149,7 @@ class _Desk:
         self.lay_out()
 
     def lay_out(self, change: Any = None) -> None:
-        """A button for every word, all of them in."""
+        """Lay out a button for every word, all of them in."""
         words = self.explanations[0].words if self.explanations else ()
         self.controls["words"].children = [self._button(word.text) for word in words]
         self.redraw()
@@ -168,7 +170,7 @@ class _Desk:
         self.shown.value = self.picture().html
 
     def picture(self) -> Picture:
-        """The present state."""
+        """Draw the present state."""
         if self.explanations is None:
             return Picture(f"<p>{html.escape(self.trouble)}</p>", self.trouble)
         gone = [place for place, button in enumerate(self.controls["words"].children) if button.value]
@@ -181,13 +183,16 @@ class _Desk:
 
 @lru_cache(maxsize=4)
 def _grid(explanations: Explanations) -> Picture:
-    """The methods side by side: drawn once a review, not once a word that goes."""
+    """Draw the methods side by side, once a review, not once a word that goes."""
     ax = attribution_grid(explanations)
     return Picture(to_html(ax), alt_text(ax))
 
 
 def _bar(name: str, verdict: Attribution) -> str:
-    """The probability of positive as a bar from left to right, with half marked."""
+    """Draw the probability of positive as a bar, with half marked.
+
+    From left to right.
+    """
     positive = verdict.probability if verdict.sign > 0 else 1 - verdict.probability
     colour = "rgb({}, {}, {})".format(*COLOURS[verdict.sign])
     track = "position:relative;flex:1;height:1.1em;background:#eee;border:1px solid #767676"

@@ -1,6 +1,6 @@
-"""WordPiece at work: for each word the pieces that were tried, the longest first, and the one that was found.
+"""WordPiece at work: for each word the pieces tried, and the one that was found.
 
-Follows tokens.py's wordpiece step by step; the pieces come out the same.
+The longest is tried first. Follows tokens.py's wordpiece step by step; the pieces come out the same.
 """
 
 import html
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import ipywidgets
 
 from labkit.data.tokens import wordpiece, words_of
+from labkit.display import LEFT, Markup, html_table
 from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
 
 if TYPE_CHECKING:
@@ -18,12 +19,11 @@ if TYPE_CHECKING:
 
 SHOWN_WORDS = 8
 SHOWN_TRIES = 3  # at each end of a long list of tries
-_CELL = 'style="text-align:left;padding:2px 10px 2px 0"'
 
 
 @dataclass(frozen=True)
 class Step:
-    """One search: from which letter, what was tried, and whether the last of it was found."""
+    """One search: from which letter, what was tried, whether the last was found."""
 
     start: int
     tried: Sequence[str]
@@ -34,10 +34,17 @@ class Step:
         """The candidates that the vocabulary does not have."""
         return self.tried[:-1] if self.found else self.tried
 
+    def __str__(self) -> str:
+        tries = f"{len(self.tried)} {'try' if len(self.tried) == 1 else 'tries'}"
+        return f"{self.tried[-1]} found after {tries}" if self.found else f"nothing found in {tries}"
+
 
 @dataclass(frozen=True)
 class Spelling:
-    """A word, the searches that spell it, and the pieces that come out; one unknown mark where a search found nothing."""
+    """A word, the searches that spell it, and the pieces that come out.
+
+    One unknown mark where a search found nothing.
+    """
 
     word: str
     steps: Sequence[Step]
@@ -45,23 +52,21 @@ class Spelling:
 
     def __str__(self) -> str:
         tries = sum(len(step.tried) for step in self.steps)
-        ends = [_step_in_words(step) for step in self.steps]
-        return f"{self.word}: {' '.join(self.pieces)}, after {tries} tries ({'; '.join(ends)})."
+        return f"{self.word}: {' '.join(self.pieces)}, after {tries} tries ({'; '.join(map(str, self.steps))})."
 
     def _repr_html_(self) -> str:
-        rows = "".join(self._row(number, step) for number, step in enumerate(self.steps, start=1))
-        head = "".join(f'<th scope="col" {_CELL}>{name}</th>' for name in ("", "the word", "tried", "taken"))
+        rows = [("", "the word", "tried", "taken")]
+        for place, step in enumerate(self.steps):
+            taken = (
+                f"<code>{html.escape(step.tried[-1])}</code>" if step.found else "nothing: the whole word is unknown"
+            )
+            rows.append((f"step {place + 1}", Markup(self._letters(place)), Markup(_tries(step)), Markup(taken)))
         result = f"{html.escape(self.word)} → <code>{html.escape(' '.join(self.pieces))}</code>"
-        caption = f'<caption style="text-align:left"><strong>{result}</strong></caption>'
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-    def _row(self, number: int, step: Step) -> str:
-        taken = f"<code>{html.escape(step.tried[-1])}</code>" if step.found else "nothing: the whole word is unknown"
-        cells = (f"step {number}", self._letters(number - 1), _tries(step), taken)
-        return "<tr>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>"
+        caption = Markup(f'<div style="{LEFT}"><strong>{result}</strong></div>')
+        return html_table(caption, rows, styles=[f"{LEFT};padding:2px 10px 2px 0"] * 4)
 
     def _letters(self, place: int) -> str:
-        """The word with what earlier steps have taken in grey, and what this one takes in a box."""
+        """Mark what a step takes of the word in a box, what earlier ones took in grey."""
         step = self.steps[place]
         ends = [later.start for later in self.steps[place + 1 :]] or [len(self.word)]
         end = ends[0] if step.found else step.start
@@ -72,7 +77,10 @@ class Spelling:
 
 
 def spelling(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str = "##") -> Spelling:
-    """The searches by which greedy longest-match-first spells a word from the pieces of a vocabulary."""
+    """Spell a word by greedy longest-match-first, keeping every search.
+
+    The pieces are those of a vocabulary.
+    """
     steps: list[Step] = []
     start, found = 0, True
     while start < len(word) and found:
@@ -88,7 +96,10 @@ def spelling(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str =
 
 
 def wordpiece_explorer(tokenizer: "PreTrainedTokenizerBase", text: str) -> Interactive:
-    """Type a word, or a few: each search of WordPiece, longest piece first, until the word is spelled."""
+    """Explore WordPiece: type words and see every search until they are spelled.
+
+    The longest piece is tried first.
+    """
     vocab = frozenset(tokenizer.get_vocab())
     box = labelled(ipywidgets.Text, "Words:", value=text, layout={"width": "95%"})
 
@@ -104,13 +115,11 @@ def wordpiece_explorer(tokenizer: "PreTrainedTokenizerBase", text: str) -> Inter
     return explorer({"text": box}, show)
 
 
-def _step_in_words(step: Step) -> str:
-    tries = f"{len(step.tried)} {'try' if len(step.tried) == 1 else 'tries'}"
-    return f"{step.tried[-1]} found after {tries}" if step.found else f"nothing found in {tries}"
-
-
 def _tries(step: Step) -> str:
-    """The candidates that failed, struck through; of many the first and the last."""
+    """List the candidates that failed, struck through.
+
+    Of many the first and the last.
+    """
     missed = list(step.missed)
     if not missed:
         return "found at once"

@@ -1,6 +1,7 @@
-"""The early-stopping explorer: where a patience would have stopped a run that is over, and which epoch it would have kept.
+"""The early-stopping explorer: where a patience would have stopped a run.
 
-Replays the losses through fit.py's `EarlyStopping`; trains nothing.
+The run is over; seen is also which epoch would have been kept. Replays the losses through early_stopping.py's
+`EarlyStopping`; trains nothing.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from labkit.figures import ALT_TEXT, CUT, GREY, UNNAMED, ShownAxes, to_html
-from labkit.training.fit import EarlyStopping
+from labkit.training.early_stopping import EarlyStopping
 from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
 
 
@@ -52,7 +53,9 @@ class Stopping:
 
 
 def stopping(losses: Sequence[float], patience: int = 2, min_delta: float = 0.0) -> Stopping:
-    """What early stopping would have made of a run with these losses, one an epoch. Raises ValueError without losses.
+    """Apply early stopping to a run with these losses, one an epoch.
+
+    Raises ValueError without losses.
 
     >>> record = stopping([0.6, 0.5, 0.55, 0.7, 0.9], patience=2)
     >>> record.last_epoch, record.best_epoch, record.spared
@@ -68,7 +71,10 @@ def stopping(losses: Sequence[float], patience: int = 2, min_delta: float = 0.0)
 
 
 def stopping_figure(record: Stopping, ax: Axes | None = None) -> Axes:
-    """The validation losses by epoch: what is trained solid, what is spared dotted, the epoch that is kept starred."""
+    """Draw the validation losses by epoch, the epoch that is kept starred.
+
+    What is trained is solid, what is spared dotted.
+    """
     if ax is None:
         ax = Figure(figsize=(6.4, 3.2), layout="constrained").add_subplot(axes_class=ShownAxes)
     ax.spines[["top", "right"]].set_visible(False)
@@ -89,7 +95,7 @@ def stopping_figure(record: Stopping, ax: Axes | None = None) -> Axes:
 
 
 def stopping_explorer(losses: Sequence[float], patience: int = 2, min_delta: float = 0.0) -> Interactive:
-    """Early stopping to play with on the losses of a run: patience and min_delta."""
+    """Explore early stopping on the losses of a run: patience and min_delta."""
     controls = {
         "patience": labelled(ipywidgets.BoundedIntText, "patience:", value=patience, min=1, max=max(2, len(losses))),
         "min_delta": labelled(ipywidgets.BoundedFloatText, "min_delta:", value=min_delta, min=0.0, max=1.0, step=0.01),

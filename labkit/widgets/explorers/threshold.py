@@ -1,4 +1,4 @@
-"""A threshold to play with: what moves from cell to cell of the confusion matrix, and along both curves, as it moves.
+"""The threshold explorer: what it moves in confusion matrix and curves.
 
 Counts with metrics.py and draws; has no metric of its own and chooses no threshold.
 """
@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from labkit.display import html_table
 from labkit.evaluation.arrays import FloatArray, IntArray, ratio
 from labkit.evaluation.metrics import EvalResult, PrecisionRecallF1, confusion_matrix, precision_recall_f1
 from labkit.figures import ALT_TEXT, GREY, ShownAxes, model_colours, to_html
@@ -21,7 +22,7 @@ CELLS = (("true negatives", "false positives"), ("false negatives", "true positi
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AtThreshold:
-    """A result whose examples are called positive where `probability of class 1 >= threshold`.
+    """A result with class 1 called where its probability reaches the threshold.
 
     counts: (2, 2), rows are true classes, columns what they are called. scores: precision, recall and F1 of class 1.
     """
@@ -33,7 +34,10 @@ class AtThreshold:
 
     @property
     def false_positive_rate(self) -> float:
-        """The share of the negative examples that are called positive; 0.0 where there are none."""
+        """The share of the negative examples that are called positive.
+
+        0.0 where there are none.
+        """
         return float(self.counts[0, 1] / max(self.counts[0].sum(), 1))
 
     @property
@@ -55,7 +59,9 @@ class AtThreshold:
 
 
 def at_threshold(result: EvalResult, threshold: float) -> AtThreshold:
-    """What the threshold makes of a result. Raises ValueError for more than two classes, and without examples.
+    """Apply a threshold to a result.
+
+    Raises ValueError for more than two classes, and without examples.
 
     >>> print(at_threshold(EvalResult([0, 1, 1], [[0.6, 0.4], [0.6, 0.4], [0.1, 0.9]], loss=0.5), threshold=0.4))
     Threshold 0.40: of 2 positive examples 2 are called positive, of 1 negative ones 1.
@@ -70,7 +76,10 @@ def at_threshold(result: EvalResult, threshold: float) -> AtThreshold:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Both curves of a result: its rates at each threshold that makes a difference, (m,), from the highest down."""
+    """Both curves of a result: its rates at each threshold that makes a difference.
+
+    (m,), from the highest threshold down.
+    """
 
     precision: FloatArray
     recall: FloatArray
@@ -79,21 +88,28 @@ class Curves:
 
 
 def curves_of(result: EvalResult) -> Curves:
-    """Precision, recall and false-positive rate at every score that occurs; a rate without its class is 0."""
+    """Compute precision, recall and false-positive rate at every score that occurs.
+
+    A rate without its class is 0.
+    """
     order = np.argsort(-result.probabilities[:, 1], kind="stable")
     scores = result.probabilities[order, 1]
     ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
-    hits = np.cumsum(result.labels[order])[ends].astype(np.float64)
-    said = (ends + 1).astype(np.float64)
-    positives = np.full(len(ends), result.labels.sum(), dtype=np.float64)
-    false_alarms = ratio(said - hits, len(result) - positives)
-    return Curves(ratio(hits, said), ratio(hits, positives), false_alarms, float(result.labels.mean()))
+    true_positives = np.cumsum(result.labels[order])[ends].astype(np.float64)
+    predicted_positives = (ends + 1).astype(np.float64)
+    actual_positives = np.full(len(ends), result.labels.sum(), dtype=np.float64)
+    return Curves(
+        ratio(true_positives, predicted_positives),
+        ratio(true_positives, actual_positives),
+        ratio(predicted_positives - true_positives, len(result) - actual_positives),
+        float(result.labels.mean()),
+    )
 
 
 def threshold_panels(now: AtThreshold, usual: AtThreshold, curves: Curves) -> Axes:
-    """The confusion matrix, the precision-recall curve and the ROC curve, on both a point where the threshold stands.
+    """Draw the confusion matrix and both curves, with a dot for the threshold.
 
-    usual: the same at 0.5, as a ring on each curve to start from.
+    The curves are precision-recall and ROC. usual: the same at 0.5, as a ring on each curve to start from.
     """
     whole = Figure(figsize=(10.4, 3.7), layout="constrained")
     grid = whole.add_gridspec(1, 3)
@@ -102,13 +118,14 @@ def threshold_panels(now: AtThreshold, usual: AtThreshold, curves: Curves) -> Ax
     colour = model_colours([now.name])[0]
     first = np.append(curves.precision[0], curves.precision)
     from_zero = np.append(0.0, curves.recall)
-    of_positives = (from_zero, first, "recall", "precision", "steps-pre")
-    of_classes = (np.append(0.0, curves.false_positive_rate), from_zero, *ROC_LABELS, "default")
-    for place, (horizontal, vertical, across, up, style) in enumerate((of_positives, of_classes), start=1):
+    dots = [(each.scores.recall, each.scores.precision) for each in (usual, now)]
+    of_positives = (from_zero, first, "recall", "precision", "steps-pre", dots)
+    dots = [(each.false_positive_rate, each.scores.recall) for each in (usual, now)]
+    of_classes = (np.append(0.0, curves.false_positive_rate), from_zero, *ROC_LABELS, "default", dots)
+    for place, (horizontal, vertical, across, up, style, points) in enumerate((of_positives, of_classes), start=1):
         ax = whole.add_subplot(grid[place])
         ax.plot(horizontal, vertical, color=colour, linewidth=2, zorder=2, drawstyle=style)
-        for record, face, size in ((usual, "white", 8), (now, "black", 9)):
-            point = _point(record, across)
+        for point, face, size in zip(points, ("white", "black"), (8, 9), strict=True):
             ax.plot(*point, "o", color="black", markerfacecolor=face, markersize=size, zorder=3, clip_on=False)
         ax.set_xlim(0, 1)
         ax.set_ylim(0, 1.03)
@@ -122,12 +139,6 @@ def threshold_panels(now: AtThreshold, usual: AtThreshold, curves: Curves) -> Ax
     roc.set_title("ROC", fontsize=11, loc="left")
     setattr(matrix, ALT_TEXT, f"{now} Dots mark it on the precision-recall curve and on the ROC curve; rings mark 0.5.")
     return matrix
-
-
-def _point(record: AtThreshold, across: str) -> tuple[float, float]:
-    if across == "recall":
-        return record.scores.recall, record.scores.precision
-    return record.false_positive_rate, record.scores.recall
 
 
 def _draw_matrix(ax: Axes, now: AtThreshold) -> None:
@@ -146,7 +157,10 @@ def _draw_matrix(ax: Axes, now: AtThreshold) -> None:
 
 
 def threshold_explorer(result: EvalResult, threshold: float = 0.5) -> Interactive:
-    """A slider for the threshold over confusion matrix, precision, recall, F1 and both curves of a result."""
+    """Explore thresholds: confusion matrix, precision, recall, F1 and both curves.
+
+    By a slider.
+    """
     usual, curves = at_threshold(result, 0.5), curves_of(result)
     box = labelled(ipywidgets.BoundedFloatText, "threshold:", value=threshold, min=0.0, max=1.0, step=0.01)
 
@@ -154,12 +168,9 @@ def threshold_explorer(result: EvalResult, threshold: float = 0.5) -> Interactiv
         now = at_threshold(result, threshold)
         ax = threshold_panels(now, usual, curves)
         words = str(getattr(ax, ALT_TEXT))
-        scores = "".join(f"<td><strong>{name}</strong> {value:.3f}</td>" for name, value in _shown(now))
-        return Picture(f"<table><tr>{scores}</tr></table>{to_html(ax)}", words)
+        precision, recall, f1 = now.scores
+        scores = {"precision": precision, "recall": recall, "F1": f1, "accuracy": now.accuracy}
+        rows = [("threshold", *scores), (f"{threshold:.2f}", *(f"{score:.3f}" for score in scores.values()))]
+        return Picture(html_table("Scores at this threshold", rows) + to_html(ax), words)
 
     return explorer({"threshold": box}, show, sliders=("threshold",))
-
-
-def _shown(now: AtThreshold) -> list[tuple[str, float]]:
-    precision, recall, f1 = now.scores
-    return [("precision", precision), ("recall", recall), ("F1", f1), ("accuracy", now.accuracy)]

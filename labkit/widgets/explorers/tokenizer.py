@@ -1,6 +1,6 @@
-"""The tokenizer explorer: a review as pieces with their ids, mask and types, and what a max_length cuts or pads.
+"""The tokenizer explorer: a review as pieces, and what a max_length cuts or pads.
 
-Shows what tokens.py makes of a text; tokenizes nothing in its own way.
+Of each piece the id, mask and type are shown. Shows what tokens.py makes of a text; tokenizes nothing in its own way.
 """
 
 import html
@@ -30,7 +30,10 @@ KINDS = {  # what a piece is: its background, its border, and how it is called
 
 @dataclass(frozen=True)
 class Piece:
-    """One token: its text, its id, attention mask and token type (None where it was cut), and what kind it is."""
+    """One token: its text, id, attention mask, token type and kind.
+
+    Mask and type are None where it was cut.
+    """
 
     text: str
     id: int
@@ -41,14 +44,17 @@ class Piece:
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """A text as the model sees it at one max_length, padded to it; cut: the pieces that were left out."""
+    """A text as the model sees it at one max_length, padded to it.
+
+    cut: the pieces that were left out.
+    """
 
     pieces: Sequence[Piece]
     cut: Sequence[Piece]
     max_length: int
 
     def count(self, kind: str) -> int:
-        """How many of the pieces that the model sees are of this kind."""
+        """Count the pieces of this kind that the model sees."""
         return sum(piece.kind == kind for piece in self.pieces)
 
     def __str__(self) -> str:
@@ -77,9 +83,9 @@ _COUNTED = {
 
 
 def tokenized_text(tokenizer: "PreTrainedTokenizerBase", text: str, max_length: int) -> TokenizedText:
-    """A text as input ids, attention mask and token types of length max_length, and the pieces that did not fit.
+    """Tokenize a text to max_length, keeping the pieces that did not fit.
 
-    Raises UsageError for a max_length that leaves no room for text.
+    The pieces have ids, attention mask and token types. Raises UsageError for a max_length that leaves no room for text.
     """
     kept = tokenize([text], tokenizer, max_length).input_ids[0].tolist()
     whole = tokenize([text], tokenizer, max(len(text), 1) * 4 + max_length).input_ids[0].tolist()
@@ -90,7 +96,7 @@ def tokenized_text(tokenizer: "PreTrainedTokenizerBase", text: str, max_length: 
     return TokenizedText(
         pieces=[_piece(tokenizer, id_, 1) for id_ in kept]
         + [_piece(tokenizer, int(tokenizer.pad_token_id), 0) for _ in range(padding)],
-        cut=[_cut_piece(tokenizer, id_) for id_ in cut],
+        cut=[Piece(str(tokenizer.convert_ids_to_tokens(id_)), id_, None, None, "cut") for id_ in cut],
         max_length=max_length,
     )
 
@@ -98,10 +104,6 @@ def tokenized_text(tokenizer: "PreTrainedTokenizerBase", text: str, max_length: 
 def _piece(tokenizer: "PreTrainedTokenizerBase", id_: int, mask: int) -> Piece:
     text = str(tokenizer.convert_ids_to_tokens(id_))
     return Piece(text, id_, mask, 0, _kind(tokenizer, id_, text, mask))
-
-
-def _cut_piece(tokenizer: "PreTrainedTokenizerBase", id_: int) -> Piece:
-    return Piece(str(tokenizer.convert_ids_to_tokens(id_)), id_, None, None, "cut")
 
 
 def _kind(tokenizer: "PreTrainedTokenizerBase", id_: int, text: str, mask: int) -> str:
@@ -115,7 +117,10 @@ def _kind(tokenizer: "PreTrainedTokenizerBase", id_: int, text: str, mask: int) 
 
 
 def tokenizer_explorer(tokenizer: "PreTrainedTokenizerBase", text: str, max_length: int = 32) -> Interactive:
-    """Type a review and see its pieces, ids, mask and types; a slider for max_length shows what is cut or padded."""
+    """Explore a tokenizer: type a review and see its pieces, ids, mask and types.
+
+    A slider for max_length shows what is cut or padded.
+    """
     longest = max(max_length, min(LONGEST, int(tokenizer.model_max_length)))
     controls = {
         "text": labelled(ipywidgets.Textarea, "Review:", value=text, rows=3, layout={"width": "95%"}),

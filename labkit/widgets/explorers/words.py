@@ -1,4 +1,4 @@
-"""Words to play with: type a review, and see what the model says and which words it needs for that.
+"""The word explorer: type a review and see which words the verdict needs.
 
 Asks classifier.py's Classifier; computes nothing of its own.
 """
@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 
 
 def review_box(text: str) -> ipywidgets.Text:
-    """A box for a review, which counts when Enter is pressed: the model runs once a review, not once a letter."""
+    """Make a box for a review, which counts when Enter is pressed.
+
+    So the model runs once a review, not once a letter.
+    """
     return labelled(ipywidgets.Text, "Review:", value=text, continuous_update=False, layout={"width": "95%"})
 
 
 def word_explorer(classifier: "Classifier", text: str) -> Interactive:
-    """Type a review and press Enter: the verdict, and each word with what its absence does to it."""
+    """Explore a verdict: each word with what its absence does to it.
+
+    Type a review and press Enter.
+    """
 
     def show(text: str) -> Picture:
-        ax = word_effects(classifier.leave_words_out(text))
+        ax = word_effects(classifier.leave_one_out(text))
         return Picture(to_html(ax), alt_text(ax))
 
     return explorer({"text": review_box(text)}, show)

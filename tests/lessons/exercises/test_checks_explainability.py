@@ -464,7 +464,7 @@ def test_a_function_of_a_case_refuses_what_is_no_batch() -> None:
 
 def test_the_reference_of_rollout_gives_shares() -> None:
     for case in exercise("6.1").cases(np.random.default_rng(0)):
-        row = attention_rollout_reference(case.inputs["attentions"])
+        row = attention_rollout_reference(case.inputs["attentions"]).values
         assert row.sum() == pytest.approx(1) and row.min() >= 0
 
 

@@ -23,7 +23,7 @@ from labkit.checks import Exercise, exercise, exercises_in
 from labkit.checks.exercise import OTHER_FORM
 from labkit.lessons.exercises import fine_tuning
 from labkit.lessons.exercises.fine_tuning.accumulate_gradients import accumulate_gradients_reference
-from labkit.lessons.exercises.fine_tuning.batches import loss_and_gradients, one_big_batch
+from labkit.lessons.exercises.fine_tuning.batching import loss_and_gradients, one_big_batch
 from labkit.lessons.exercises.fine_tuning.train_epoch import NO_LIMIT, train_epoch_reference
 from labkit.lessons.exercises.fine_tuning.warmup_linear import warmup_linear_reference
 from labkit.lessons.observers.fine_tuning import small_classifier, tensors

@@ -85,17 +85,21 @@ def scores_by_loops(labels: Any, predictions: Any, positive: int = 1) -> tuple[f
 
 def scores_by_torch(labels: Any, predictions: Any, positive: int = 1) -> Any:
     true, found = torch.as_tensor(labels) == positive, torch.as_tensor(predictions) == positive
-    hits = (true & found).sum()
-    ratios = (hits / found.sum(), hits / true.sum(), 2 * hits / (found.sum() + true.sum()))
+    true_positives = (true & found).sum()
+    ratios = (
+        true_positives / found.sum(),
+        true_positives / true.sum(),
+        2 * true_positives / (found.sum() + true.sum()),
+    )
     return tuple(ratio.nan_to_num(0.0) for ratio in ratios)
 
 
 def scores_of_lists(labels: list[int], predictions: list[int], positive: int = 1) -> Any:
     """Takes lists and nothing else."""
     counts = Counter(zip(labels, predictions, strict=True))
-    said, meant = predictions.count(positive), labels.count(positive)
-    precision = counts[positive, positive] / max(said, 1)
-    recall = counts[positive, positive] / max(meant, 1)
+    predicted_positives, actual_positives = predictions.count(positive), labels.count(positive)
+    precision = counts[positive, positive] / max(predicted_positives, 1)
+    recall = counts[positive, positive] / max(actual_positives, 1)
     return precision, recall, 2 * precision * recall / max(precision + recall, 1e-300)
 
 
@@ -125,8 +129,8 @@ def matrix_by_torch(labels: Any, predictions: Any, num_classes: int) -> Any:
 def threshold_by_trying(labels: Any, scores: Any) -> tuple[float, float]:
     best = (math.inf, 0.0)
     for threshold in sorted(scores):
-        said = scores >= threshold
-        f1 = 2 * np.sum(said * labels) / (np.sum(said) + np.sum(labels))
+        predicted = scores >= threshold
+        f1 = 2 * np.sum(predicted * labels) / (np.sum(predicted) + np.sum(labels))
         if f1 > best[1]:
             best = (threshold, f1)
     return best
@@ -142,11 +146,11 @@ def threshold_by_scikit_learn(labels: Any, scores: Any) -> Any:
 def threshold_in_the_middle(labels: Any, scores: Any) -> tuple[float, float]:
     """Plain Python, by falling score, between two different ones, with the last of the best."""
     pairs = sorted(zip([float(score) for score in scores], labels, strict=True), reverse=True)
-    positives, hits, best, threshold = sum(labels), 0, 0.0, math.nan
+    positives, true_positives, best, threshold = sum(labels), 0, 0.0, math.nan
     for place, (score, label) in enumerate(pairs):
-        hits += label
+        true_positives += label
         below = pairs[place + 1][0] if place + 1 < len(pairs) else score - 1
-        f1 = 2 * hits / (place + 1 + positives)
+        f1 = 2 * true_positives / (place + 1 + positives)
         if below < score and f1 >= best:
             best, threshold = f1, (score + below) / 2
     return threshold, best
@@ -154,8 +158,8 @@ def threshold_in_the_middle(labels: Any, scores: Any) -> tuple[float, float]:
 
 def threshold_by_torch(labels: Any, scores: Any) -> Any:
     true, values = torch.tensor(labels), torch.tensor(scores, dtype=torch.float32)
-    said = values[None, :] >= values[:, None]
-    f1 = 2 * (said & true.bool()).sum(1) / (said.sum(1) + true.sum())
+    predicted = values[None, :] >= values[:, None]
+    f1 = 2 * (predicted & true.bool()).sum(1) / (predicted.sum(1) + true.sum())
     return values[f1.argmax()], f1.max()
 
 
@@ -248,9 +252,9 @@ def softmax_by_rows(logits: np.ndarray) -> Any:
 
 def scores_from_a_matrix(labels: Any, predictions: Any, positive: int = 1) -> Any:
     matrix = sklearn_metrics.confusion_matrix(labels == positive, predictions == positive, labels=[False, True])
-    (_, false), (missed, hits) = matrix
+    (_, fp), (fn, tp) = matrix
     with np.errstate(invalid="ignore"):
-        ratios = np.array([hits, hits, 2 * hits]) / [hits + false, hits + missed, 2 * hits + false + missed]
+        ratios = np.array([tp, tp, 2 * tp]) / [tp + fp, tp + fn, 2 * tp + fp + fn]
     return tuple(np.nan_to_num(ratios).astype(np.float32))
 
 
@@ -310,9 +314,9 @@ def softmax_of_a_tensor(logits: torch.Tensor) -> Any:
 
 def scores_of_tensors(labels: torch.Tensor, predictions: torch.Tensor, positive: int = 1) -> Any:
     true, found = labels.eq(positive), predictions.eq(positive)
-    hits = (true & found).float().sum()
+    true_positives = (true & found).float().sum()
     whole = torch.stack([found.sum(), true.sum(), (found.sum() + true.sum()) / 2]).clamp(min=1e-9)
-    return tuple(hits / whole)
+    return tuple(true_positives / whole)
 
 
 def matrix_of_tensors(labels: torch.Tensor, predictions: torch.Tensor, num_classes: int) -> Any:
@@ -322,8 +326,8 @@ def matrix_of_tensors(labels: torch.Tensor, predictions: torch.Tensor, num_class
 
 def threshold_of_tensors(labels: torch.Tensor, scores: torch.Tensor) -> Any:
     order = scores.argsort(descending=True)
-    hits = labels[order].cumsum(0)
-    f1 = 2 * hits / (torch.arange(len(hits)) + 1 + labels.sum())
+    true_positives = labels[order].cumsum(0)
+    f1 = 2 * true_positives / (torch.arange(len(true_positives)) + 1 + labels.sum())
     falls = torch.cat([scores[order].diff() < 0, torch.tensor([True])])
     best = f1.where(falls, -1).argmax()
     return scores[order][best], f1[best]

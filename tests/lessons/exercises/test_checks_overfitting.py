@@ -197,8 +197,8 @@ def fit_by_recursion(
 
 
 def interval_of_cut_points(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
-    dice, n = np.random.RandomState(seed), len(correct)
-    counts = dice.multinomial(n, [1 / n] * n, size=resamples)
+    generator, n = np.random.RandomState(seed), len(correct)
+    counts = generator.multinomial(n, [1 / n] * n, size=resamples)
     means = (counts @ np.asarray(correct) / n).tolist()
     cuts = statistics.quantiles(means, n=round(2 / (1 - level)) * 5, method="inclusive")
     return cuts[4], cuts[-5]
@@ -213,11 +213,11 @@ def folds_by_scikit_learn(labels: Any, k: int, seed: int = 0) -> Folds:
 
 
 def folds_by_dealing(labels: Any, k: int, seed: int = 0) -> Folds:
-    dice = random.Random(seed)
+    generator = random.Random(seed)
     fold_of = {}
     for label in sorted(set(labels)):
         places = [place for place, other in enumerate(labels) if other == label]
-        dice.shuffle(places)
+        generator.shuffle(places)
         fold_of |= {place: number % k for number, place in enumerate(places)}
     return [
         ([p for p in fold_of if fold_of[p] != fold], [p for p in fold_of if fold_of[p] == fold]) for fold in range(k)
@@ -232,25 +232,27 @@ def folds_by_sorting(labels: Any, k: int, seed: int = 0) -> Any:
 
 def folds_of_lists(labels: list[int], k: int, seed: int = 0) -> Folds:
     """Takes a list and nothing else."""
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     parts: list[list[int]] = [[] for _ in range(k)]
     for label in {label for label in labels if labels.count(label)}:
         places = torch.tensor([place for place in range(len(labels)) if labels[place] == label])
-        for part, chunk in zip(parts, places[torch.randperm(len(places), generator=dice)].tensor_split(k), strict=True):
+        for part, chunk in zip(
+            parts, places[torch.randperm(len(places), generator=generator)].tensor_split(k), strict=True
+        ):
             part += chunk.tolist()
     return [(sorted(set(range(len(labels))) - set(part)), sorted(part)) for part in parts]
 
 
 def interval_by_numpy(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
-    dice = np.random.default_rng(seed)
-    means = dice.choice(correct, size=(resamples, len(correct)), replace=True).mean(axis=1)
+    generator = np.random.default_rng(seed)
+    means = generator.choice(correct, size=(resamples, len(correct)), replace=True).mean(axis=1)
     low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
     return low, high
 
 
 def interval_by_loops(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
-    dice, values = random.Random(seed), [int(one) for one in correct]
-    means = sorted(sum(dice.choices(values, k=len(values))) / len(values) for _ in range(resamples))
+    generator, values = random.Random(seed), [int(one) for one in correct]
+    means = sorted(sum(generator.choices(values, k=len(values))) / len(values) for _ in range(resamples))
     tail = (1 - level) / 2
     return means[int(tail * resamples)], means[min(resamples - 1, int((1 - tail) * resamples))]
 
@@ -258,12 +260,12 @@ def interval_by_loops(correct: Any, level: float = 0.95, resamples: int = 2000, 
 def interval_by_slow_loops(
     correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    dice, means = random.Random(seed), []
+    generator, means = random.Random(seed), []
     values = list(correct)
     for _ in range(resamples):
         total = 0
         for _ in range(len(values)):
-            total += values[dice.randrange(len(values))]
+            total += values[generator.randrange(len(values))]
         means.append(total / len(values))
     means.sort()
     tail = (1 - level) / 2
@@ -283,15 +285,17 @@ def interval_by_scipy(correct: Any, level: float = 0.95, resamples: int = 2000, 
 
 
 def interval_by_torch(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
-    dice, values = torch.Generator().manual_seed(seed), torch.tensor(correct, dtype=torch.float32)
-    drawn = torch.randint(len(values), (resamples, len(values)), generator=dice)
+    generator, values = torch.Generator().manual_seed(seed), torch.tensor(correct, dtype=torch.float32)
+    drawn = torch.randint(len(values), (resamples, len(values)), generator=generator)
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2])
     return tuple(values[drawn].mean(1).quantile(tails))
 
 
 def interval_of_binomials(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
-    hits = np.random.default_rng(seed).binomial(len(correct), np.mean(correct), resamples)
-    return tuple(np.quantile(hits / len(correct), [(1 - level) / 2, 1 - (1 - level) / 2], method="nearest").tolist())
+    successes = np.random.default_rng(seed).binomial(len(correct), np.mean(correct), resamples)
+    return tuple(
+        np.quantile(successes / len(correct), [(1 - level) / 2, 1 - (1 - level) / 2], method="nearest").tolist()
+    )
 
 
 def folds_of_a_tensor(labels: torch.Tensor, k: int, seed: int = 0) -> Folds:
@@ -449,13 +453,13 @@ def folds_without(*left_out: str) -> Callable[..., Any]:
     """Right folds but for what is left out of them."""
 
     def answer(labels: Any, k: int, seed: int = 0) -> Any:
-        dice, n = np.random.default_rng(0 if "seed" in left_out else seed), len(labels)
+        generator, n = np.random.default_rng(0 if "seed" in left_out else seed), len(labels)
         groups = (
             [np.arange(n)] if "labels" in left_out else [np.flatnonzero(labels == one) for one in np.unique(labels)]
         )
         parts: list[list[int]] = [[] for _ in range(k)]
         for group in groups:
-            order = group if "shuffle" in left_out else dice.permutation(group)
+            order = group if "shuffle" in left_out else generator.permutation(group)
             order = order[: len(order) // k * k] if "remainder" in left_out else order
             sizes = [len(order) // k] * k
             sizes[-1] += len(order) % k  # all of the remainder, where it is not dealt out
@@ -502,7 +506,7 @@ def folds_unstratified(labels: Any, k: int, seed: int = 0) -> Any:
     return [(train.tolist(), validation.tolist()) for train, validation in folds]
 
 
-def folds_without_dice(labels: Any, k: int, seed: int = 0) -> Any:
+def folds_unshuffled(labels: Any, k: int, seed: int = 0) -> Any:
     folds = StratifiedKFold(k).split(labels, labels)
     return [(train.tolist(), validation.tolist()) for train, validation in folds]
 
@@ -511,7 +515,7 @@ def folds_never_the_same(labels: Any, k: int, seed: int = 0) -> Any:
     return folds_by_dealing(labels, k, random.SystemRandom().randrange(10**9))
 
 
-def folds_by_global_dice(labels: Any, k: int, seed: int = 0) -> Any:
+def folds_by_the_global_generator(labels: Any, k: int, seed: int = 0) -> Any:
     np.random.seed(seed)
     return folds_by_dealing(labels, k, int(np.random.randint(10**6)))
 
@@ -520,7 +524,7 @@ def interval_never_the_same(correct: Any, level: float = 0.95, resamples: int = 
     return interval_by_numpy(correct, level, resamples, random.SystemRandom().randrange(10**9))
 
 
-def interval_by_global_dice(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
+def interval_by_the_global_generator(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
     np.random.seed(seed)
     drawn = np.random.choice(correct, (resamples, len(correct)))
     return tuple(np.quantile(drawn.mean(1), [(1 - level) / 2, (1 + level) / 2]))
@@ -557,8 +561,8 @@ def interval_of_two_standard_errors(correct: Any, level: float = 0.95, resamples
 
 
 def interval_by_permuting(correct: Any, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Any:
-    dice = random.Random(seed)
-    means = [np.mean(dice.sample(list(correct), len(correct))) for _ in range(resamples // 10)]
+    generator = random.Random(seed)
+    means = [np.mean(generator.sample(list(correct), len(correct))) for _ in range(resamples // 10)]
     return float(np.quantile(means, (1 - level) / 2)), float(np.quantile(means, (1 + level) / 2))
 
 
@@ -593,11 +597,11 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("5.3", folds_as_arrays, "each of two lists of ints"),
     ("5.3", folds_of_validation_alone, FOLD_HINTS["no pair"]),
     ("5.3", folds_unstratified, "without a look at the labels"),
-    ("5.3", folds_without_dice, "the same for every seed"),
+    ("5.3", folds_unshuffled, "the same for every seed"),
     ("5.3", folds_never_the_same, "Called again with the same seed"),
-    ("5.3", folds_by_global_dice, "global random state"),
+    ("5.3", folds_by_the_global_generator, "global random state"),
     ("5.4", interval_never_the_same, "Called again with the same seed"),
-    ("5.4", interval_by_global_dice, "global random state"),
+    ("5.4", interval_by_the_global_generator, "global random state"),
     ("5.4", interval_of_few, "How many does your answer draw"),
     ("5.4", interval_of_one_less, "which means can a resample have"),
     ("5.4", interval_as_list, "asks for a tuple of two floats"),
@@ -678,9 +682,9 @@ def test_an_untouched_class_is_not_attempted_and_a_half_written_one_is_told_so()
 
 
 def test_the_reference_of_early_stopping_stops_where_the_last_losses_are_all_failures() -> None:
-    dice = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for _ in range(200):
-        losses, patience = dice.integers(1, 6, size=12).tolist(), int(dice.integers(1, 4))
+        losses, patience = generator.integers(1, 6, size=12).tolist(), int(generator.integers(1, 4))
         for epoch, (stop, best, best_epoch) in enumerate(early_stopping_reference(losses, patience)):
             seen = losses[: epoch + 1]
             assert (best, best_epoch) == (min(seen), seen.index(min(seen)))
@@ -691,11 +695,11 @@ def test_the_reference_of_early_stopping_stops_where_the_last_losses_are_all_fai
 def test_the_bounds_of_an_interval_hold_the_exact_one_and_are_one_number_in_most_fixed_cases() -> None:
     exact = 0
     for case in exercise("5.4").cases(np.random.default_rng(0)):
-        n, hits = len(case.inputs["correct"]), sum(case.inputs["correct"])
+        n, successes = len(case.inputs["correct"]), sum(case.inputs["correct"])
         level = case.inputs.get("level", 0.95)
-        bounds = bounds_reference(n, hits, level, case.inputs.get("resamples", 2000))
+        bounds = bounds_reference(n, successes, level, case.inputs.get("resamples", 2000))
         for share, (low, high) in zip(((1 - level) / 2, (1 + level) / 2), bounds, strict=True):
-            assert low <= scipy.stats.binom.ppf(share, n, hits / n) / n <= high
+            assert low <= scipy.stats.binom.ppf(share, n, successes / n) / n <= high
         exact += all(low == high for low, high in bounds)
     assert exact >= 9
 

@@ -210,5 +210,5 @@ def test_the_reference_of_wordpiece_is_the_tokenizers_librarys() -> None:
 
 
 def test_the_reference_of_encode_keeps_the_final_sep() -> None:
-    found = encode_reference(["a film about a film that is not good"], False, 5)["input_ids"][0]
+    found = encode_reference(["a film about a film that is not good"], 5)["input_ids"][0]
     assert found[-1] == small_tokenizer().sep_token_id and found[0] == small_tokenizer().cls_token_id

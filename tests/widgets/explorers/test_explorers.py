@@ -13,7 +13,7 @@ from labkit.data.batching import BATCHINGS, Batcher, plan_epoch
 from labkit.data.tokens import Tokenized, encode
 from labkit.errors import UsageError
 from labkit.figures import alt_text
-from labkit.training.fit import fit_with_early_stopping
+from labkit.training.early_stopping import fit_with_early_stopping
 from labkit.widgets import batch_explorer, learning_rate_explorer, stopping_explorer, tokenizer_explorer
 from labkit.widgets.explorers.batches import SHOWN_BARS, batch_bars, batch_figure
 from labkit.widgets.explorers.learning_rate import schedule, schedule_figure
@@ -174,7 +174,7 @@ def test_without_reviews_the_explorer_says_what_it_wants() -> None:
 
 @pytest.mark.parametrize(("total_steps", "warmup_ratio"), [(10, 0.0), (10, 0.25), (97, 0.1), (1, 0.9)])
 def test_the_schedule_is_the_one_that_training_uses(total_steps: int, warmup_ratio: float) -> None:
-    from labkit.training.fit import linear_schedule
+    from labkit.training.loop import linear_schedule
 
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-4)
     scheduler = linear_schedule(optimizer, warmup_ratio, total_steps)

@@ -15,12 +15,14 @@ from labkit.data.batching import Batcher
 from labkit.data.tokens import tokenize
 from labkit.figures import alt_text, to_html
 from labkit.training.config import Config
-from labkit.training.fit import EpochRecord, StepRecord, TrainingError, evaluate, fit
+from labkit.training.early_stopping import TrainingError
+from labkit.training.fit import evaluate, fit
+from labkit.training.loop import EpochRecord, StepRecord
 from labkit.widgets.explorers import live
 from labkit.widgets.explorers.live import TrainingSoFar, Watch, live_training, smoothed, training_figure
 from labkit.widgets.interactive import WIDGET_MIME
 
-CONFIG = Config(epochs=3, batch_size=8, device="cpu", precision="fp32", patience=3)
+CONFIG = Config(epochs=3, batch_size=8, learning_rate=1e-3, device="cpu", precision="fp32", patience=3)
 
 
 class Shown:
@@ -69,15 +71,15 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 def test_an_audience_changes_nothing(tiny_world: Any, batchers: Any, shown: Shown) -> None:
     watched, alone = tiny_world.model(dropout=0.1), tiny_world.model(dropout=0.1)
-    seen = live_training(watched, *batchers, CONFIG, 1e-3)
-    history = list(fit(alone, *batchers, CONFIG, 1e-3, progress=False))
+    seen = live_training(watched, *batchers, CONFIG)
+    history = list(fit(alone, *batchers, CONFIG, progress=False))
     assert list(seen.epochs) == history
     assert len(seen.steps) == 24 and not seen.stopped
     assert same(weights(watched), weights(alone))
 
 
 def test_the_last_picture_is_the_still(tiny_world: Any, batchers: Any, shown: Shown) -> None:
-    seen = live_training(tiny_world.model(), *batchers, CONFIG, 1e-3)
+    seen = live_training(tiny_world.model(), *batchers, CONFIG)
     bundle = shown.bundles[-1]
     assert set(bundle) == {"text/plain", "text/html", WIDGET_MIME}
     assert bundle["text/plain"] == str(seen) and "All 3 epochs are done. The model has the weights of its best" in str(
@@ -98,7 +100,7 @@ def test_a_stop_ends_it_after_the_step_with_the_best_weights_and_without_an_erro
 ) -> None:
     watch_and_do(monkeypatch, 19, STOPS[way])  # in the third epoch
     model = tiny_world.model()
-    seen = live_training(model, *batchers, CONFIG, 1e-3)
+    seen = live_training(model, *batchers, CONFIG)
     assert (len(seen.steps), len(seen.epochs), seen.stopped) == (19, 2, True)
     assert f"Stopped by {way}. The model has the weights of its best epoch, {seen.best.epoch}" in str(seen)
     assert evaluate(model, batchers[1], CONFIG).loss == pytest.approx(seen.best.validation_loss, rel=1e-6)
@@ -108,7 +110,7 @@ def test_a_stop_in_the_first_epoch_says_which_weights_there_are(
     tiny_world: Any, batchers: Any, shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch_and_do(monkeypatch, 2, STOPS["the button"])
-    seen = live_training(tiny_world.model(), *batchers, CONFIG, 1e-3)
+    seen = live_training(tiny_world.model(), *batchers, CONFIG)
     assert "No epoch was finished: the model has the weights of the last step." in str(seen)
 
 
@@ -122,7 +124,7 @@ def test_a_stop_after_the_last_step_of_an_epoch_begins_no_other(tiny_world: Any,
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Watch, "epoch", epoch)
-        seen = live_training(tiny_world.model(), *batchers, CONFIG, 1e-3)
+        seen = live_training(tiny_world.model(), *batchers, CONFIG)
     assert (len(seen.steps), len(seen.epochs), seen.stopped) == (8, 1, True)
 
 
@@ -136,16 +138,16 @@ def test_a_second_interrupt_ends_it_at_once_and_still_gives_the_best_weights(
     watch_and_do(monkeypatch, 10, twice)
     model = tiny_world.model()
     with pytest.raises(KeyboardInterrupt):
-        live_training(model, *batchers, CONFIG, 1e-3)
+        live_training(model, *batchers, CONFIG)
     first = tiny_world.model()
-    next(iter(fit(first, *batchers, CONFIG, 1e-3, progress=False)))
+    next(iter(fit(first, *batchers, CONFIG, progress=False)))
     assert same(weights(model), weights(first))
     assert "Ended by KeyboardInterrupt." in shown.bundles[-1]["text/plain"]
 
 
 def test_after_it_the_signals_are_whose_they_were(tiny_world: Any, batchers: Any, shown: Shown) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    live_training(tiny_world.model(), *batchers, CONFIG, 1e-3)
+    live_training(tiny_world.model(), *batchers, CONFIG)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
@@ -153,7 +155,7 @@ def test_a_failing_training_fails_and_says_so(tiny_world: Any, batchers: Any, sh
     model = tiny_world.model()
     torch.nn.init.constant_(model.classifier.bias, float("nan"))
     with pytest.raises(TrainingError):
-        live_training(model, *batchers, CONFIG, 1e-3)
+        live_training(model, *batchers, CONFIG)
     assert "Ended by TrainingError." in shown.bundles[-1]["text/plain"]
 
 
@@ -195,7 +197,7 @@ from labkit.widgets.explorers import live
 reviews = sample_reviews()
 model, tokenizer = load_encoder("tiny")
 batches = Batcher(tokenize(reviews.texts, tokenizer, 64), reviews.labels)
-config = Config(model="tiny", epochs=50, batch_size=8, device="cpu", precision="fp32")
+config = Config(model="tiny", epochs=50, batch_size=8, learning_rate=1e-4, device="cpu", precision="fp32")
 plain = live.Watch.__post_init__
 def announced(self):
     plain(self)
@@ -203,7 +205,7 @@ def announced(self):
 live.Watch.__post_init__ = announced
 torch.set_num_threads(1)
 """
-TRAIN = "seen = live.live_training(model, batches, batches, config, 1e-4)"
+TRAIN = "seen = live.live_training(model, batches, batches, config)"
 
 
 @pytest.fixture

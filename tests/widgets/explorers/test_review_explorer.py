@@ -16,7 +16,7 @@ from labkit.explanation.methods import explain
 from labkit.serving.classifier import Classifier
 from labkit.training.config import Config
 from labkit.widgets import review_explorer
-from labkit.widgets.explorers.review import METHODS, without_words
+from labkit.widgets.explorers.review import SHOWN_METHODS, without_words
 from labkit.widgets.interactive import WIDGET_MIME, Interactive
 
 WEIGHTS = {"superb": 2.0, "good": 1.0, "dull": -2.5, "bad": -1.0, "not": -0.5}
@@ -171,12 +171,14 @@ def test_all_words_come_back_at_once(sums: Classifier) -> None:
 def test_a_word_can_be_replaced_by_mask_or_by_nothing(tiny_world: Any) -> None:
     model = of_family("bert", "eager")
     config = Config(max_length=32, device="cpu", precision="fp32")
-    explorer = review_explorer(Classifier(model, tiny_world.tokenizer, config, "bert"), REVIEWS, METHODS, steps=(4,))
+    explorer = review_explorer(
+        Classifier(model, tiny_world.tokenizer, config, "bert"), REVIEWS, SHOWN_METHODS, steps=(4,)
+    )
     press(explorer, 1)
     deleted = explorer.picture.words
     explorer.controls["in_the_place"].value = "mask"
     assert explorer.picture.words != deleted
-    assert all(method in deleted for method in METHODS)
+    assert all(method in deleted for method in SHOWN_METHODS)
 
 
 def test_what_cannot_be_explained_is_said_and_the_next_review_goes_on(sums: Classifier) -> None:

@@ -3,16 +3,15 @@
 A plan of batches has no single right value, so its wrong answers are told by what is wrong with them (BUCKET_HINTS).
 """
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
-from labkit.checks.properties import returns
+from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property
+from labkit.checks.properties import list_of, returns
 from labkit.checks.wire import Plain, as_list, is_integer, shown
-from labkit.lessons.exercises.dataset.places import counted, fault_of, has_other_seed, other_differs, same_again
+from labkit.lessons.exercises.dataset.places import decided_by_seed, each_once, fault_of
 from labkit.lessons.observers import dataset as observers
 
 MANY_BATCHES = 20
@@ -28,37 +27,24 @@ BUCKET_HINTS = {
 }
 
 
-def _case(label: str, lengths: Sequence[int] | np.ndarray, batch_size: int, **named: Plain) -> Case:
-    return Case({"lengths": [int(length) for length in lengths], "batch_size": batch_size, **named}, label)
-
-
-def _skewed(count: int, generator: np.random.Generator) -> np.ndarray:
+def _skewed(count: int, generator: np.random.Generator) -> list[int]:
     """Lengths as those of reviews: most are short, few are long."""
-    return np.minimum(generator.lognormal(3.0, 0.7, count).astype(int) + 3, 128)
+    return np.minimum(generator.lognormal(3.0, 0.7, count).astype(int) + 3, 128).tolist()
 
 
-@cache
-def _fixed() -> tuple[Case, ...]:
-    dice = np.random.default_rng(25)
-    return (
-        _case("small", [7], 4),
-        _case("small", [9, 4, 6], 4),
-        _case("small", [9, 4, 12, 6], 4, seed=1),
-        _case("", [5, 3, 8, 3], 1),
-        _case("", [5] * 10, 3),
-        _case("skewed", _skewed(80, dice), 8),
-        _case("skewed", _skewed(83, dice), 8, seed=2),
-        _case("many", _skewed(160, dice), 8, seed=3, _other_seed=4),
-        _case("many", np.sort(_skewed(245, dice)), 12, _other_seed=1),
-        _case("many", _skewed(403, dice), 16, seed=9),
-    )
+def _fixed() -> Iterator[tuple[str, Inputs]]:
+    generator = np.random.default_rng(25)
+    yield "skewed", (_skewed(80, generator), 8)
+    yield "skewed", (_skewed(83, generator), 8, 2)
+    yield "many", (_skewed(160, generator), 8, 3, 4)
+    yield "many", {"lengths": sorted(_skewed(245, generator)), "batch_size": 12, "_other_seed": 1}
+    yield "many", (_skewed(403, generator), 16, 9)
 
 
-def _cases(generator: np.random.Generator) -> list[Case]:
+def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
     batch_size = int(generator.integers(4, 9))
     count = batch_size * int(generator.integers(28, 40)) + int(generator.integers(batch_size))
-    lengths, seed = _skewed(count, generator), int(generator.integers(1000))
-    return [*_fixed(), _case("skewed", lengths, batch_size, seed=seed)]
+    yield "skewed", (_skewed(count, generator), batch_size, int(generator.integers(1000)))
 
 
 def _batches(value: Plain) -> list[list[Any]]:
@@ -69,11 +55,7 @@ def _all_places(value: Plain) -> list[Any]:
     return [place for batch in _batches(value) for place in batch]
 
 
-def _batches_hold_each_once(case: Case, observation: Observation) -> Failure | None:
-    places, count = _all_places(observation.value), len(case.inputs["lengths"])
-    fault = fault_of(places, count)
-    expected = f"the places 0 to {count - 1}, each once"
-    return Failure(expected, counted(places, count), BUCKET_HINTS[fault]) if fault else None
+_holds_each_once = each_once(_batches, "lengths", BUCKET_HINTS)
 
 
 def _sizes_fit(case: Case, observation: Observation) -> Failure | None:
@@ -84,23 +66,13 @@ def _sizes_fit(case: Case, observation: Observation) -> Failure | None:
     if max(sizes) <= size and smaller <= 1 and different == count:
         return None
     hint = BUCKET_HINTS["too large"] if max(sizes) > size else BUCKET_HINTS["too small"] if smaller > 1 else ""
-    return Failure(
-        f"batches of {size}, at most one smaller, {count} places", f"sizes {shown(sizes)}, {different} places", hint
-    )
-
-
-def _small_ones_fit(case: Case, observation: Observation) -> Failure | None:
-    return _batches_hold_each_once(case, observation) or _sizes_fit(case, observation)
-
-
-def _waste(lengths: np.ndarray, batches: Sequence[Sequence[int]]) -> float:
-    return 1 - float(lengths.sum()) / sum(int(lengths[batch].max()) * len(batch) for batch in batches if batch)
+    wanted = f"batches of {size}, at most one smaller, {count} places"
+    return Failure(wanted, f"sizes {shown(sizes)}, {different} places", hint)
 
 
 def _random_waste(lengths: np.ndarray, batch_size: int) -> float:
     """The mean of 20 random orders, always the same ones."""
-    dice = np.random.default_rng(0)
-    orders = dice.permuted(np.tile(lengths, (20, 1)), axis=1)
+    orders = np.random.default_rng(0).permuted(np.tile(lengths, (20, 1)), axis=1)
     starts = np.arange(0, len(lengths), batch_size)
     longest = np.maximum.reduceat(orders, starts, axis=1)
     places = longest @ np.diff([*starts, len(lengths)])
@@ -111,7 +83,7 @@ def _wastes_little(case: Case, observation: Observation) -> Failure | None:
     lengths = np.array(case.inputs["lengths"])
     if fault := fault_of(_all_places(observation.value), len(lengths)):
         return Failure("every place once", "no plan of all reviews", BUCKET_HINTS[fault])
-    found = _waste(lengths, _batches(observation.value))
+    found = 1 - lengths.sum() / sum(lengths[batch].max() * len(batch) for batch in _batches(observation.value) if batch)
     at_random = _random_waste(lengths, case.inputs["batch_size"])
     if found <= at_random / 2 + NOISE:
         return None
@@ -125,8 +97,7 @@ def _is_not_in_order(case: Case, observation: Observation) -> Failure | None:
     if len(means) < MANY_BATCHES:
         return Failure(f"at least {MANY_BATCHES} batches", f"{len(means)} batches")
     ranks = np.argsort(np.argsort(means, kind="stable"), kind="stable")
-    correlation = float(np.corrcoef(ranks, np.arange(len(means)))[0, 1])
-    in_order = abs(correlation) > SORTED_RANK_CORRELATION
+    in_order = abs(np.corrcoef(ranks, np.arange(len(means)))[0, 1]) > SORTED_RANK_CORRELATION
     got = f"mean lengths {shown([round(mean, 1) for mean in means], 120)}"
     return Failure("batches of changing lengths", got) if in_order else None
 
@@ -135,24 +106,26 @@ EXERCISE = Exercise(
     "2.5",
     "length_bucketed_batches",
     observers.length_bucketed_batches,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    takes="lengths batch_size seed _other_seed",
     properties=(
         Property(
             "few reviews make one batch",
             "What does your answer make of fewer reviews than fit into one batch, and of exactly as many?",
             on="small",
-            test=_small_ones_fit,
+            fixed=[([7], 4), ([9, 4, 6], 4), ([9, 4, 12, 6], 4, 1)],
+            test=lambda case, observation: _holds_each_once(case, observation) or _sizes_fit(case, observation),
         ),
         Property(
             "every review is in exactly one batch",
             "The result should be a list of lists that hold every place once. Which are missing, and which stand twice?",
-            on=("", "skewed", "many"),
-            test=_batches_hold_each_once,
+            on=("any", "skewed", "many"),
+            fixed=[([5, 3, 8, 3], 1), ([5] * 10, 3)],
+            test=_holds_each_once,
         ),
         Property(
             "batches have batch_size reviews, one may have fewer",
             "Count the reviews of each of your batches, and the batches that are not full.",
-            on=("", "skewed", "many"),
+            on=("any", "skewed", "many"),
             test=_sizes_fit,
             core=True,
         ),
@@ -169,25 +142,10 @@ EXERCISE = Exercise(
             on="many",
             test=_is_not_in_order,
         ),
-        Property(
-            "the same seed gives the same list",
-            "Called again with the same seed, your answer gives another list. Where does its randomness come from?",
-            applies=has_other_seed,
-            test=same_again(lambda value: value),
-        ),
-        Property(
-            "another seed gives another list",
-            "Your list is the same for every seed. What does the seed decide in your answer?",
-            applies=has_other_seed,
-            test=other_differs,
-        ),
-        returns(
-            "a list of lists of ints",
-            lambda value: (
-                isinstance(value, list)
-                and all(isinstance(batch, list) and all(map(is_integer, batch)) for batch in value)
-            ),
-        ),
+        *decided_by_seed("list"),
+        returns("a list of lists of ints", list_of(list_of(is_integer))),
     ),
+    drawn=_drawn,
+    fixed=_fixed,
     keeps_arguments="lengths",
 )

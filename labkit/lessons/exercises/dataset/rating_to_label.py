@@ -1,13 +1,13 @@
 """Exercise 2.1, rating_to_label: what people meant, with a neutral band left out."""
 
 import math
-from functools import cache
+from collections.abc import Iterator
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.exercise import Exercise, Property
 from labkit.checks.properties import returns
-from labkit.checks.wire import Plain, is_integer, shown
+from labkit.checks.wire import Plain, is_integer
 from labkit.lessons.observers import dataset as observers
 
 
@@ -18,91 +18,50 @@ def rating_to_label_reference(rating: float, neutral_band: float = 0.5) -> int |
     return 0 if rating <= -neutral_band else None
 
 
-def _case(label: str, rating: float, neutral_band: float | None = None, **more: Plain) -> Case:
-    band = {} if neutral_band is None else {"neutral_band": neutral_band}
-    return Case({"rating": rating, **band, **more}, label)
-
-
-@cache
-def _fixed() -> tuple[Case, ...]:
-    dice = np.random.default_rng(21)
-    return (
-        _case("clear", 2.0),
-        _case("clear", -1.5),
-        _case("clear", 0.75),
-        _case("clear", -0.75),
-        _case("clear", 3.8, _as_numpy=True),
-        _case("clear", -4.0, _as_numpy=True),
-        _case("neutral", 0.0),
-        _case("neutral", 0.25),
-        _case("neutral", -0.25),
-        _case("edge", 0.5),
-        _case("edge", -0.5),
-        _case("nan", float("nan")),
-        _case("nan", float("nan"), _as_numpy=True),
-        _case("nan", float("nan"), 1.0),
-        _case("band", 0.8, 1.0),
-        _case("band", -0.8, 1.0),
-        _case("band", 0.3, 0.25),
-        _case("band", -0.3, 0.25),
-        _case("band", -2.5, 3.0),
-        *(_drawn(dice) for _ in range(30)),
-    )
-
-
-def _cases(generator: np.random.Generator) -> list[Case]:
-    return [*_fixed(), *(_drawn(generator) for _ in range(5))]
-
-
-def _drawn(dice: np.random.Generator) -> Case:
-    band = float(dice.uniform(0.1, 2.0))
-    off = float(dice.choice([-1, 1]) * dice.uniform(0.05, 1))  # from the band's edge: float32 is precise enough
-    return _case("band", float(dice.choice([-1, 1])) * band * (1 + off), band)
-
-
-def _equals(case: Case, observation: Observation) -> Failure | None:
-    given = {name: value for name, value in case.inputs.items() if not name.startswith("_")}
-    wanted = rating_to_label_reference(**given)
-    right = observation.value is None if wanted is None else observation.value == wanted
-    return None if right else Failure(shown(wanted))
+def _drawn(generator: np.random.Generator, count: int = 5) -> Iterator[tuple[str, tuple[Plain, ...]]]:
+    for _ in range(count):
+        band = float(generator.uniform(0.1, 2.0))
+        off = float(generator.choice([-1, 1]) * generator.uniform(0.05, 1))  # of the edge: float32 is precise enough
+        yield "band", (float(generator.choice([-1, 1])) * band * (1 + off), band)
 
 
 EXERCISE = Exercise(
     "2.1",
     "rating_to_label",
     observers.rating_to_label,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    reference=rating_to_label_reference,
+    takes="rating neutral_band",
     properties=(
         Property(
             "clear ratings get 1 or 0",
             "Which label should a clearly positive rating get, and which a clearly negative one?",
             on="clear",
-            test=_equals,
+            fixed=[(2.0,), (-1.5,), (0.75,), (-0.75,), *({"rating": each, "_as_numpy": True} for each in (3.8, -4.0))],
             core=True,
         ),
         Property(
             "neutral ratings get None",
             "A review that people found neither good nor bad is to be left out: it gets None, not a label of its own.",
             on="neutral",
-            test=_equals,
+            fixed=[(0.0,), (0.25,), (-0.25,)],
         ),
         Property(
             "a rating on the edge of the band keeps its label",
             "Is a rating as large as the band neutral? Read the comparison in the exercise once more.",
             on="edge",
-            test=_equals,
+            fixed=[(0.5,), (-0.5,)],
         ),
         Property(
             "NaN gets None",
             "NaN is what a missing rating looks like. How does one ask whether a number is NaN?",
             on="nan",
-            test=_equals,
+            fixed=[(math.nan,), {"rating": math.nan, "_as_numpy": True}, (math.nan, 1.0)],
         ),
         Property(
             "neutral_band is the caller's, on both sides of 0",
             "Is the argument neutral_band used, for negative ratings too?",
             on="band",
-            test=_equals,
+            fixed=[(0.8, 1.0), (-0.8, 1.0), (0.3, 0.25), (-0.3, 0.25), (-2.5, 3.0)],
         ),
         returns(
             "an int or None",
@@ -148,7 +107,7 @@ EXERCISE = Exercise(
             lambda rating, neutral_band=0.5: {1: 0, 0: 1, None: None}[rating_to_label_reference(rating, neutral_band)],
         ),
     },
-    # True is not 1 here, nor 1.0: those have hints of their own.
-    same=lambda one, other: type(one) is type(other) and one == other,
+    drawn=_drawn,
+    fixed=lambda: _drawn(np.random.default_rng(21), 30),
     keeps_arguments=None,
 )

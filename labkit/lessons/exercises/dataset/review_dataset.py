@@ -1,81 +1,66 @@
 """Exercise 2.3, ReviewDataset: one item a review, cut and not padded."""
 
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Subset
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
-from labkit.checks.wire import Array, Plain, as_array, close, shown
+from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property, Test
+from labkit.checks.properties import from_reference
+from labkit.checks.wire import Array, Plain, as_array, close, plain, shown
+from labkit.lessons.exercises.tokenization.encode import LONG
 from labkit.lessons.observers import dataset as observers
 from labkit.lessons.observers.tokenization import WORDS, small_tokenizer
 
-_LONG = "the film is a slow film about a man who made a movie about a film that is not so good and then some more of it"
-_NAMES = ("input_ids", "attention_mask", "labels")
-LABEL_FORMS = ("tensor int64 0-D", "array int64 0-D")
+NAMES = ("input_ids", "attention_mask", "labels")
+NO_DATASET = Failure("a torch.utils.data.Dataset", "a class of its own")
 
 
-def _case(label: str, max_length: int, *texts: str, pad_last: bool = False) -> Case:
-    labels = [(place + 1) % 2 for place in range(len(texts))]
-    return Case({"texts": list(texts), "labels": labels, "max_length": max_length, "_pad_last": pad_last}, label)
+def _dataset(
+    change: Callable[[dict[str, torch.Tensor], int], dict[str, torch.Tensor]] = lambda item, max_length: {},
+    prepare: Callable[[str, int], str] = lambda text, max_length: text,
+    **named: Any,
+) -> Any:
+    """All items at once; change, prepare and named make it a wrong answer."""
+
+    def answer(texts: list[str], labels: list[int], tokenizer: Any, max_length: int) -> Any:
+        usual = {"truncation": True, "max_length": max_length}
+        columns = {**tokenizer([prepare(text, max_length) for text in texts], **usual | named), "labels": labels}
+        items = [{name: torch.tensor(columns[name][place]) for name in NAMES} for place in range(len(texts))]
+        changed: Any = [item | change(item, max_length) for item in items]
+        return Subset(changed, range(len(texts)))
+
+    return answer
 
 
-@cache
-def _fixed() -> tuple[Case, ...]:
-    dice = np.random.default_rng(23)
-    return (
-        _case("short", 12, "good film"),
-        _case("short", 12, "good film", "a plot of love and of music !", "bad"),
-        _case("short", 20, "bad", "dull", "a slow film", "great !", "the end", pad_last=True),
-        _case("empty", 12, "", "fine"),
-        _case("long", 8, _LONG),
-        _case("long", 5, "a b c d", "good", _LONG),
-        _case("long", 16, "fine", _LONG, "", f"{_LONG} and {_LONG}", pad_last=True),
-        _case("long", 6, "unwatchably overacted", "a film about a man who is not there"),
-        *(_drawn(dice) for _ in range(4)),
-    )
-
-
-def _cases(generator: np.random.Generator) -> list[Case]:
-    small_tokenizer()  # made here once, not in every child
-    small_tokenizer(pad_last=True)
-    return [*_fixed(), _drawn(generator)]
-
-
-def _drawn(dice: np.random.Generator) -> Case:
-    counts = dice.integers(1, 25, size=dice.integers(2, 7))
-    texts = [" ".join(dice.choice(WORDS, size=count)) for count in counts]
-    max_length = int(dice.integers(5, 30))
-    return _case("long" if max(counts) + 2 > max_length else "short", max_length, *texts)
-
-
-def review_dataset_reference(
-    texts: Sequence[str], labels: Sequence[int], pad_last: bool, max_length: int
-) -> list[dict[str, Plain]]:
+def review_dataset_reference(texts: list[str], labels: list[int], max_length: int, pad_last: bool = False) -> Plain:
     """The items by the tokenizers library's own truncation."""
-    rows = small_tokenizer(pad_last)(list(texts), truncation=True, max_length=max_length)["input_ids"]
-    return [
-        {"input_ids": np.array(row), "attention_mask": np.ones(len(row), dtype=int), "labels": label}
-        for row, label in zip(rows, labels, strict=True)
-    ]
+    return plain(list(_dataset()(texts, labels, small_tokenizer(pad_last), max_length)))
 
 
-@lru_cache(512)  # each property asks for them
-def _wanted(case: Case) -> list[dict[str, Plain]]:
-    given = case.inputs
-    return review_dataset_reference(given["texts"], given["labels"], given["_pad_last"], given["max_length"])
+def _inputs(max_length: int, *texts: str, pad_last: bool = False) -> tuple[Plain, ...]:
+    return list(texts), [(place + 1) % 2 for place in range(len(texts))], max_length, pad_last
 
 
-def _items_have(name: str) -> Callable[[Case, Observation], Failure | None]:
+def _drawn(generator: np.random.Generator, count: int = 1) -> Iterator[tuple[str, Inputs]]:
+    for pad_last in (False, True):
+        small_tokenizer(pad_last)  # made here once, not in every child
+    for _ in range(count):
+        words = generator.integers(1, 25, size=generator.integers(2, 7))
+        texts = [" ".join(generator.choice(WORDS, size=size)) for size in words]
+        max_length = int(generator.integers(5, 30))
+        yield "long" if max(words) + 2 > max_length else "short", _inputs(max_length, *texts)
+
+
+def _items_have(name: str) -> Test:
     def test(case: Case, observation: Observation) -> Failure | None:
-        for place, (item, right) in enumerate(zip(observation.value["items"], _wanted(case), strict=True)):
-            value = right[name] if name == "labels" else Array(right[name], True, "int64")
-            if not close(item.get(name) if name == "labels" else as_array(item[name]), value):
+        wanted = from_reference(review_dataset_reference, case)
+        for place, (item, right) in enumerate(zip(observation.value["items"], wanted, strict=True)):
+            if not close(item.get(name) if name == "labels" else as_array(item[name]), right[name]):
                 where = f"item {place}: {name} ="
-                return Failure(f"{where} {shown(value)}", f"{where} {shown(item.get(name))}")
+                return Failure(f"{where} {shown(right[name])}", f"{where} {shown(item.get(name))}")
         return None
 
     return test
@@ -91,82 +76,16 @@ def _items_are_int64(case: Case, observation: Observation) -> Failure | None:
         rows = [item.get(name) for name in ("input_ids", "attention_mask")]
         if not all(isinstance(row, Array) and row.dtype == "int64" and row.values.ndim == 1 for row in rows):
             return Failure("input_ids and attention_mask of one dimension, int64", shown(rows))
-        if form not in LABEL_FORMS:
+        if form not in ("tensor int64 0-D", "array int64 0-D"):
             return Failure("labels: tensor int64 0-D", f"labels: {form}")
     return None
-
-
-def _is_a_dataset(case: Case, observation: Observation) -> Failure | None:
-    kept = observation.seen["is_dataset"] is True
-    return None if kept else Failure("a torch.utils.data.Dataset", "a class of its own")
-
-
-def _same_items(one: Plain, other: Plain) -> bool:
-    return len(one["items"]) == len(other["items"]) and all(
-        close({name: item[name] for name in _NAMES}, {name: known[name] for name in _NAMES})
-        for item, known in zip(one["items"], other["items"], strict=True)
-    )
-
-
-def _as_dataset(items_of: Callable[..., list[dict[str, Any]]]) -> Any:
-    def answer(texts: list[str], labels: list[int], tokenizer: Any, max_length: int) -> Any:
-        items: Any = items_of(texts, labels, tokenizer, max_length)
-        return Subset(items, range(len(items)))
-
-    return answer
-
-
-def _items(prepare: Callable[[str, int], str] = lambda text, max_length: text, **change: Any) -> Any:
-    """All items at once. prepare, change: what a wrong answer does differently."""
-
-    def answer(texts: list[str], labels: list[int], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
-        asked = {"truncation": True, "max_length": max_length} | change
-        rows = [tokenizer(prepare(text, max_length), **asked) for text in texts]
-        return [_item(row["input_ids"], row["attention_mask"], label) for row, label in zip(rows, labels, strict=True)]
-
-    return answer
-
-
-def _item(input_ids: Sequence[int], attention_mask: Sequence[int], label: Any) -> dict[str, Any]:
-
-    return {
-        "input_ids": torch.tensor(input_ids),
-        "attention_mask": torch.tensor(attention_mask),
-        "labels": torch.tensor(label),
-    }
-
-
-def _items_padded_to_longest(
-    texts: list[str], labels: list[int], tokenizer: Any, max_length: int
-) -> list[dict[str, Any]]:
-    rows = tokenizer(texts, truncation=True, max_length=max_length, padding=True)
-    return list(map(_item, rows["input_ids"], rows["attention_mask"], labels))
-
-
-def _items_cut_by_hand(texts: list[str], labels: list[int], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
-    rows = [tokenizer(text)["input_ids"][:max_length] for text in texts]
-    return [_item(row, [1] * len(row), label) for row, label in zip(rows, labels, strict=True)]
-
-
-def _items_with_batch_axis(
-    texts: list[str], labels: list[int], tokenizer: Any, max_length: int
-) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = _items()(texts, labels, tokenizer, max_length)
-    return [{name: value[None] if value.ndim else value for name, value in item.items()} for item in items]
-
-
-def _items_with_label_lists(
-    texts: list[str], labels: list[int], tokenizer: Any, max_length: int
-) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = _items()(texts, labels, tokenizer, max_length)
-    return [{**item, "labels": item["labels"][None]} for item in items]
 
 
 EXERCISE = Exercise(
     "2.3",
     "ReviewDataset",
     observers.review_dataset,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    takes="texts labels max_length _pad_last",
     properties=(
         Property(
             "short reviews keep all their ids, and get no padding",
@@ -211,52 +130,60 @@ EXERCISE = Exercise(
         Property(
             "it is a torch Dataset",
             "The class works alone, but it should be a Dataset of torch: which class does yours inherit from?",
-            test=_is_a_dataset,
+            test=lambda case, observation: None if observation.seen["is_dataset"] is True else NO_DATASET,
             witnessed=True,
         ),
     ),
     wrong={
         "padded to max_length": (
             "Every item is padded to max_length. Leave padding to the batch, which knows how long its longest review is.",
-            _as_dataset(_items(padding="max_length")),
+            _dataset(padding="max_length"),
         ),
         "padded to the longest of all": (
             "Your items are padded to the longest review of the whole Dataset. How wide need a batch of short ones be?",
-            _as_dataset(_items_padded_to_longest),
+            _dataset(padding=True),
         ),
         "no truncation": (
             "Long reviews keep all their tokens. The model has places for only so many.",
-            _as_dataset(_items(truncation=False, max_length=None)),
+            _dataset(truncation=False),
         ),
         "cut by hand, so that [SEP] is lost": (
             "You cut the finished row, and the closing [SEP] went with it. Leave room for it before you cut.",
-            _as_dataset(_items_cut_by_hand),
+            _dataset(lambda item, max_length: {name: item[name][:max_length] for name in NAMES[:2]}, truncation=False),
         ),
         "characters counted as tokens": (
             "You cut the text after so many characters. max_length counts tokens.",
-            _as_dataset(_items(lambda text, max_length: text[:max_length])),
+            _dataset(prepare=lambda text, max_length: text[:max_length]),
         ),
         "words counted as tokens": (
             "You cut the text after so many words. max_length counts tokens, special ones too.",
-            _as_dataset(
-                _items(
-                    lambda text, max_length: " ".join(text.split()[: max_length - 2]), truncation=False, max_length=None
-                )
-            ),
+            _dataset(prepare=lambda text, max_length: " ".join(text.split()[: max_length - 2]), truncation=False),
         ),
         "no special tokens": (
             "[CLS] and [SEP] are not there. The model reads its verdict at the first of them.",
-            _as_dataset(_items(add_special_tokens=False)),
+            _dataset(add_special_tokens=False),
         ),
         "a batch of one as an item": (
             "Your items have two dimensions, as batches of one review. An item is one review, so one dimension is too many.",
-            _as_dataset(_items_with_batch_axis),
+            _dataset(lambda item, max_length: {name: item[name][None] for name in NAMES[:2]}),
         ),
         "labels with a dimension": (
             "Your label is a list of one number. Stacked into a batch it would become a column.",
-            _as_dataset(_items_with_label_lists),
+            _dataset(lambda item, max_length: {"labels": item["labels"][None]}),
         ),
     },
-    same=_same_items,
+    drawn=_drawn,
+    fixed=lambda: [
+        ("short", _inputs(12, "good film")),
+        ("short", _inputs(12, "good film", "a plot of love and of music !", "bad")),
+        ("short", _inputs(20, "bad", "dull", "a slow film", "great !", "the end", pad_last=True)),
+        ("empty", _inputs(12, "", "fine")),
+        ("long", _inputs(8, LONG)),
+        ("long", _inputs(5, "a b c d", "good", LONG)),
+        ("long", _inputs(16, "fine", LONG, "", f"{LONG} and {LONG}", pad_last=True)),
+        ("long", _inputs(6, "unwatchably overacted", "a film about a man who is not there")),
+        *_drawn(np.random.default_rng(23), 4),
+    ],
+    same=lambda one, other: close([{name: item[name] for name in NAMES} for item in one["items"]], other["items"]),
     keeps_arguments="texts and labels",
 )

@@ -4,16 +4,16 @@ A split has no single right value, so its wrong answers are told by what is wron
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
-from labkit.checks.properties import returns
+from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property
+from labkit.checks.properties import list_of, returns
 from labkit.checks.wire import Plain, as_list, is_integer
-from labkit.lessons.exercises.dataset.places import counted, fault_of, has_other_seed, other_differs, same_again
+from labkit.lessons.exercises.dataset.places import decided_by_seed, each_once, known_places
 from labkit.lessons.observers import dataset as observers
 from labkit.lessons.observers.tokenization import WORDS
 
@@ -35,102 +35,69 @@ SPLIT_HINTS = {
 }
 
 
-def _case(texts: Sequence[str], labels: Sequence[int] | np.ndarray, label: str = "", **named: Plain) -> Case:
-    return Case({"texts": list(texts), "labels": [int(one) for one in labels], **named}, label)
-
-
 def _texts(count: int, generator: np.random.Generator) -> list[str]:
     """Texts of which no two are equal."""
     words = generator.choice(WORDS, size=(count, 2))
     return [f"{one} {other} film {number}" for number, (one, other) in enumerate(words.tolist())]
 
 
-def _with_copies(
-    texts: Sequence[str], labels: np.ndarray, spell: Sequence[Callable[[str], str]], generator: np.random.Generator
-) -> list[str]:
-    """Texts of which some are overwritten with copies of others of their class, one pair for each way to spell them."""
-    changed = list(texts)
+def _with_copies(labels: list[int], spell: Sequence[Callable[[str], str]], generator: np.random.Generator) -> list[str]:
+    """Texts of which some are copies of others of their class, one pair for each way to spell them."""
+    texts = _texts(len(labels), generator)
     places = generator.permutation(len(texts)).tolist()
     for spelling in spell:
         first = places.pop()
         second = next(place for place in places if labels[place] == labels[first])
         places.remove(second)
-        changed[second] = spelling(changed[first])
-    return changed
+        texts[second] = spelling(texts[first])
+    return texts
 
 
-@cache
-def _fixed() -> tuple[Case, ...]:
-    dice = np.random.default_rng(22)
-    halves, sorted_labels = np.arange(300) % 2, np.repeat([0, 1], [150, 150])
-    mostly_negative = dice.permutation(np.repeat([0, 1], [280, 120]))
-    cases = [
-        _case(_texts(300, dice), sorted_labels, _other_seed=1),
-        _case(_texts(300, dice), dice.permutation(halves), seed=3),
-        _case(_texts(400, dice), mostly_negative, fractions=(0.6, 0.2, 0.2), seed=1),
-        _case(
-            _texts(500, dice), dice.permutation(np.arange(500) % 2), fractions=(0.7, 0.2, 0.1), seed=5, _other_seed=6
-        ),
-    ]
-    labels = dice.permutation(np.arange(700) % 2)
-    texts = _with_copies(_texts(700, dice), labels, [str] * 20, dice)
-    cases.append(_case(texts, labels, "identical", fractions=(0.6, 0.2, 0.2), seed=2))
-    labels = dice.permutation(np.repeat([0, 1], [350, 250]))
-    texts, of_one_class = _texts(600, dice), np.flatnonzero(labels)
+def _fixed() -> Iterator[tuple[str, Inputs]]:
+    generator = np.random.default_rng(22)
+    mostly_negative = generator.permutation(np.repeat([0, 1], [280, 120])).tolist()
+    yield "", {"texts": _texts(300, generator), "labels": [0] * 150 + [1] * 150, "_other_seed": 1}
+    yield "", {"texts": _texts(300, generator), "labels": generator.permutation(np.arange(300) % 2).tolist(), "seed": 3}
+    yield "", (_texts(400, generator), mostly_negative, (0.6, 0.2, 0.2), 1)
+    yield "", (_texts(500, generator), generator.permutation(np.arange(500) % 2).tolist(), (0.7, 0.2, 0.1), 5, 6)
+    labels = generator.permutation(np.arange(700) % 2).tolist()
+    yield "identical", (_with_copies(labels, [str] * 20, generator), labels, (0.6, 0.2, 0.2), 2)
+    labels = generator.permutation(np.repeat([0, 1], [350, 250])).tolist()
+    texts, of_one_class = _texts(600, generator), np.flatnonzero(labels)
     for place in of_one_class[:9]:
         texts[place] = texts[of_one_class[0]]
-    cases.append(_case(texts, labels, "identical", fractions=(0.4, 0.3, 0.3), seed=4))
-    labels = dice.permutation(np.arange(800) % 2)
+    yield "identical", (texts, labels, (0.4, 0.3, 0.3), 4)
+    labels = generator.permutation(np.arange(800) % 2).tolist()
     spellings = [str.upper, str.title, "  {}".format, "{}\n".format] * 8
-    texts = _with_copies(_texts(800, dice), labels, spellings, dice)
-    cases.append(_case(texts, labels, "spelled", fractions=(0.6, 0.2, 0.2), seed=7))
-    return tuple(cases)
+    yield "spelled", (_with_copies(labels, spellings, generator), labels, (0.6, 0.2, 0.2), 7)
 
 
-def _cases(generator: np.random.Generator) -> list[Case]:
+def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
     count = int(generator.integers(320, 400))
-    labels = np.zeros(count, dtype=int)
-    labels[: int(count * generator.uniform(0.35, 0.65))] = 1
+    positive = int(count * generator.uniform(0.35, 0.65))
+    labels = [1] * positive + [0] * (count - positive)
     generator.shuffle(labels)
-    texts = _with_copies(_texts(count, generator), labels, [str, str.upper, " {} ".format], generator)
+    texts = _with_copies(labels, [str, str.upper, " {} ".format], generator)
     fractions = [(0.6, 0.2, 0.2), (0.5, 0.25, 0.25)][int(generator.integers(2))]
-    return [*_fixed(), _case(texts, labels, fractions=fractions, seed=int(generator.integers(1000)))]
+    yield "", (texts, labels, fractions, int(generator.integers(1000)))
 
 
 def _parts(value: Plain) -> dict[str, list[Any]]:
     return {name: as_list(value[name]) for name in SPLITS}
 
 
-def _known_places(part: Sequence[Plain], count: int) -> set[int]:
-    return {place for place in part if is_integer(place) and 0 <= place < count}
-
-
-def _each_review_once(case: Case, observation: Observation) -> Failure | None:
-    count = len(case.inputs["texts"])
-    places = [place for part in _parts(observation.value).values() for place in part]
-    fault = fault_of(places, count)
-    expected = f"the places 0 to {count - 1}, each once"
-    return Failure(expected, counted(places, count), SPLIT_HINTS[fault]) if fault else None
-
-
 def _sizes_follow(case: Case, observation: Observation) -> Failure | None:
     count = len(case.inputs["texts"])
     wanted = case.inputs.get("fractions", USUAL_FRACTIONS)
-    sizes = [len(_known_places(part, count)) / count for part in _parts(observation.value).values()]
+    sizes = [len(known_places(part, count)) / count for part in _parts(observation.value).values()]
 
     def follows(fractions: Sequence[float]) -> bool:
         return all(abs(one - other) <= SIZE_TOLERANCE + NOISE for one, other in zip(sizes, fractions, strict=True))
 
     if follows(wanted):
         return None
-    train, validation, test = wanted
-    turned = (
-        (train, test, validation),
-        (test, validation, train),
-        (test, train, validation),
-        (validation, test, train),
-    )
-    fault = "usual fractions" if follows(USUAL_FRACTIONS) else "swapped" if any(map(follows, turned)) else ""
+    turned = any(map(follows, permutations(wanted)))
+    fault = "usual fractions" if follows(USUAL_FRACTIONS) else "swapped" if turned else ""
     return Failure(f"sizes near {_percent(wanted)}", f"sizes {_percent(sizes)}", SPLIT_HINTS.get(fault, ""))
 
 
@@ -138,14 +105,9 @@ def _percent(shares: Sequence[float]) -> str:
     return ", ".join(f"{name} {share:.1%}" for name, share in zip(SPLITS, shares, strict=True))
 
 
-def _has_usual_fractions(case: Case) -> bool:
-    """With others an answer that keeps to the usual ones has small splits, in which a few copies decide its shares."""
-    return tuple(case.inputs.get("fractions", USUAL_FRACTIONS)) == USUAL_FRACTIONS
-
-
 def _shares_follow(case: Case, observation: Observation) -> Failure | None:
     labels = np.array(case.inputs["labels"])
-    parts = [sorted(_known_places(part, len(labels))) for part in _parts(observation.value).values()]
+    parts = [sorted(known_places(part, len(labels))) for part in _parts(observation.value).values()]
     whole = float(labels.mean())
     shares = [float(labels[part].mean()) if part else math.nan for part in parts]
     if all(abs(share - whole) <= SHARE_TOLERANCE + NOISE for share in shares):  # NaN is never near
@@ -156,43 +118,32 @@ def _shares_follow(case: Case, observation: Observation) -> Failure | None:
 
 
 def _copies_stay(case: Case, observation: Observation) -> Failure | None:
-    texts = case.inputs["texts"]
-    split_of = {
-        place: name for name, part in _parts(observation.value).items() for place in _known_places(part, len(texts))
-    }
+    texts, parts = case.inputs["texts"], _parts(observation.value)
+    split_of = {place: name for name, part in parts.items() for place in known_places(part, len(texts))}
     first: dict[str, int] = {}
-    kinds, examples = set(), []
+    examples: dict[str, str] = {}
     for place, text in enumerate(texts):
         other = first.setdefault(text.strip().lower(), place)
         if split_of.get(other) != split_of.get(place) or place not in split_of:
-            kinds.add(_difference(texts[other], text))
-            examples.append(f"{texts[other]!r} in {split_of.get(other)}, {text!r} in {split_of.get(place)}")
-    if not kinds:
+            kind = "identical" if text == texts[other] else "space" if text.strip() == texts[other].strip() else "case"
+            got = f"{texts[other]!r} in {split_of.get(other)}, {text!r} in {split_of.get(place)}"
+            examples.setdefault(kind, got)
+    if not examples:
         return None
-    kind = "identical" if "identical" in kinds else " and ".join(sorted(kinds))
-    return Failure("copies in one split", examples[0], SPLIT_HINTS[kind])
-
-
-def _difference(one: str, other: str) -> str:
-    if one == other:
-        return "identical"
-    return "space" if one.strip() == other.strip() else "case"
-
-
-def _as_sets(value: Plain) -> Plain:
-    return {name: sorted(part) for name, part in _parts(value).items()}
+    kind = "identical" if "identical" in examples else " and ".join(sorted(examples))
+    return Failure("copies in one split", next(iter(examples.values())), SPLIT_HINTS[kind])
 
 
 EXERCISE = Exercise(
     "2.2",
     "stratified_split",
     observers.stratified_split,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    takes="texts labels fractions seed _other_seed",
     properties=(
         Property(
             "every review is in exactly one split",
             "The result should have a list for each of train, validation and test, and hold every place in one of them.",
-            test=_each_review_once,
+            test=each_once(lambda value: _parts(value).values(), "texts", SPLIT_HINTS),
         ),
         Property(
             "the splits have the sizes asked for",
@@ -203,7 +154,8 @@ EXERCISE = Exercise(
         Property(
             "each split has the class shares of the whole",
             "In a small split drawn without a look at the labels, chance moves the class shares. Divide each class on its own.",
-            applies=_has_usual_fractions,
+            # With others an answer that keeps to the usual ones has small splits, in which a few copies decide its shares.
+            applies=lambda case: case.inputs.get("fractions", USUAL_FRACTIONS) == USUAL_FRACTIONS,
             test=_shares_follow,
             core=True,
         ),
@@ -219,26 +171,15 @@ EXERCISE = Exercise(
             on="spelled",
             test=_copies_stay,
         ),
-        Property(
-            "the same seed gives the same split",
-            "Called again with the same seed, your answer gives another split. Where does its randomness come from?",
-            applies=has_other_seed,
-            test=same_again(_as_sets),
-        ),
-        Property(
-            "another seed gives another split",
-            "Your split is the same for every seed. What does the seed decide in your answer?",
-            applies=has_other_seed,
-            test=other_differs,
-        ),
+        *decided_by_seed("split", lambda value: {name: sorted(part) for name, part in _parts(value).items()}),
         returns(
             "a dict of three lists of ints",
             lambda value: (
-                isinstance(value, Mapping)
-                and set(value) == set(SPLITS)
-                and all(isinstance(part, list) and all(map(is_integer, part)) for part in value.values())
+                isinstance(value, Mapping) and {*value} == {*SPLITS} and all(map(list_of(is_integer), value.values()))
             ),
         ),
     ),
+    drawn=_drawn,
+    fixed=_fixed,
     keeps_arguments="texts and labels",
 )

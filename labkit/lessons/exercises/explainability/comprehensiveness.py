@@ -1,18 +1,17 @@
-"""Exercise 6.4, comprehensiveness: what the prediction loses without the words that an explanation calls important.
+"""Exercise 6.4, comprehensiveness: what a prediction loses without the top tokens.
 
 No two scores of a case are equal where the cut is, so that it does not depend on an order among equals.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.exercise import Exercise, Inputs, Property
 from labkit.checks.properties import returns
-from labkit.checks.wire import Plain, close, is_number, shown
+from labkit.checks.wire import Plain, close, is_number
 from labkit.lessons.observers import explainability as observers
 
 WEIGHTS = {
@@ -33,6 +32,9 @@ WEIGHTS = {
     "<hidden>": 0.4375,
 }
 WORDS = [word for word in WEIGHTS if word.isalpha()]
+FIVE = [0.5, -0.25, 2.0, 0.75, 1.0]
+TEN = [*FIVE, -3.0, 0.125, 0.25, -0.5, 1.5]
+REVIEW = "the film was superb a good plot not dull end"
 
 
 def how_many(fraction: float, n: int) -> int:
@@ -50,208 +52,154 @@ def comprehensiveness_reference(
     return predict(tokens) - predict(hidden)
 
 
-def _case(label: str, text: str, scores: Sequence[float], **named: Plain) -> Case:
-    return Case({"tokens": text.split(), "scores": list(scores), **named, "_weights": WEIGHTS}, label)
+def _inputs(text: str, scores: Sequence[float], **named: Plain) -> Inputs:
+    return {"tokens": text.split(), "scores": [*scores], **named, "_weights": WEIGHTS}
 
 
-@cache
-def _fixed() -> tuple[Case, ...]:
-    five = [0.5, -0.25, 2.0, 0.75, 1.0]
-    ten = [0.5, -0.25, 2.0, 0.75, 1.0, -3.0, 0.125, 0.25, -0.5, 1.5]
-    review = "the film was superb a good plot not dull end"
-    return (
-        _case("few", "good", [1.0]),
-        _case("few", "good film", [1.0, 0.5]),
-        _case("top", "the film was superb end", [0.25, 0.5, -0.25, 2.0, 1.0]),
-        _case("top", "not a superb good film", five),
-        _case("top", review, ten, fraction=0.3),
-        _case("top", review, ten[::-1]),
-        _case("ceil", "the film was superb good end", [0.25, 0.5, -0.25, 2.0, 1.0, 0.75]),
-        _case("ceil", review, ten, fraction=0.25),
-        _case("ceil", review, ten, fraction=0.31),
-        _case("ceil", review, ten, fraction=0.01),
-        _case("sign", "the dull film was end", [0.25, 3.0, -0.25, 0.5, 1.0]),
-        _case("sign", "bad a good dull film", five, fraction=0.4),
-        _case("again", "good film good end good", [0.5, 0.25, 3.0, 1.0, 0.75]),
-        _case("again", "superb bad superb film bad was", [0.5, 2.0, 3.0, 0.25, 0.75, -1.0], fraction=0.3),
-        _case("negative", "the film was superb dull", [0.25, 0.5, -0.25, 1.0, -3.0]),
-        _case("negative", "good end superb fine", [-0.5, -1.0, -0.25, -2.0], fraction=0.5),
-        _case("fraction", review, ten, fraction=1.0),
-        _case("fraction", review, ten, fraction=0.5),
-        _case("fraction", review, ten, fraction=0.1),
-        _long(25, 0.28),
-        _long(25, 0.56),
-        _long(100, 0.55),
-        _case("mask", review, ten, mask="[UNK]"),
-        _case("mask", "not a superb good film", five, mask="<hidden>", fraction=0.4),
-    )
+def _long(count: int, fraction: float) -> Inputs:
+    """Count times fraction is a whole number, and in floating point a hair above it."""
+    generator = np.random.default_rng(count)
+    scores = generator.permutation(np.arange(count) / 16 - 1).tolist()
+    return _inputs(" ".join(generator.choice(WORDS, size=count)), scores, fraction=fraction)
 
 
-def _cases(generator: np.random.Generator) -> list[Case]:
-    return [*_fixed(), *(_drawn(generator, number) for number in range(4))]
-
-
-def _long(count: int, fraction: float) -> Case:
-    """A product of count and fraction that floating point puts a hair above a whole number."""
-    dice = np.random.default_rng(count)
-    scores = dice.permutation(np.arange(count) / 16 - 1).tolist()
-    return _case("noise", " ".join(dice.choice(WORDS, size=count)), scores, fraction=fraction)
-
-
-def _drawn(generator: np.random.Generator, number: int) -> Case:
-    count = int(generator.integers(6, len(WORDS) + 1))
-    scores = generator.permutation(np.linspace(-1, 2, count)).round(4).tolist()
-    words = " ".join(generator.choice(WORDS, size=count, replace=False))
-    fraction = (0.2, 0.3, 0.45, 0.2)[number % 4]
-    exact = abs(fraction * count - round(fraction * count)) < 1e-9
-    label = "fraction" if exact else "ceil"
-    return _case(label, words, scores, **({} if fraction == 0.2 else {"fraction": fraction}))
-
-
-def _equals(case: Case, observation: Observation) -> Failure | None:
-    wanted = comprehensiveness_reference(**{k: v for k, v in case.inputs.items() if not k.startswith("_")})
-    return None if close(observation.value, wanted) else Failure(shown(wanted))
+def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
+    for fraction in (0.2, 0.3, 0.45, 0.2):
+        count = int(generator.integers(6, len(WORDS) + 1))
+        scores = generator.permutation(np.linspace(-1, 2, count)).round(4).tolist()
+        words = " ".join(generator.choice(WORDS, size=count, replace=False))
+        exact = abs(fraction * count - round(fraction * count)) < 1e-9
+        named = {} if fraction == 0.2 else {"fraction": fraction}
+        yield "fraction" if exact else "ceil", _inputs(words, scores, **named)
 
 
 Predict = Callable[[Sequence[str]], float]
 
 
-def _hidden(tokens: list[str], top: set[int], mask: str) -> list[str]:
+def _hide(tokens: list[str], top: set[int], mask: str) -> list[str]:
     return [mask if place in top else token for place, token in enumerate(tokens)]
 
 
 def _hiding(
-    count: Callable[[float, int], int] = how_many,
+    count: Callable[[float, np.ndarray], int] = lambda fraction, scores: how_many(fraction, len(scores)),
     rank: Callable[[np.ndarray], np.ndarray] = lambda scores: -scores,
-    hide: Callable[[list[str], set[int], str], list[str]] = _hidden,
+    hidden: Callable[[list[str], set[int], str], list[str]] = _hide,
     change: Callable[[float, float], float] = lambda before, after: before - after,
-    marks: Callable[[str], str] = lambda mask: mask,
-    only: float | None = None,
+    together: bool = True,
 ) -> Any:
-    """A wrong answer, right but for what is asked for."""
+    """A wrong answer, right but for what is given."""
 
     def answer(predict: Predict, tokens: list[str], scores: Any, fraction: float = 0.2, mask: str = "[MASK]") -> float:
-        order = np.argsort(rank(np.asarray(scores, dtype=float)), kind="stable")
-        top = set(order[: count(only or fraction, len(tokens))].tolist())
-        return change(predict(tokens), predict(hide(tokens, top, marks(mask))))
+        scores = np.asarray(scores, dtype=float)
+        top = np.argsort(rank(scores), kind="stable")[: count(fraction, scores)].tolist()
+        groups = [set(top)] if together else [{place} for place in top]
+        after = [predict(hidden(tokens, group, mask)) for group in groups]
+        return change(predict(tokens), sum(after) / len(after))
 
     return answer
-
-
-def _one_at_a_time(
-    predict: Predict, tokens: list[str], scores: Any, fraction: float = 0.2, mask: str = "[MASK]"
-) -> float:
-    top = np.argsort(-np.asarray(scores), kind="stable")[: how_many(fraction, len(tokens))].tolist()
-    hidden = [[mask if place == one else token for place, token in enumerate(tokens)] for one in top]
-    return sum(predict(tokens) - predict(each) for each in hidden) / len(hidden)
-
-
-def _above_a_quantile(
-    predict: Predict, tokens: list[str], scores: Any, fraction: float = 0.2, mask: str = "[MASK]"
-) -> float:
-    least = np.quantile(scores, 1 - fraction)
-    return predict(tokens) - predict(
-        [mask if score >= least else one for one, score in zip(tokens, scores, strict=True)]
-    )
-
-
-def _delete(tokens: list[str], top: set[int], mask: str) -> list[str]:
-    return [token for place, token in enumerate(tokens) if place not in top]
-
-
-def _hide_the_rest(tokens: list[str], top: set[int], mask: str) -> list[str]:
-    return [token if place in top else mask for place, token in enumerate(tokens)]
-
-
-def _hide_the_same_words(tokens: list[str], top: set[int], mask: str) -> list[str]:
-    words = {tokens[place] for place in top}
-    return [mask if token in words else token for token in tokens]
 
 
 EXERCISE = Exercise(
     "6.4",
     "comprehensiveness",
     observers.comprehensiveness,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    reference=comprehensiveness_reference,
+    drawn=_drawn,
+    same=close,
+    keeps_arguments="tokens and scores",
     properties=(
         Property(
             "of very few tokens one is hidden",
             "How many tokens are a fifth of one, or of two, rounded up?",
-            on="few",
-            test=_equals,
+            fixed=[_inputs("good", [1.0]), _inputs("good film", [1.0, 0.5])],
         ),
         Property(
             "the drop where the tokens of the highest scores are hidden",
             "Print the tokens with the hidden ones in place. Are they those of the highest scores, and what is predicted?",
-            on="top",
-            test=_equals,
+            fixed=[
+                _inputs("the film was superb end", [0.25, 0.5, -0.25, 2.0, 1.0]),
+                _inputs("not a superb good film", FIVE),
+                _inputs(REVIEW, TEN, fraction=0.3),
+                _inputs(REVIEW, TEN[::-1]),
+            ],
             core=True,
         ),
         Property(
             "the number of hidden tokens is rounded up",
             "How many tokens are to be hidden where the fraction of them is no whole number?",
             on="ceil",
-            test=_equals,
+            fixed=[
+                _inputs("the film was superb good end", [0.25, 0.5, -0.25, 2.0, 1.0, 0.75]),
+                *(_inputs(REVIEW, TEN, fraction=fraction) for fraction in (0.25, 0.31, 0.01)),
+            ],
             core=True,
         ),
         Property(
             "a prediction that rises counts as a negative drop",
             "Hiding tokens may make the model surer. Which sign should come out then?",
-            on="sign",
-            test=_equals,
+            fixed=[
+                _inputs("the dull film was end", [0.25, 3.0, -0.25, 0.5, 1.0]),
+                _inputs("bad a good dull film", FIVE, fraction=0.4),
+            ],
         ),
         Property(
             "a word that comes twice is hidden only where its score is high",
             "Scores belong to places. What happens in yours to the same word at another place?",
-            on="again",
-            test=_equals,
+            fixed=[
+                _inputs("good film good end good", [0.5, 0.25, 3.0, 1.0, 0.75]),
+                _inputs("superb bad superb film bad was", [0.5, 2.0, 3.0, 0.25, 0.75, -1.0], fraction=0.3),
+            ],
         ),
         Property(
             "a negative score is a low one",
             "Which token has the highest score where some are negative, or all?",
-            on="negative",
-            test=_equals,
+            fixed=[
+                _inputs("the film was superb dull", [0.25, 0.5, -0.25, 1.0, -3.0]),
+                _inputs("good end superb fine", [-0.5, -1.0, -0.25, -2.0], fraction=0.5),
+            ],
         ),
         Property(
             "the fraction is the caller's",
             "Is the argument fraction used, up to hiding all tokens?",
             on="fraction",
-            test=_equals,
+            fixed=[_inputs(REVIEW, TEN, fraction=fraction) for fraction in (1.0, 0.5, 0.1)],
         ),
         Property(
             "floating-point noise does not decide",
             "Some products that should be whole numbers come out a hair above them. What does rounding up make of that?",
             on="noise",
-            test=_equals,
+            fixed=[_long(25, 0.28), _long(25, 0.56), _long(100, 0.55)],
         ),
         Property(
             "the mask is the caller's",
             "Is the argument mask used, or the usual one written into the code?",
-            on="mask",
-            test=_equals,
+            fixed=[
+                _inputs(REVIEW, TEN, mask="[UNK]"),
+                _inputs("not a superb good film", FIVE, mask="<hidden>", fraction=0.4),
+            ],
         ),
         returns("a number", is_number),
     ),
     wrong={
         "rounded down": (
             "You round the number of tokens down, so that fewer are hidden than the fraction asks for.",
-            _hiding(lambda fraction, n: int(fraction * n + 1e-9)),
+            _hiding(lambda fraction, scores: int(fraction * len(scores) + 1e-9)),
         ),
         "rounded down, at least one": (
             "You hide at least one token, but otherwise you round their number down.",
-            _hiding(lambda fraction, n: max(1, int(fraction * n + 1e-9))),
+            _hiding(lambda fraction, scores: max(1, int(fraction * len(scores) + 1e-9))),
         ),
         "rounded to the nearest": (
             "You round the number of tokens to the nearest whole one. The exercise rounds up.",
-            _hiding(lambda fraction, n: max(1, round(fraction * n))),
+            _hiding(lambda fraction, scores: max(1, round(fraction * len(scores)))),
         ),
         "above a quantile": (
             "You hide what reaches a quantile of the scores. It may lie between two of them, and leave too few above it.",
-            _above_a_quantile,
+            _hiding(lambda fraction, scores: int((scores >= np.quantile(scores, 1 - fraction)).sum())),
         ),
         "floating-point noise": (
             "The product of fraction and count came out a hair above a whole number, and you rounded it up.",
-            _hiding(lambda fraction, n: math.ceil(fraction * n)),
+            _hiding(lambda fraction, scores: math.ceil(fraction * len(scores))),
         ),
         "the lowest scores": (
             "You hide the tokens of the lowest scores. Which end of your sorted list is the important one?",
@@ -267,15 +215,19 @@ EXERCISE = Exercise(
         ),
         "deleted": (
             "You delete the tokens, so that all others move up. They are to be replaced.",
-            _hiding(hide=_delete),
+            _hiding(hidden=lambda tokens, top, mask: [token for place, token in enumerate(tokens) if place not in top]),
         ),
         "all but the important ones hidden": (
             "You keep the important tokens and hide the rest. That is sufficiency; this asks what is lost without them.",
-            _hiding(hide=_hide_the_rest),
+            _hiding(hidden=lambda tokens, top, mask: _hide(tokens, {*range(len(tokens))} - top, mask)),
         ),
         "the same word hidden everywhere": (
             "You hide a word wherever it stands. Scores belong to places, and only the places of the highest are hidden.",
-            _hiding(hide=_hide_the_same_words),
+            _hiding(
+                hidden=lambda tokens, top, mask: [
+                    mask if token in {tokens[place] for place in top} else token for token in tokens
+                ]
+            ),
         ),
         "absolute drop": (
             "Your drop has lost its sign. A prediction that rises has not dropped.",
@@ -295,17 +247,15 @@ EXERCISE = Exercise(
         ),
         "one at a time": (
             "You hide one token at a time and average the drops. They are to be hidden together.",
-            _one_at_a_time,
+            _hiding(together=False),
         ),
         "the usual mask written into the code": (
             "The mask is an argument: other tokenizers have another one.",
-            _hiding(marks=lambda mask: "[MASK]"),
+            lambda predict, tokens, scores, fraction=0.2, mask="[MASK]": _hiding()(predict, tokens, scores, fraction),
         ),
         "the usual fraction written into the code": (
             "The fraction is an argument: your answer uses the usual one whatever the caller says.",
-            _hiding(only=0.2),
+            lambda predict, tokens, scores, fraction=0.2, mask="[MASK]": _hiding()(predict, tokens, scores, mask=mask),
         ),
     },
-    same=close,
-    keeps_arguments="tokens and scores",
 )

@@ -1,15 +1,14 @@
 """Exercise 6.3, merge_wordpieces: from scored pieces back to scored words."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.exercise import Exercise, Inputs, Property
 from labkit.checks.properties import returns
-from labkit.checks.wire import Plain, as_list, close, is_number, shown
+from labkit.checks.wire import Plain, as_list, close, is_number
 from labkit.lessons.observers import explainability as observers
 
 SPECIAL = ("[CLS]", "[SEP]", "[PAD]")
@@ -27,165 +26,122 @@ def merge_wordpieces_reference(tokens: Sequence[str], scores: Sequence[float], p
     ]
 
 
-def _case(label: str, text: str, *scores: float, **named: Plain) -> Case:
-    return Case({"tokens": text.split(), "scores": list(scores), **named}, label)
-
-
-@cache
-def _fixed() -> tuple[Case, ...]:
-    return (
-        _case("split", "un ##seen", 0.5, 0.25),
-        _case("split", "a film un ##watch ##able today", 0.125, -0.5, 0.25, 1.0, -0.75, 0.5),
-        _case("split", "play ##ing play ##ed play", 1.0, 0.5, -0.25, 0.125, 2.0),
-        _case("whole", "good film", 0.75, -0.25),
-        _case("whole", "not good not good", 0.75, -0.25, 0.5, 1.0),
-        _case("special", "[CLS] good [SEP]", 0.5, 1.0, -0.25),
-        _case("special", "[CLS] un ##seen film [SEP] [PAD] [PAD]", 0.5, 1.0, 0.25, 2.0, -0.25, 0.125, 0.0625),
-        _case("special", "[CLS] a [SEP] good film ##s [SEP]", 0.5, 1.0, 0.25, 2.0, -0.25, 0.125, 0.75),
-        _case("empty", ""),
-        _case("empty", "[CLS] [SEP] [PAD]", 0.5, 0.25, 1.0),
-        _case("unknown", "[UNK] film", 0.5, -0.25),
-        _case("unknown", "[CLS] the [MASK] was [UNK] good [SEP]", 0.5, 0.25, 1.0, -0.5, 2.0, 0.75, 0.125),
-        _case("prefix", "un @@seen film", 0.5, 0.25, 1.0, prefix="@@"),
-        _case("prefix", "play ~ing is good", 0.5, 0.25, 1.0, -0.5, prefix="~"),
-        _case("odd", "c ### is # 1", 0.5, 0.25, 1.0, -0.5, 0.125),
-        _case("odd", "a ##b ##a ##b c", 0.5, 0.25, 1.0, -0.5, 0.125),
-        _case("odd", "[ cl ##s ] sep", 0.5, 0.25, 1.0, -0.5, 0.125),
-    )
-
-
-def _cases(generator: np.random.Generator) -> list[Case]:
-    return [*_fixed(), *(_drawn(generator, label) for label in ("split", "special", "split", "special"))]
-
-
-def _drawn(generator: np.random.Generator, label: str) -> Case:
+def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
     """No word comes twice, so that it is not left to luck whether one does."""
-    letters = generator.permutation(list("defghijklmnopqrstuvwxyz"))[:12]
-    pieces = [f"{'##' if generator.random() < 0.5 else ''}{letter}" for letter in letters]
-    pieces = ["a", "##b", "##c", *pieces] if label == "split" else ["[CLS]", "a", *pieces, "[SEP]", "[PAD]", "[PAD]"]
-    scores = np.round(generator.normal(size=len(pieces)), 3).tolist()
-    return _case(label, " ".join(pieces), *scores)
+    for label in ("split", "special", "split", "special"):
+        letters = generator.permutation(list("defghijklmnopqrstuvwxyz"))[:12]
+        pieces = [f"{'##' if generator.random() < 0.5 else ''}{letter}" for letter in letters]
+        pieces = ["a", "##b", "##c", *pieces] if label == "split" else ["[CLS]", "a", *pieces, "[SEP]", *["[PAD]"] * 2]
+        yield label, (pieces, np.round(generator.normal(size=len(pieces)), 3).tolist())
 
 
-def _equals(case: Case, observation: Observation) -> Failure | None:
-    wanted = merge_wordpieces_reference(**case.inputs)
-    return None if _same(observation.value, wanted) else Failure(shown(wanted))
-
-
-def _same(one: Plain, other: Plain) -> bool:
-    found, wanted = ([list(pair) for pair in as_list(words)] for words in (one, other))
-    return close(found, wanted)
-
-
-def _is_list_of_pairs(value: Plain) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and is_number(pair[1]) for pair in value
-    )
+def _pairs(words: Plain) -> list[list[Plain]]:
+    return [list(pair) for pair in as_list(words)]
 
 
 def _merging(
-    join: Callable[[list[float]], float] = sum,
+    joined: Callable[[list[float]], float] = sum,
     special: Callable[[str], bool] = lambda token: token in SPECIAL,
-    strip: Callable[[str, str], str] = lambda token, prefix: token.removeprefix(prefix),
+    stripped: Callable[[str, str], str] = str.removeprefix,
     glue: str = "",
-    marks: Callable[[str], str] = lambda prefix: prefix,
+    special_lends_score: bool = False,  # to the word before it
+    finished: Callable[[Words], Words] = lambda words: words,
 ) -> Any:
-    """A wrong answer, right but for what is asked for."""
+    """A wrong answer, right but for what is given."""
 
     def answer(tokens: Sequence[str], scores: Sequence[float], prefix: str = "##") -> Any:
-        mark = marks(prefix)
         words: list[tuple[list[str], list[float]]] = []
         for token, score in zip(tokens, scores, strict=True):
             if special(token):
-                continue
-            if token.startswith(mark) and words:
-                words[-1][0].append(strip(token, mark))
+                if special_lends_score and words:
+                    words[-1][1].append(float(score))
+            elif token.startswith(prefix) and words:
+                words[-1][0].append(stripped(token, prefix))
                 words[-1][1].append(float(score))
             else:
                 words.append(([token], [float(score)]))
-        return [(glue.join(pieces), join(parts)) for pieces, parts in words]
+        return finished([(glue.join(pieces), joined(parts)) for pieces, parts in words])
 
     return answer
-
-
-def _specials_lend_their_score(tokens: Sequence[str], scores: Sequence[float], prefix: str = "##") -> Words:
-    words: list[tuple[str, float]] = []
-    for token, score in zip(tokens, scores, strict=True):
-        if words and (token in SPECIAL or token.startswith(prefix)):
-            piece = "" if token in SPECIAL else token.removeprefix(prefix)
-            words[-1] = (words[-1][0] + piece, words[-1][1] + score)
-        elif token not in SPECIAL:
-            words.append((token, score))
-    return words
-
-
-def _repeats_merged(tokens: Sequence[str], scores: Sequence[float], prefix: str = "##") -> Words:
-    words: dict[str, float] = {}
-    for word, score in merge_wordpieces_reference(tokens, scores, prefix):
-        words[word] = words.get(word, 0.0) + score
-    return list(words.items())
-
-
-def _pieces_alone(tokens: Sequence[str], scores: Sequence[float], prefix: str = "##") -> Words:
-    return [
-        (token.removeprefix(prefix), score) for token, score in zip(tokens, scores, strict=True) if token not in SPECIAL
-    ]
-
-
-def _last_word_lost(tokens: Sequence[str], scores: Sequence[float], prefix: str = "##") -> Words:
-    return merge_wordpieces_reference(tokens, scores, prefix)[:-1]
 
 
 EXERCISE = Exercise(
     "6.3",
     "merge_wordpieces",
     observers.merge_wordpieces,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    reference=merge_wordpieces_reference,
+    takes="tokens scores prefix",
+    drawn=_drawn,
+    same=lambda one, other: close(_pairs(one), _pairs(other)),
+    keeps_arguments="tokens and scores",
     properties=(
         Property(
             "the pieces of a word are joined and their scores summed",
             "Go through the example piece by piece: which begins a word, which goes on with one, and what is the word's sum?",
             on="split",
-            test=_equals,
+            fixed=[
+                (["un", "##seen"], [0.5, 0.25]),
+                (["a", "film", "un", "##watch", "##able", "today"], [0.125, -0.5, 0.25, 1.0, -0.75, 0.5]),
+                (["play", "##ing", "play", "##ed", "play"], [1.0, 0.5, -0.25, 0.125, 2.0]),
+            ],
             core=True,
         ),
         Property(
             "whole words stay as they are, also when they come twice",
             "A word of a single piece needs no joining. And does a word that comes twice stay two words?",
-            on="whole",
-            test=_equals,
+            fixed=[(["good", "film"], [0.75, -0.25]), (["not", "good", "not", "good"], [0.75, -0.25, 0.5, 1.0])],
         ),
         Property(
             "[CLS], [SEP] and [PAD] are left out, with their scores",
             "Which tokens did the tokenizer add that nobody wrote? Neither they nor their scores belong to a word.",
             on="special",
-            test=_equals,
+            fixed=[
+                (["[CLS]", "good", "[SEP]"], [0.5, 1.0, -0.25]),
+                (
+                    ["[CLS]", "un", "##seen", "film", "[SEP]", "[PAD]", "[PAD]"],
+                    [0.5, 1.0, 0.25, 2.0, -0.25, 0.125, 0.0625],
+                ),
+                (["[CLS]", "a", "[SEP]", "good", "film", "##s", "[SEP]"], [0.5, 1.0, 0.25, 2.0, -0.25, 0.125, 0.75]),
+            ],
         ),
         Property(
             "without a word the list is empty",
             "What does your answer do where there is no token at all, or none but special ones?",
-            on="empty",
-            test=_equals,
+            fixed=[([], []), (["[CLS]", "[SEP]", "[PAD]"], [0.5, 0.25, 1.0])],
         ),
         Property(
             "[UNK] and [MASK] are words",
             "Somebody wrote the word behind an unknown mark. It has a score, and so it stays.",
-            on="unknown",
-            test=_equals,
+            fixed=[
+                (["[UNK]", "film"], [0.5, -0.25]),
+                (["[CLS]", "the", "[MASK]", "was", "[UNK]", "good", "[SEP]"], [0.5, 0.25, 1.0, -0.5, 2.0, 0.75, 0.125]),
+            ],
         ),
         Property(
             "the prefix is the caller's",
             "Is the argument prefix used, both to know a piece and to take the mark off?",
-            on="prefix",
-            test=_equals,
+            fixed=[
+                (["un", "@@seen", "film"], [0.5, 0.25, 1.0], "@@"),
+                (["play", "~ing", "is", "good"], [0.5, 0.25, 1.0, -0.5], "~"),
+            ],
         ),
         Property(
             "only the mark itself is taken off a piece",
             "A piece may hold the mark's character, or begin like a special token. Is more taken off than the mark?",
-            on="odd",
-            test=_equals,
+            fixed=[
+                (["c", "###", "is", "#", "1"], [0.5, 0.25, 1.0, -0.5, 0.125]),
+                (["a", "##b", "##a", "##b", "c"], [0.5, 0.25, 1.0, -0.5, 0.125]),
+                (["[", "cl", "##s", "]", "sep"], [0.5, 0.25, 1.0, -0.5, 0.125]),
+            ],
         ),
-        returns("a list of tuples of a string and a float", _is_list_of_pairs),
+        returns(
+            "a list of tuples of a string and a float",
+            lambda value: (
+                isinstance(value, list)
+                and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value)
+                and all(isinstance(word, str) and is_number(score) for word, score in value)
+            ),
+        ),
     ),
     wrong={
         "special tokens kept": (
@@ -214,7 +170,7 @@ EXERCISE = Exercise(
         ),
         "prefix kept": (
             "The marks of the pieces are still in your words.",
-            _merging(strip=lambda token, prefix: token),
+            _merging(stripped=lambda token, mark: token),
         ),
         "everything in brackets dropped": (
             "You drop whatever stands in square brackets. Two of those marks stand for a word that somebody wrote.",
@@ -234,15 +190,23 @@ EXERCISE = Exercise(
         ),
         "scores of special tokens added to words": (
             "The special tokens are gone, but their scores went to the words before them.",
-            _specials_lend_their_score,
+            _merging(special_lends_score=True),
         ),
         "repeated words merged": (
             "A word that comes twice is one word in yours. A review says which of the two it was.",
-            _repeats_merged,
+            _merging(
+                finished=lambda words: [
+                    (one, sum(score for word, score in words if word == one)) for one in dict(words)
+                ]
+            ),
         ),
         "pieces stay apart": (
             "Your pieces have lost their marks, but they are still apart. What does the mark say about a piece?",
-            _pieces_alone,
+            lambda tokens, scores, prefix="##": [
+                (token.removeprefix(prefix), score)
+                for token, score in zip(tokens, scores, strict=True)
+                if token not in SPECIAL
+            ],
         ),
         "joined with spaces": (
             "There are spaces within your words. Pieces are joined without one.",
@@ -250,17 +214,15 @@ EXERCISE = Exercise(
         ),
         "the last word lost": (
             "Your last word is missing: it is finished by the end of the list, and not by the next word.",
-            _last_word_lost,
+            _merging(finished=lambda words: words[:-1]),
         ),
         "the usual prefix written into the code": (
             "The prefix is an argument: other tokenizers mark their pieces in other ways.",
-            _merging(marks=lambda prefix: "##"),
+            lambda tokens, scores, prefix="##": _merging()(tokens, scores),
         ),
         "the mark's characters stripped": (
             "You strip every character of the mark from a piece, also those that belong to the word.",
-            _merging(strip=lambda token, prefix: token.lstrip(prefix)),
+            _merging(stripped=str.lstrip),
         ),
     },
-    same=_same,
-    keeps_arguments="tokens and scores",
 )

@@ -1,166 +1,84 @@
-"""Exercise 3.5, eval_epoch: what the model says and how wrong it is, with nothing of it changed."""
+"""Exercise 3.5, eval_epoch: what the model says, with nothing of it changed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from functools import cache, lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property, Test
 from labkit.checks.properties import returns
-from labkit.checks.wire import Array, Plain, as_array, as_number, close, is_number, plain, shown
-from labkit.lessons.exercises.fine_tuning.batches import batches_of, described, examples, one_big_batch
+from labkit.checks.wire import Array, as_array, as_number, close, is_number, plain, shown
+from labkit.lessons.exercises.fine_tuning import batching
+from labkit.lessons.exercises.fine_tuning.batching import Batch, Batches
 from labkit.lessons.observers import fine_tuning as observers
 
 
-def _case(
-    label: str,
-    dice: np.random.Generator,
-    sizes: Sequence[int],
-    form: str = "list",
-    grad_enabled: bool = True,
-    model: str = "a small classifier in evaluation mode",
-    **spec: Any,
-) -> Case:
-    batches = batches_of(dice, sizes)
-    inputs = {
-        "model": model,
-        "batches": described(batches, form),
-        "_model": {"seed": int(dice.integers(1000)), "evaluating": [""], **spec},
-        "_batches": batches,
-        "_form": form,
-        "_grad_enabled": grad_enabled,
-    }
-    return Case(inputs, label)
+def _inputs(*given: Any, grad_enabled: bool = True, **more: Any) -> Inputs:
+    still = {"model": "a small classifier in evaluation mode", "evaluating": [""]}
+    return {**batching.inputs_with_batches(*given, **still | more), "_grad_enabled": grad_enabled}
 
 
-@cache
-def _fixed() -> tuple[Case, ...]:
-    dice = np.random.default_rng(35)
-    training: dict[str, Any] = {
-        "model": "a small classifier in training mode, with dropout",
-        "dropout": True,
-        "evaluating": [],
-    }
-    mixed: dict[str, Any] = {
-        "model": "a small classifier, some of whose modules are in evaluation mode",
-        "dropout": True,
-    }
-    return (
-        _case("values", dice, [3]),
-        _case("values", dice, [2, 2]),
-        _case("uneven", dice, [4, 1]),
-        _case("uneven", dice, [1, 5, 2], "generator"),
-        _case("values", dice, [3, 3, 3], "mappings"),
-        _case("training", dice, [2, 2], **training),
-        _case("training", dice, [3, 3], grad_enabled=False, **training),
-        _case("mixed", dice, [2, 2], **mixed, evaluating=["embedding", "LayerNorm"]),
-        _case("mixed", dice, [2, 2], **mixed, evaluating=["", "head"], frozen=["embedding.weight"]),
-        _case("kept", dice, [2, 2], old_gradients=True, frozen=["embedding.weight", "mix.bias"]),
-        _case("kept", dice, [2, 2], grad_enabled=False, old_gradients=True),
-    )
-
-
-def _cases(generator: np.random.Generator) -> list[Case]:
-    uneven = [1, *generator.integers(2, 6, size=generator.integers(1, 4)).tolist()]
-    return [*_fixed(), _case("uneven", generator, uneven)]
+def _fixed() -> Iterator[tuple[str, Inputs]]:
+    generator = np.random.default_rng(35)
+    training: Any = {"model": "a small classifier in training mode, with dropout", "evaluating": [], "dropout": True}
+    mixed: Any = {"model": "a small classifier, some of whose modules are in evaluation mode", "dropout": True}
+    yield "values", _inputs(generator, [3])
+    yield "values", _inputs(generator, [2, 2])
+    yield "uneven", _inputs(generator, [4, 1])
+    yield "uneven", _inputs(generator, [1, 5, 2], "generator")
+    yield "values", _inputs(generator, [3, 3, 3], "mappings")
+    yield "training", _inputs(generator, [2, 2], **training)
+    yield "training", _inputs(generator, [3, 3], grad_enabled=False, **training)
+    yield "mixed", _inputs(generator, [2, 2], **mixed, evaluating=["embedding", "LayerNorm"])
+    yield "mixed", _inputs(generator, [2, 2], **mixed, evaluating=["", "head"], frozen=["embedding.weight"])
+    yield "kept", _inputs(generator, [2, 2], old_gradients=True, frozen=["embedding.weight", "mix.bias"])
+    yield "kept", _inputs(generator, [2, 2], grad_enabled=False, old_gradients=True)
 
 
 @lru_cache(512)  # each property asks for it
 def eval_epoch_reference(case: Case) -> tuple[float, Array, Array]:
-    """The contract: loss, logits and labels of one big batch, by a model that is in evaluation mode as a whole."""
-    batch = one_big_batch(observers.tensors(case.inputs["_batches"]))
+    """The contract: one big batch, by a model in evaluation mode as a whole."""
+    batch = batching.one_big_batch(observers.tensors(case.inputs["_batches"]))
     with torch.no_grad():
         output = observers.small_classifier(case.inputs["_model"]).eval()(**batch)
     return output.loss.item(), plain(output.logits), plain(batch["labels"])
 
 
-def _gives(place: int, what: str) -> Callable[[Case, Observation], Failure | None]:
+def _gives(place: int, what: str) -> Test:
+    """The test that one of the three things is right."""
+
     def test(case: Case, observation: Observation) -> Failure | None:
-        wanted, found = eval_epoch_reference(case)[place], _three(observation.value)[place]
-        found = as_array(found) if place else as_number(found)
+        returned = observation.value["returned"]
+        if not isinstance(returned, (list, tuple)) or len(returned) != 3:
+            raise TypeError(f"no three things: {shown(returned)}")
+        found = as_array(returned[place]) if place else as_number(returned[place])
+        wanted = eval_epoch_reference(case)[place]
         return None if close(found, wanted) else Failure(f"{what} {shown(wanted)}", f"{what} {shown(found)}")
 
     return test
 
 
-def _three(value: Plain) -> Sequence[Plain]:
-    """The three things that were returned. Raises TypeError for anything else."""
-    returned = value["returned"]
-    if not isinstance(returned, (list, tuple)) or len(returned) != 3:
-        raise TypeError(f"no three things: {shown(returned)}")
-    return returned
-
-
-def _leaves(fact: str, what: str) -> Callable[[Case, Observation], Failure | None]:
-    def test(case: Case, observation: Observation) -> Failure | None:
-        kept = observation.value[fact] is True
-        return None if kept else Failure(f"{what} as before", f"{what} was changed")
-
-    return test
-
-
-def _builds_no_graph(case: Case, observation: Observation) -> Failure | None:
-    built = observation.value["had_graph"] is not False
-    return Failure("no graph for a backward that never comes", "logits with a graph behind them") if built else None
-
-
-def _is_loss_and_tensors(value: Plain) -> bool:
-    returned = value["returned"]
-    if not isinstance(returned, tuple) or len(returned) != 3:
-        return False
-    return is_number(returned[0]) and all(isinstance(each, Array) and each.tensor for each in returned[1:])
-
-
-# Wrong answers
-
-Batches = Sequence[Mapping[str, torch.Tensor]]
-Losses = Sequence[float]
-
-
-def _mean_over_examples(losses: Losses, batches: Batches) -> float:
-    return sum(loss * examples(batch) for loss, batch in zip(losses, batches, strict=True)) / sum(
-        map(examples, batches)
-    )
-
-
-def _mean_over_tokens(losses: Losses, batches: Batches) -> float:
-    tokens = [float(batch["attention_mask"].sum()) for batch in batches]
-    return float(np.average(losses, weights=tokens))
-
-
-def _modes_by_module(model: nn.Module) -> Callable[[], None]:
-    modes = [(module, module.training) for module in model.modules()]
-
-    def restore() -> None:
-        for module, training in modes:
-            module.training = training
-
-    return restore
-
-
-def _mode_of_the_whole(model: nn.Module) -> Callable[[], Any]:
-    training = model.training
-    return lambda: model.train(training)
+GRAPH = Failure("no graph for a backward that never comes", "logits with a graph behind them")
+Modes = Mapping[nn.Module, bool]
 
 
 def _evaluating(
-    mean: Callable[[Losses, Batches], float] = _mean_over_examples,
-    remember: Callable[[nn.Module], Callable[[], Any]] = _modes_by_module,
+    mean: Callable[[list[float], Batches], float] = batching.mean_loss,
+    modes_at_end: Callable[[nn.Module, Modes], Modes] = lambda model, modes: modes,
     evaluates: bool = True,
     no_grad: Callable[[], Any] = torch.no_grad,
-    of_logits: Callable[[torch.Tensor], torch.Tensor] = lambda logits: logits,
     order: Callable[[list[torch.Tensor]], Iterable[torch.Tensor]] = lambda rows: rows,
     returned: Callable[[float, torch.Tensor, torch.Tensor], Any] = lambda *three: three,
     after: Callable[[nn.Module], Any] = lambda model: None,
-) -> Callable[[nn.Module, Iterable[Mapping[str, torch.Tensor]]], Any]:
-    """Right but for what is given."""
+) -> Callable[[nn.Module, Iterable[Batch]], Any]:
+    """A wrong answer, right but for what is given."""
 
-    def answer(model: nn.Module, batches: Iterable[Mapping[str, torch.Tensor]]) -> Any:
-        given, restore = list(batches), remember(model)
+    def answer(model: nn.Module, batches: Iterable[Batch]) -> Any:
+        given, modes = list(batches), {module: module.training for module in model.modules()}
         if evaluates:
             model.eval()
         losses, logits = [], []
@@ -169,36 +87,23 @@ def _evaluating(
                 output = model(**batch)
                 losses.append(output.loss.item())
                 logits.append(output.logits)
-        restore()
+        for module, training in modes_at_end(model, modes).items():
+            module.training = training
         after(model)
         labels = torch.cat([batch["labels"] for batch in given])
-        return returned(mean(losses, given), of_logits(torch.cat(list(order(logits)))).detach(), labels)
+        return returned(mean(losses, given), torch.cat(list(order(logits))).detach(), labels)
 
     return answer
-
-
-def _switches_gradients_off(model: nn.Module) -> None:
-    torch.set_grad_enabled(False)
-
-
-def _switches_gradients_on(model: nn.Module) -> None:
-    torch.set_grad_enabled(True)
-
-
-def _freezes(model: nn.Module) -> None:
-    model.requires_grad_(False)
-
-
-def _counts_with_len(model: nn.Module, batches: Any) -> Any:
-    len(batches)
-    return _evaluating()(model, batches)
 
 
 EXERCISE = Exercise(
     "3.5",
     "eval_epoch",
     observers.eval_epoch,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    fixed=_fixed,
+    drawn=lambda generator: [("uneven", _inputs(generator, batching.uneven_sizes(generator)))],
+    same=close,
+    keeps_arguments="the batches, the weights or their gradients",
     properties=(
         Property(
             "gives the logits of every review, in the order of the batches",
@@ -237,38 +142,43 @@ EXERCISE = Exercise(
             "builds no graph for gradients",
             "Your forward passes remember everything that a backward would need, and there is none. How is that switched off?",
             on=("values", "uneven"),
-            test=_builds_no_graph,
+            test=lambda case, observation: None if observation.value["had_graph"] is False else GRAPH,
             witnessed=True,
         ),
         Property(
             "puts the model back into the mode that it had",
             "The model comes back in another mode than it went in: compare the mode before your call with the one after it.",
             on=("values", "uneven", "training", "kept"),
-            test=_leaves("modes_kept", "the mode of each module"),
+            test=batching.left("modes_kept", "the mode of each module"),
             witnessed=True,
         ),
         Property(
             "does so also where modules were in different modes",
             "A frozen encoder may be evaluating while the head trains. Which modules have a mode of their own to put back?",
             on="mixed",
-            test=_leaves("modes_kept", "the mode of each module"),
+            test=batching.left("modes_kept", "the mode of each module"),
             witnessed=True,
         ),
         Property(
             "leaves the grad mode as it was",
             "Whether torch records gradients is another matter after your call than before. What puts that back by itself?",
-            test=_leaves("grad_mode_kept", "the grad mode"),
+            test=batching.left("grad_mode_kept", "the grad mode"),
             witnessed=True,
         ),
         Property(
             "leaves requires_grad as it was",
             "Your answer freezes or thaws parameters. Evaluation needs neither.",
-            test=_leaves("requires_grad_kept", "requires_grad of each parameter"),
+            test=batching.left("requires_grad_kept", "requires_grad of each parameter"),
             witnessed=True,
         ),
         returns(
             "a loss and two tensors",
-            _is_loss_and_tensors,
+            lambda value: (
+                isinstance(value["returned"], tuple)
+                and len(value["returned"]) == 3
+                and is_number(value["returned"][0])
+                and all(isinstance(each, Array) and each.tensor for each in value["returned"][1:])
+            ),
             "The values may be right, but the exercise asks for a tuple: a number, then logits and labels as one tensor each.",
         ),
     ),
@@ -283,13 +193,11 @@ EXERCISE = Exercise(
         ),
         "sum over examples": (
             "Your loss is added up over all reviews. A mean is asked for.",
-            _evaluating(
-                lambda losses, batches: sum(loss * examples(batch) for loss, batch in zip(losses, batches, strict=True))
-            ),
+            _evaluating(lambda losses, batches: float(np.dot(losses, [*map(batching.examples, batches)]))),
         ),
         "weighted by tokens": (
             "You weigh batches by their tokens. The mean is over reviews: a long one counts as much as a short one.",
-            _evaluating(_mean_over_tokens),
+            _evaluating(partial(batching.mean_loss, weight=batching.tokens)),
         ),
         "the last loss": (
             "Your loss is that of the last batch only.",
@@ -305,11 +213,11 @@ EXERCISE = Exercise(
         ),
         "probabilities in place of logits": (
             "Your rows add up to 1: they are probabilities. Logits are what the model says before softmax.",
-            _evaluating(of_logits=lambda logits: logits.softmax(dim=-1)),
+            _evaluating(returned=lambda loss, logits, labels: (loss, logits.softmax(dim=-1), labels)),
         ),
         "predicted classes in place of logits": (
             "You give one class a review. Logits are one number a class, from which the class can be told later.",
-            _evaluating(of_logits=lambda logits: logits.argmax(dim=-1)),
+            _evaluating(returned=lambda loss, logits, labels: (loss, logits.argmax(dim=-1), labels)),
         ),
         "dropout on": (
             "Dropout is at work while you evaluate: asked twice, the model says two things about one review.",
@@ -321,27 +229,27 @@ EXERCISE = Exercise(
         ),
         "training mode at the end, whatever it was": (
             "At the end you switch to training mode, whatever mode the model came in.",
-            _evaluating(remember=lambda model: model.train),
+            _evaluating(modes_at_end=lambda model, modes: dict.fromkeys(modes, True)),
         ),
         "evaluation mode left on": (
             "The model is left in evaluation mode. The next epoch would train without dropout, and nothing would say so.",
-            _evaluating(remember=lambda model: lambda: None),
+            _evaluating(modes_at_end=lambda model, modes: {}),
         ),
         "one mode for all modules": (
             "You put one mode back for the whole model. Before, some of its modules were in the other one.",
-            _evaluating(remember=_mode_of_the_whole),
+            _evaluating(modes_at_end=lambda model, modes: dict.fromkeys(modes, modes[model])),
         ),
         "gradients left off": (
             "After your call torch records no gradients any more, and the next training step would fail.",
-            _evaluating(after=_switches_gradients_off),
+            _evaluating(after=lambda model: torch.set_grad_enabled(False)),
         ),
         "gradients switched on at the end": (
             "At the end you switch gradients on, also where whoever called had switched them off.",
-            _evaluating(after=_switches_gradients_on),
+            _evaluating(after=lambda model: torch.set_grad_enabled(True)),
         ),
         "parameters left frozen": (
             "After your call other parameters can be trained than before. Evaluation changes none of that.",
-            _evaluating(after=_freezes),
+            _evaluating(after=lambda model: model.requires_grad_(False)),
         ),
         "another order of the three": (
             "The three things are there, but in another order than the exercise has them.",
@@ -349,9 +257,7 @@ EXERCISE = Exercise(
         ),
         "asks for the number of batches": (
             "You ask how many batches there are. A generator cannot say.",
-            _counts_with_len,
+            lambda model, batches: len(batches) and _evaluating()(model, batches),
         ),
     },
-    same=close,
-    keeps_arguments="the batches, the weights or their gradients",
 )

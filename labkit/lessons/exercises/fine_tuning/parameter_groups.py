@@ -1,9 +1,9 @@
 """Exercise 3.2, parameter_groups: what weight decay is for."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
@@ -11,27 +11,7 @@ from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, close, shown
 from labkit.lessons.observers import fine_tuning as observers
 
-
-def _case(seed: int, weight_decay: float, label: str, described: str, **model: Plain) -> Case:
-    return Case({"model": described, "weight_decay": weight_decay, "_model": {"seed": seed, **model}}, label)
-
-
-def _cases(generator: np.random.Generator) -> list[Case]:
-    cases = [
-        _case(1, 0.01, "plain", "a classifier"),
-        _case(2, 0.3, "decay", "a classifier"),
-        _case(3, 0.01, "named", "a classifier whose LayerNorm is called norm", norm_name="norm"),
-        _case(4, 0.01, "shapes", "a classifier with a 1-D scale", extras=["scale"]),
-        _case(5, 0.01, "shapes", "a classifier with a 0-D temperature", extras=["temperature"]),
-        _case(6, 0.01, "frozen", "a classifier, embedding frozen", frozen=["embedding.weight"]),
-        _case(7, 0.01, "frozen", "a classifier, all but the head frozen", frozen=_BELOW_THE_HEAD),
-        _case(8, 0.01, "shared", "a classifier whose output layer shares the embedding's weight", extras=["tied"]),
-    ]
-    weight_decay = round(float(generator.uniform(0.02, 0.5)), 3)
-    return [*cases, _case(int(generator.integers(1000)), weight_decay, "decay", "a classifier")]
-
-
-_BELOW_THE_HEAD = ["embedding.weight", "mix.weight", "mix.bias", "LayerNorm.weight", "LayerNorm.bias"]
+BELOW_THE_HEAD = ["embedding.weight", "mix.weight", "mix.bias", "LayerNorm.weight", "LayerNorm.bias"]
 
 
 def decays_reference(case: Case) -> list[tuple[str, float]]:
@@ -47,7 +27,7 @@ def _decays(groups: Plain) -> list[tuple[str, Plain]]:
     return sorted(((name, group["weight_decay"]) for group in groups for name in group["params"]), key=repr)
 
 
-def _equals(case: Case, observation: Observation) -> Failure | None:
+def _decays_agree(case: Case, observation: Observation) -> Failure | None:
     wanted, found = decays_reference(case), _decays(observation.value)
     if close(found, wanted):
         return None
@@ -61,101 +41,80 @@ def _told(pairs: Sequence[tuple[str, Plain]], others: Sequence[tuple[str, Plain]
     return ", ".join(f"{name}: {shown(decay)}" for name, decay in apart[:6]) or "no parameter"
 
 
-def _same(one: Plain, other: Plain) -> bool:
-    return close(_decays(one), _decays(other))
+Rule = Callable[[str, nn.Parameter], bool]
 
 
-def _by(rule: Callable[[str, nn.Parameter], bool], frozen_too: bool = False) -> Callable[[nn.Module, float], Any]:
-    """The groups of a wrong answer: rule says which parameters decay."""
+def _groups(
+    decays: Rule = lambda name, parameter: parameter.dim() > 1,
+    spared: Rule | None = None,  # all others
+    member: Callable[[str, nn.Parameter], Any] = lambda name, parameter: parameter,
+    frozen_too: bool = False,
+    repeated: bool = False,
+    told_of_spared: Mapping[str, float] = MappingProxyType({"weight_decay": 0.0}),
+) -> Callable[[nn.Module, float], list[dict[str, Any]]]:
+    """A wrong answer, right but for what is given."""
 
     def answer(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-        named = [pair for pair in model.named_parameters() if frozen_too or pair[1].requires_grad]
-        return [
-            {"params": [each for name, each in named if rule(name, each)], "weight_decay": weight_decay},
-            {"params": [each for name, each in named if not rule(name, each)], "weight_decay": 0.0},
-        ]
+        named = model.named_parameters(remove_duplicate=not repeated)
+        pairs = [(name, each) for name, each in named if frozen_too or each.requires_grad]
+        first = [member(*pair) for pair in pairs if decays(*pair)]
+        second = [member(*pair) for pair in pairs if (spared(*pair) if spared else not decays(*pair))]
+        return [{"params": first, "weight_decay": weight_decay}, {"params": second, **told_of_spared}]
 
     return answer
-
-
-def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.dim() > 1
-
-
-def _name_says_decay(name: str, parameter: nn.Parameter) -> bool:
-    return "bias" not in name and "LayerNorm" not in name
-
-
-def _layer_by_layer(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    layers = [module.parameters(recurse=False) for module in model.modules()]
-    trainable = [each for layer in layers for each in layer if each.requires_grad]
-    return [
-        {"params": [each for each in trainable if each.dim() > 1], "weight_decay": weight_decay},
-        {"params": [each for each in trainable if each.dim() <= 1], "weight_decay": 0.0},
-    ]
-
-
-def _all_in_the_first_group(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    trainable = [each for each in model.parameters() if each.requires_grad]
-    second = {"params": [each for each in trainable if each.dim() <= 1], "weight_decay": 0.0}
-    return [{"params": trainable, "weight_decay": weight_decay}, second]
-
-
-def _decay_left_out(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    first, second = _by(_is_matrix)(model, weight_decay)
-    return [first, {"params": second["params"]}]
-
-
-def _names_for_parameters(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    named = [pair for pair in model.named_parameters() if pair[1].requires_grad]
-    return [
-        {"params": [name for name, each in named if each.dim() > 1], "weight_decay": weight_decay},
-        {"params": [name for name, each in named if each.dim() <= 1], "weight_decay": 0.0},
-    ]
 
 
 EXERCISE = Exercise(
     "3.2",
     "parameter_groups",
     observers.parameter_groups,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    takes="model weight_decay _model",
+    drawn=lambda generator: [
+        ("decay", ("a classifier", round(generator.uniform(0.02, 0.5), 3), {"seed": int(generator.integers(1000))}))
+    ],
+    test=_decays_agree,
+    same=lambda one, other: close(_decays(one), _decays(other)),
+    keeps_arguments="the model",
     properties=(
         Property(
             "matrices decay, biases and LayerNorm weights do not",
             "Print name, shape and decay of every parameter in your groups. Which should not shrink, and which are absent?",
-            on="plain",
-            test=_equals,
+            fixed=[("a classifier", 0.01, {"seed": 1})],
             core=True,
         ),
         Property(
             "the decay is the caller's",
             "Is the decay of your group the argument, or a number written into the code?",
             on="decay",
-            test=_equals,
+            fixed=[("a classifier", 0.3, {"seed": 2})],
         ),
         Property(
             "what a parameter is called does not matter",
             "In other models the same layers have other names. What else do biases and LayerNorm weights have in common?",
-            on="named",
-            test=_equals,
+            fixed=[("a classifier whose LayerNorm is called norm", 0.01, {"seed": 3, "norm_name": "norm"})],
         ),
         Property(
             "every parameter of at most one dimension is spared",
             "Look at the shapes: a parameter need be neither a bias nor of a LayerNorm to have only one dimension, or none.",
-            on="shapes",
-            test=_equals,
+            fixed=[
+                ("a classifier with a 1-D scale", 0.01, {"seed": 4, "extras": ["scale"]}),
+                ("a classifier with a 0-D temperature", 0.01, {"seed": 5, "extras": ["temperature"]}),
+            ],
         ),
         Property(
             "frozen parameters stand nowhere",
             "What tells a frozen parameter from a trainable one, and does your answer ask for it?",
-            on="frozen",
-            test=_equals,
+            fixed=[
+                ("a classifier, embedding frozen", 0.01, {"seed": 6, "frozen": ["embedding.weight"]}),
+                ("a classifier, all but the head frozen", 0.01, {"seed": 7, "frozen": BELOW_THE_HEAD}),
+            ],
         ),
         Property(
             "a shared parameter stands there once",
             "Two layers can share one parameter. How often does it come up on your way through the model?",
-            on="shared",
-            test=_equals,
+            fixed=[
+                ("a classifier whose output layer shares the embedding's weight", 0.01, {"seed": 8, "extras": ["tied"]})
+            ],
         ),
         returns(
             "a list of dicts",
@@ -167,53 +126,51 @@ EXERCISE = Exercise(
     wrong={
         "everything decays": (
             "Your biases and LayerNorm weights decay too. Decay keeps matrices small; a shift or a scale gains nothing by it.",
-            _by(lambda name, parameter: True),
+            _groups(lambda name, parameter: True),
         ),
         "only biases are spared": (
             "Biases are spared, but a LayerNorm also has a weight, and pulling that one towards 0 does harm.",
-            _by(lambda name, parameter: "bias" not in name),
+            _groups(lambda name, parameter: "bias" not in name),
         ),
         "the two decays the wrong way round": (
             "The decays of your two groups are the wrong way round: matrices are what should shrink.",
-            _by(lambda name, parameter: parameter.dim() <= 1),
+            _groups(lambda name, parameter: parameter.dim() <= 1),
         ),
         "embeddings are spared": (
             "You spare the embedding as well. It is a matrix like the others here.",
-            _by(lambda name, parameter: parameter.dim() > 1 and "embedding" not in name),
+            _groups(lambda name, parameter: parameter.dim() > 1 and "embedding" not in name),
         ),
         "chosen by name": (
             "You choose by name. Another model may call the same layer otherwise: which fact about the parameter itself tells?",
-            _by(_name_says_decay),
+            _groups(lambda name, parameter: "bias" not in name and "LayerNorm" not in name),
         ),
         "frozen ones too": (
             "Frozen parameters are in your groups. An optimizer should be given only what is to be trained.",
-            _by(_is_matrix, frozen_too=True),
+            _groups(frozen_too=True),
         ),
         "shared ones twice": (
             "A parameter that two layers share is in your groups twice. The model itself can list each of its parameters once.",
-            _layer_by_layer,
+            _groups(repeated=True),
         ),
         "some in both groups": (
             "Some parameters stand in both groups. An optimizer refuses that: each belongs into exactly one.",
-            _all_in_the_first_group,
+            _groups(lambda name, parameter: True, spared=lambda name, parameter: parameter.dim() <= 1),
         ),
         "a group without its decay": (
             "One group does not say its decay. The optimizer's default takes over there, and that is not 0 for AdamW.",
-            _decay_left_out,
+            _groups(told_of_spared={}),
         ),
         "names in place of parameters": (
             "Your groups hold the names of parameters. The optimizer needs the parameters themselves.",
-            _names_for_parameters,
+            _groups(member=lambda name, parameter: name),
         ),
         "one dimension only": (
             "A parameter can also have no dimension at all, like a single temperature. Where does it end up?",
-            _by(lambda name, parameter: parameter.dim() != 1),
+            _groups(lambda name, parameter: parameter.dim() != 1),
         ),
         "a decay of its own": (
             "The decay is an argument. Yours is always the same, whatever the caller asks for.",
-            lambda model, weight_decay: _by(_is_matrix)(model, 0.01),
+            lambda model, weight_decay: _groups()(model, 0.01),
         ),
     },
-    same=_same,
-    keeps_arguments="the model",
 )

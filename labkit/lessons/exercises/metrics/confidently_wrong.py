@@ -4,24 +4,25 @@ Confidences of a case are exactly equal or well apart, and a confidence that equ
 rounding decides.
 """
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
-from labkit.checks.properties import returns
+from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property, visible
+from labkit.checks.properties import all_of, list_of, returns
 from labkit.checks.wire import Plain, as_list, is_integer, shown
 from labkit.lessons.exercises.metrics.softmax import softmax_reference
 from labkit.lessons.observers import metrics as observers
 
 APART = 1e-3  # how far confidences lie from one another and from the threshold
-Table = Sequence[Sequence[float]]
+THREE = [[4.0, 0.5, 0.0], [0.0, 2.0, 1.9], [1.0, 6.0, 1.5], [0.25, 0.0, 5.0], [3.5, 3.4, -2.0], [7.0, 0.0, 1.0]]
+TWO = [[0.0, 3.0], [3.5, 0.0], [0.0, 5.0], [0.0, 1.2], [-4.0, 0.5], [1.0, 9.0]]
+SECOND_SURER = [[2.5, 0.0, 0.0], [2.0, 0.0, -9.0], [0.0, 1.5, -4.0], [-1.0, 0.0, 1.25]]  # than the first
 
 
-def confidently_wrong_reference(logits: Table, labels: Sequence[int], threshold: float = 0.9) -> list[int]:
+def confidently_wrong_reference(logits: Plain, labels: Sequence[int], threshold: float = 0.9) -> list[int]:
     """The contract; the first of equals first."""
     probabilities = softmax_reference(logits)
     sure = probabilities.max(axis=1)
@@ -29,113 +30,53 @@ def confidently_wrong_reference(logits: Table, labels: Sequence[int], threshold:
     return sorted((place for place in wrong if sure[place] >= threshold), key=lambda place: -sure[place])
 
 
-def _case(label: str, logits: Table, labels: Sequence[int], **named: Plain) -> Case:
-    return Case({"logits": [list(row) for row in logits], "labels": list(labels), **named}, label)
-
-
-@cache
-def _fixed() -> tuple[Case, ...]:
-    three = [[4.0, 0.5, 0.0], [0.0, 2.0, 1.9], [1.0, 6.0, 1.5], [0.25, 0.0, 5.0], [3.5, 3.4, -2.0], [7.0, 0.0, 1.0]]
-    two = [[0.0, 3.0], [3.5, 0.0], [0.0, 5.0], [0.0, 1.2], [-4.0, 0.5], [1.0, 9.0]]
-    leads = [
-        [2.5, 0.0, 0.0],
-        [2.0, 0.0, -9.0],
-        [0.0, 1.5, -4.0],
-        [-1.0, 0.0, 1.25],
-    ]  # the second is surer than the first
-    close_ones = [[8.0, 7.0], [0.0, 2.5], [6.0, 5.5], [-1.0, 0.5]]
-    return (
-        _case("found", [[0.0, 3.0], [0.0, 5.0], [5.0, 0.0]], [0, 0, 0]),
-        _case("found", two, [0, 0, 1, 0, 0, 0]),
-        _case("found", three, [1, 0, 0, 0, 1, 1]),
-        _case("found", three, [2, 0, 2, 1, 0, 0], _as_tensor=True),
-        _case("found", two, [0, 1, 0, 1, 0, 1], _as_tensor=True),
-        _case("nothing", [[0.0, 3.0], [5.0, 0.0]], [1, 0]),
-        _case("nothing", [[0.0, 0.5], [0.75, 0.0]], [0, 1]),
-        _case("threshold", close_ones, [1, 0, 1, 0], threshold=0.7),
-        _case("threshold", three, [1, 0, 2, 1, 1, 2], threshold=0.5),
-        _case("threshold", two, [0, 1, 0, 0, 0, 0], threshold=0.98),
-        _case("threshold", leads, [1, 1, 0, 1], threshold=0.5),
-        _case("edge", [[0.0, 60.0], [0.0, 3.0], [4.0, 0.0]], [0, 0, 1], threshold=1.0),
-        _case("edge", [[60.0, 0.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 60.0]], [1, 0, 2], threshold=1.0, _as_tensor=True),
-    )
-
-
-def _cases(generator: np.random.Generator) -> list[Case]:
-    return [*_fixed(), *(_drawn(generator, number) for number in range(4))]
-
-
-def _drawn(generator: np.random.Generator, number: int) -> Case:
+def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
     """Rows that keep their distance from one another and from the threshold in their confidence."""
-    threshold, classes = (0.9, 0.75)[number % 2], 2 + number % 3
-    logits: list[list[float]] = []
-    known = [threshold]
-    while len(logits) < 12:
-        row = generator.normal(size=classes, scale=3.0)
-        sure = float(softmax_reference(row).max())
-        if min(abs(sure - other) for other in known) > APART:
-            logits.append(row.tolist())
-            known.append(sure)
-    labels = generator.integers(classes, size=len(logits)).tolist()
-    named: dict[str, Plain] = {"_as_tensor": True} if number % 2 else {}
-    named = named if threshold == 0.9 else {"threshold": threshold, **named}
-    found = confidently_wrong_reference(logits, labels, threshold)
-    label = "threshold" if threshold != 0.9 else "found" if found else "nothing"
-    return _case(label, logits, labels, **named)
-
-
-def _wanted(case: Case) -> list[int]:
-    given = {name: value for name, value in case.inputs.items() if not name.startswith("_")}
-    return confidently_wrong_reference(**given)
+    for threshold, classes in ((0.9, 2), (0.75, 3), (0.9, 4), (0.75, 2)):
+        logits: list[list[float]] = []
+        while len(logits) < 12:
+            row = generator.normal(size=classes, scale=3.0)
+            *known, sure = softmax_reference([*logits, row]).max(axis=1).tolist()
+            if min(abs(sure - other) for other in [threshold, *known]) > APART:
+                logits.append(row.tolist())
+        labels = generator.integers(classes, size=len(logits)).tolist()
+        usual = "found" if confidently_wrong_reference(logits, labels) else "nothing"
+        yield (usual, (logits, labels)) if threshold == 0.9 else ("threshold", (logits, labels, threshold, True))
 
 
 def _finds(case: Case, observation: Observation) -> Failure | None:
-    wanted, found = _wanted(case), as_list(observation.value)
+    wanted, found = confidently_wrong_reference(**visible(case.inputs)), as_list(observation.value)
     right = all(map(is_integer, found)) and sorted(found) == sorted(wanted)
     return None if right else Failure(f"these, in their order: {shown(wanted)}")
 
 
-def _orders(case: Case, observation: Observation) -> Failure | None:
-    if missed := _finds(case, observation):
-        return missed
+def _in_order(case: Case, observation: Observation) -> Failure | None:
     sure = softmax_reference(case.inputs["logits"]).max(axis=1)
-    confidences = [float(sure[place]) for place in as_list(observation.value)]
-    falling = all(first >= second - APART / 2 for first, second in pairwise(confidences))
-    return None if falling else Failure(shown(_wanted(case)))
-
-
-Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+    falling = all(sure[first] >= sure[second] - APART / 2 for first, second in pairwise(as_list(observation.value)))
+    return None if falling else Failure(shown(confidently_wrong_reference(**visible(case.inputs))))
 
 
 def _choosing(
-    sure: Score = lambda logits, labels: softmax_reference(logits).max(axis=-1),
+    sure: Callable[..., np.ndarray] = lambda logits, labels: softmax_reference(logits).max(axis=1),
     among: Callable[[np.ndarray], np.ndarray] = lambda wrong: wrong,
     enough: Callable[[np.ndarray, float], np.ndarray] = np.greater_equal,
-    order: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda found, sure: found[
-        np.argsort(-sure[found], kind="stable")
-    ],
+    by: Callable[..., np.ndarray] | None = None,
+    give: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda found, wrong: found,
     only: float | None = None,
 ) -> Any:
-    """A wrong answer, with the right choices where no wrong ones are given. only: the threshold it always has."""
+    """A wrong answer, with the right choices where no wrong ones are given.
 
-    def answer(logits: Any, labels: Any, threshold: float = 0.9) -> list[Any]:
+    by: what it sorts by, where that is not `sure`. give: of the places found, and which predictions are wrong. only: the
+    threshold that it always has.
+    """
+
+    def answer(logits: Any, labels: Any, threshold: float = 0.9) -> Any:
         rows, true = np.asarray(logits, dtype=np.float64), np.asarray(labels)
-        confidences = sure(rows, true)
-        chosen = among(rows.argmax(axis=1) != true) & enough(confidences, only or threshold)
-        return list(order(np.flatnonzero(chosen), confidences).tolist())
+        wrong = rows.argmax(axis=1) != true
+        found = np.flatnonzero(among(wrong) & enough(sure(rows, true), only or threshold))
+        return give(found[np.argsort(-(by or sure)(rows, true)[found], kind="stable")], wrong).tolist()
 
     return answer
-
-
-def _places_among_the_wrong(logits: Any, labels: Any, threshold: float = 0.9) -> list[int]:
-    rows, true = np.asarray(logits, dtype=np.float64), np.asarray(labels)
-    sure = softmax_reference(rows).max(axis=1)[rows.argmax(axis=1) != true]
-    return [int(place) for place in np.argsort(-sure, kind="stable") if sure[place] >= threshold]
-
-
-def _lead(row: np.ndarray) -> float:
-    second, first = np.sort(row)[-2:]
-    return float(first - second)
 
 
 def _of_the_true_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -146,40 +87,53 @@ EXERCISE = Exercise(
     "4.6",
     "confidently_wrong",
     observers.confidently_wrong,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    takes="logits labels threshold _as_tensor",
     properties=(
         Property(
             "the wrong predictions of high confidence are found",
             "Go through the example row by row: which class is predicted, is that wrong, and how sure is the model of it?",
             on="found",
-            test=_finds,
+            fixed=[
+                ([[0.0, 3.0], [0.0, 5.0], [5.0, 0.0]], [0, 0, 0]),
+                (TWO, [0, 0, 1, 0, 0, 0]),
+                (THREE, [1, 0, 0, 0, 1, 1]),
+                {"logits": THREE, "labels": [2, 0, 2, 1, 0, 0], "_as_tensor": True},
+                {"logits": TWO, "labels": [0, 1, 0, 1, 0, 1], "_as_tensor": True},
+            ],
             core=True,
         ),
         Property(
             "the most confident stands first",
             "Print the confidences of what you found in the order in which you give them.",
             on=("found", "threshold"),
-            test=_orders,
+            test=all_of(_finds, _in_order),
         ),
         Property(
             "where there are none, the list is empty",
             "What should come out where the model is right, or wrong without being sure of it?",
             on="nothing",
-            test=_finds,
+            fixed=[([[0.0, 3.0], [5.0, 0.0]], [1, 0]), ([[0.0, 0.5], [0.75, 0.0]], [0, 1])],
         ),
         Property(
             "the threshold is the caller's",
             "Is the argument threshold used, and is it compared with a probability?",
             on="threshold",
-            test=_finds,
+            fixed=[
+                ([[8.0, 7.0], [0.0, 2.5], [6.0, 5.5], [-1.0, 0.5]], [1, 0, 1, 0], 0.7),
+                (THREE, [1, 0, 2, 1, 1, 2], 0.5),
+                (TWO, [0, 1, 0, 0, 0, 0], 0.98),
+                (SECOND_SURER, [1, 1, 0, 1], 0.5),
+            ],
         ),
         Property(
             "a confidence that equals the threshold counts",
             "Is a confidence as high as the threshold enough? Read the comparison in the exercise once more.",
-            on="edge",
-            test=_finds,
+            fixed=[
+                ([[0.0, 60.0], [0.0, 3.0], [4.0, 0.0]], [0, 0, 1], 1.0),
+                ([[60.0, 0.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 60.0]], [1, 0, 2], 1.0, True),
+            ],
         ),
-        returns("a list of ints", lambda value: isinstance(value, list) and all(map(is_integer, value))),
+        returns("a list of ints", list_of(is_integer)),
     ),
     wrong={
         "logits read as probabilities": (
@@ -196,11 +150,11 @@ EXERCISE = Exercise(
         ),
         "in order of the index": (
             "You found them all, in the order in which they came. The most confident should stand first.",
-            _choosing(order=lambda found, sure: found),
+            _choosing(by=lambda logits, labels: np.zeros(len(labels))),
         ),
         "least confident first": (
             "You found them all, but the least confident stands first. Which way does your sorting go?",
-            _choosing(order=lambda found, sure: found[np.argsort(sure[found], kind="stable")]),
+            _choosing(by=lambda logits, labels: -softmax_reference(logits).max(axis=1)),
         ),
         "above in place of at least": (
             "A confidence that equals the threshold is lost: at least is not the same as above.",
@@ -220,7 +174,7 @@ EXERCISE = Exercise(
         ),
         "places among the wrong ones": (
             "Your places count the wrong predictions alone. They should say where each stands among all reviews.",
-            _places_among_the_wrong,
+            _choosing(give=lambda found, wrong: np.cumsum(wrong)[found] - 1),
         ),
         "every wrong one": (
             "All wrong predictions are in your list. Only those are asked for of which the model was sure.",
@@ -228,28 +182,23 @@ EXERCISE = Exercise(
         ),
         "sorted by logits": (
             "You sort by the logits. A large logit beside one that is nearly as large is no great confidence.",
-            lambda logits, labels, threshold=0.9: sorted(
-                _choosing()(logits, labels, threshold), key=lambda place: -float(logits[place].max())
-            ),
+            _choosing(by=lambda logits, labels: logits.max(axis=1)),
         ),
         "sorted by the lead over the second class": (
             "You sort by the lead over the second class. With three classes or more the others have their share too.",
-            lambda logits, labels, threshold=0.9: sorted(
-                _choosing()(logits, labels, threshold), key=lambda place: -_lead(np.asarray(logits[place]))
-            ),
+            _choosing(by=lambda logits, labels: np.diff(np.sort(logits))[:, -1]),
         ),
         "sorted by the true class": (
             "You sort by how improbable the true class is. The most confident is the one whose predicted class is likeliest.",
-            lambda logits, labels, threshold=0.9: sorted(
-                _choosing()(logits, labels, threshold),
-                key=lambda place: -float(_of_the_true_class(np.asarray(logits), np.asarray(labels))[place]),
-            ),
+            _choosing(by=_of_the_true_class),
         ),
         "the usual threshold written into the code": (
             "The threshold is an argument: your answer uses the usual one whatever the caller says.",
             _choosing(only=0.9),
         ),
     },
+    drawn=_drawn,
+    test=_finds,
     same=lambda one, other: as_list(one) == as_list(other),
     keeps_arguments="logits and labels",
 )

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Exercise, Property
+from labkit.checks.exercise import Exercise, Inputs, Property
 from labkit.checks.properties import returns
-from labkit.checks.values import same_numbers
-from labkit.checks.wire import Array, Plain
+from labkit.checks.values import array_of, same_numbers
+from labkit.checks.wire import Plain
 from labkit.lessons.observers import metrics as observers
 
 
@@ -18,7 +18,7 @@ def confusion_matrix_reference(labels: Sequence[int], predictions: Sequence[int]
     return [[pairs.count((row, column)) for column in range(num_classes)] for row in range(num_classes)]
 
 
-def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, tuple[Plain, ...]]]:
+def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
     for num_classes in (2, 3, 4, 6):
         labels, predictions = generator.integers(num_classes, size=(2, generator.integers(12, 40)))
         labels[:num_classes] = predictions[:num_classes] = np.arange(num_classes)  # none is absent
@@ -27,25 +27,12 @@ def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, tuple[Plain, .
 
 def _changed(change: Any) -> Any:
     """A wrong answer that makes something else of the right matrix."""
-
-    def answer(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> Any:
-        return change(np.array(confusion_matrix_reference(labels.tolist(), predictions.tolist(), num_classes)))
-
-    return answer
-
-
-def _rows_as_shares(matrix: np.ndarray) -> np.ndarray:
-    return np.asarray(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
+    return lambda *given: change(np.array(confusion_matrix_reference(*given)))
 
 
 def _only_those_that_occur(matrix: np.ndarray) -> np.ndarray:
-    kept = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
-    return matrix[np.ix_(kept, kept)]
-
-
-def _up_to_the_largest(matrix: np.ndarray) -> np.ndarray:
-    size = int(np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))[-1]) + 1
-    return matrix[:size, :size]
+    occur = matrix.any(axis=0) | matrix.any(axis=1)
+    return matrix[np.ix_(occur, occur)]
 
 
 def _one_against_the_rest(matrix: np.ndarray) -> np.ndarray:
@@ -79,7 +66,6 @@ EXERCISE = Exercise(
         Property(
             "a class that does not occur keeps its row and column",
             "How large should the matrix be where the caller names more classes than occur?",
-            on="absent",
             fixed=[
                 ([0, 1, 1], [0, 1, 0], 3),
                 ([0, 2, 2], [0, 2, 0], 3),
@@ -90,7 +76,7 @@ EXERCISE = Exercise(
         ),
         returns(
             "an array of ints",
-            lambda value: isinstance(value, Array) and np.issubdtype(value.values.dtype, np.integer),
+            array_of(np.integer),
             "The numbers may be right, but counts are ints, and they should stand in an array. What is your dtype?",
         ),
     ),
@@ -105,11 +91,13 @@ EXERCISE = Exercise(
         ),
         "as large as the largest class that occurs": (
             "Your matrix ends at the largest class that occurs. The caller says how many classes there are.",
-            _changed(_up_to_the_largest),
+            lambda labels, predictions, num_classes: np.array(
+                confusion_matrix_reference(labels, predictions, max(*labels, *predictions) + 1)
+            ),
         ),
         "rows as shares": (
             "Your rows hold shares. The exercise asks for counts.",
-            _changed(_rows_as_shares),
+            _changed(lambda matrix: matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)),
         ),
         "shares of all": (
             "Your cells hold shares of all examples. The exercise asks for counts.",
@@ -117,7 +105,7 @@ EXERCISE = Exercise(
         ),
         "columns as shares": (
             "Your columns hold shares. The exercise asks for counts.",
-            _changed(lambda matrix: _rows_as_shares(matrix.T).T),
+            _changed(lambda matrix: matrix / np.maximum(matrix.sum(axis=0, keepdims=True), 1)),
         ),
         "each pair counted once": (
             "Each of your cells knows only whether a pair occurs. Adding by an array of places counts repeated places once.",

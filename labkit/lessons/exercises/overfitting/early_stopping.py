@@ -3,25 +3,25 @@
 Losses and min_delta are multiples of 1/64, so that no rounding decides what has improved by more than min_delta.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
+from math import inf, nan
 from typing import Any
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property
+from labkit.checks.properties import all_of, list_of, part_is
 from labkit.checks.wire import Plain, close, shown
 from labkit.lessons.observers import overfitting as observers
 
-Test = Callable[[Case, Observation], Failure | None]
+LONG = [3.0, 2.5, 2.375, 2.75, nan, 2.0, 2.0, 2.25, 1.5, 1.75, 1.625, 1.375, 1.25, 1.5, nan, 1.75, 2.0, 0.5, 1.0]
 
 
 def early_stopping_reference(
     losses: Sequence[float], patience: int = 2, min_delta: float = 0.0
 ) -> list[tuple[bool, float, int | None]]:
     """What each step says, and best_loss and best_epoch after it."""
-    best_loss, best_epoch, steps = math.inf, None, []
+    best_loss, best_epoch, steps = inf, None, []
     for epoch, loss in enumerate(losses):
         if best_loss - loss > min_delta:  # NaN is never above
             best_loss, best_epoch = loss, epoch
@@ -30,117 +30,50 @@ def early_stopping_reference(
     return steps
 
 
-def _case(label: str, losses: Sequence[float], **named: Plain) -> Case:
-    return Case({"losses": list(losses), **named}, label)
+def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
+    for _ in range(4):
+        count = int(generator.integers(8, 25))
+        losses = (np.round(64 * (np.linspace(3, 1, count) + generator.normal(size=count, scale=0.4))) / 64).tolist()
+        losses[int(generator.integers(1, count))] = nan
+        min_delta = float(generator.choice([0.0, 1 / 16, 1 / 4]))
+        yield "long", (losses, int(generator.integers(1, 5)), min_delta)
 
 
-LONG = [
-    3.0,
-    2.5,
-    2.375,
-    2.75,
-    math.nan,
-    2.0,
-    2.0,
-    2.25,
-    1.5,
-    1.75,
-    1.625,
-    1.375,
-    1.25,
-    1.5,
-    math.nan,
-    1.75,
-    2.0,
-    0.5,
-    1.0,
-]
-
-
-@cache
-def _fixed() -> tuple[Case, ...]:
-    return (
-        _case("plain", [1.0, 0.5, 0.75, 0.875]),
-        _case("plain", [1.0, 1.5, 1.25]),
-        _case("plain", [2.0, 1.5, 1.0, 0.5, 1.0, 0.75]),
-        _case("anew", [1.0, 1.5, 0.5, 0.75, 0.25, 0.5, 0.375]),
-        _case("anew", [2.0, 2.5, 1.5, 1.75, 1.0, 1.25, 0.75, 0.5, 1.0, 1.5]),
-        _case("on", [1.0, 1.5, 1.75, 2.0, 1.25, 3.0]),
-        _case("on", [1.0, 1.5, 1.75, 0.5, 0.75, 1.0, 1.25]),
-        _case("patience", [1.0, 1.5, 0.5, 0.75], patience=1),
-        _case("patience", [1.0, 1.5, 1.25, 1.75, 2.0], patience=3),
-        _case("patience", [2.0, 1.0, 1.5, 1.25, 1.75, 1.5, 1.125, 3.0], patience=5),
-        _case("equal", [1.0, 1.0, 1.0]),
-        _case("equal", [1.0, 0.5, 0.5, 0.25, 0.25, 0.25]),
-        _case("delta", [1.0, 0.875, 0.75, 0.625], min_delta=0.25),
-        _case("delta", [1.0, 0.75, 0.5, 0.25], min_delta=0.25),
-        _case("delta", [2.0, 1.5, 1.375, 0.75, 0.875, 0.625], min_delta=0.5),
-        _case("delta", [1.0, 1.0625, 0.5, 0.5625, 0.53125], min_delta=0.125),
-        _case("nan", [1.0, math.nan, math.nan, 0.5]),
-        _case("nan", [math.nan, 1.0, math.nan, 0.5, math.nan, math.nan]),
-        _case("nan", [math.nan, math.nan, 1.0]),
-        _case("long", LONG),
-        _case("long", LONG, patience=3, min_delta=0.25),
-        _case("long", LONG[::-1], patience=2, min_delta=0.125),
-    )
-
-
-def _cases(generator: np.random.Generator) -> list[Case]:
-    return [*_fixed(), *(_drawn(generator) for _ in range(4))]
-
-
-def _drawn(generator: np.random.Generator) -> Case:
-    count = int(generator.integers(8, 25))
-    losses = (np.round(64 * (np.linspace(3, 1, count) + generator.normal(size=count, scale=0.4))) / 64).tolist()
-    losses[int(generator.integers(1, count))] = math.nan
-    min_delta = float(generator.choice([0.0, 1 / 16, 1 / 4]))
-    return _case("long", losses, patience=int(generator.integers(1, 5)), min_delta=min_delta)
+def _said(value: Plain) -> list[Plain]:
+    return [said for said, _, _ in value["after"]]
 
 
 def _says(case: Case, observation: Observation) -> Failure | None:
     wanted = [stop for stop, _, _ in early_stopping_reference(**case.inputs)]
-    found = [said for said, _, _ in observation.value["after"]]
+    found = _said(observation.value)
     return None if found == wanted else Failure(f"step says {shown(wanted)}", f"step says {shown(found)}")
 
 
 def _knows_the_best(case: Case, observation: Observation) -> Failure | None:
-    wanted = [[loss, epoch] for _, loss, epoch in early_stopping_reference(**case.inputs)]
-    found = [[loss, epoch] for _, loss, epoch in observation.value["after"]]
-    for place, (one, other) in enumerate(zip(found, wanted, strict=True)):
-        if not close(one, other):
-            return Failure(_told(place, other), _told(place, one))
+    steps = zip(early_stopping_reference(**case.inputs), observation.value["after"], strict=True)
+    for number, ((_, *wanted), (_, *found)) in enumerate(steps):
+        if not close(found, wanted):
+            return Failure(*(f"after step {number}: {_shown_best(*best)}" for best in (wanted, found)))
     return None
 
 
-def _told(place: int, best: Sequence[Plain]) -> str:
-    return f"after step {place}: best_loss {shown(best[0])}, best_epoch {shown(best[1])}"
-
-
-def _both(case: Case, observation: Observation) -> Failure | None:
-    return _says(case, observation) or _knows_the_best(case, observation)
+def _shown_best(loss: Plain, epoch: Plain) -> str:
+    return f"best_loss {shown(loss)}, best_epoch {shown(epoch)}"
 
 
 def _starts_empty(case: Case, observation: Observation) -> Failure | None:
-    loss, epoch = observation.value["before"]
-    got = f"best_loss {shown(loss)}, best_epoch {shown(epoch)}"
-    return None if loss == math.inf and epoch is None else Failure("best_loss inf, best_epoch None", got)
+    before = observation.value["before"]
+    return None if before == [inf, None] else Failure(_shown_best(inf, None), _shown_best(*before))
 
 
-def _says_bools(case: Case, observation: Observation) -> Failure | None:
-    found = [said for said, _, _ in observation.value["after"]]
-    return None if all(isinstance(said, bool) for said in found) else Failure("True or False", shown(found))
-
-
-class _Stopping:
+class Stopping:
     """The right rule in small parts, each of which a wrong answer replaces."""
 
-    first = 0
-    stopped = False
+    best_loss, best_epoch, previous, epoch = inf, None, inf, -1
+    failures = only = 0  # only: the patience that it always has
 
     def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
-        self.patience, self.min_delta = patience, min_delta
-        self.best_loss, self.previous, self.failures, self.epoch = math.inf, math.inf, 0, self.first - 1
-        self.best_epoch: int | None = None
+        self.patience, self.min_delta = self.only or patience, min_delta
 
     def improves(self, loss: float) -> bool:
         return loss < self.best_loss - self.min_delta
@@ -148,9 +81,8 @@ class _Stopping:
     def count(self, improved: bool) -> int:
         return 0 if improved else self.failures + 1
 
-    def keep(self, loss: float, improved: bool) -> None:
-        if improved:
-            self.best_loss, self.best_epoch = loss, self.epoch
+    def best(self, loss: float, improved: bool) -> tuple[Any, Any]:
+        return (loss, self.epoch) if improved else (self.best_loss, self.best_epoch)
 
     def says(self) -> Any:
         return self.failures >= self.patience
@@ -159,64 +91,21 @@ class _Stopping:
         self.epoch += 1
         improved = self.improves(loss)
         self.failures = self.count(improved)
-        self.keep(loss, improved)
+        self.best_loss, self.best_epoch = self.best(loss, improved)
         self.previous = loss
         return self.says()
 
 
-def _wrong(**parts: Any) -> type:
-    return type("EarlyStopping", (_Stopping,), parts)
-
-
-def _keep_the_lowest(self: _Stopping, loss: float, improved: bool) -> None:
-    if loss < self.best_loss:
-        self.best_loss, self.best_epoch = loss, self.epoch
-
-
-def _keep_every(self: _Stopping, loss: float, improved: bool) -> None:
-    self.best_loss, self.best_epoch = loss, self.epoch
-
-
-def _keep_the_loss_alone(self: _Stopping, loss: float, improved: bool) -> None:
-    self.best_loss = loss if improved else self.best_loss
-
-
-def _says_once(self: _Stopping) -> bool:
-    stop = self.failures >= self.patience
-    self.failures = 0 if stop else self.failures
-    return stop
-
-
-def _says_from_then_on(self: _Stopping) -> bool:
-    self.stopped = self.stopped or self.failures >= self.patience
-    return self.stopped
-
-
-class _Maximum(_Stopping):
-    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
-        super().__init__(patience, min_delta)
-        self.best_loss = -math.inf
-
-    def improves(self, loss: float) -> bool:
-        return loss > self.best_loss + self.min_delta
-
-
-class _PatienceOf2(_Stopping):
-    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
-        super().__init__(2, min_delta)
-
-
-class _StartsAt0(_Stopping):
-    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
-        super().__init__(patience, min_delta)
-        self.best_epoch = 0
+def stopping(**parts: Any) -> type[Stopping]:
+    """The right rule but for these parts."""
+    return type("EarlyStopping", (Stopping,), parts)
 
 
 EXERCISE = Exercise(
     "5.1",
     "EarlyStopping",
     observers.early_stopping,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    takes="losses patience min_delta",
     properties=(
         Property(
             "before the first call best_loss is inf and best_epoch None",
@@ -227,6 +116,7 @@ EXERCISE = Exercise(
             "step says True after patience failures in a row",
             "Go through the losses one by one and count the failures beside them. At which call has patience run out?",
             on="plain",
+            fixed=[([1.0, 0.5, 0.75, 0.875],), ([1.0, 1.5, 1.25],), ([2.0, 1.5, 1.0, 0.5, 1.0, 0.75],)],
             test=_says,
             core=True,
         ),
@@ -234,6 +124,10 @@ EXERCISE = Exercise(
             "an improvement starts the count anew",
             "What becomes of the failures counted so far when the loss improves, and with which loss do you compare?",
             on="anew",
+            fixed=[
+                ([1.0, 1.5, 0.5, 0.75, 0.25, 0.5, 0.375],),
+                ([2.0, 2.5, 1.5, 1.75, 1.0, 1.25, 0.75, 0.5, 1.0, 1.5],),
+            ],
             test=_says,
             core=True,
         ),
@@ -247,127 +141,131 @@ EXERCISE = Exercise(
         Property(
             "it stays True while the failures go on, and no longer",
             "Whoever calls step may go on after the stop. What should it say at the next failure, and what at an improvement?",
-            on="on",
-            test=_both,
+            fixed=[([1.0, 1.5, 1.75, 2.0, 1.25, 3.0],), ([1.0, 1.5, 1.75, 0.5, 0.75, 1.0, 1.25],)],
         ),
         Property(
             "patience is the caller's",
             "Is the argument patience used, and does the count reach it at the right call?",
-            on="patience",
+            fixed=[
+                ([1.0, 1.5, 0.5, 0.75], 1),
+                ([1.0, 1.5, 1.25, 1.75, 2.0], 3),
+                ([2.0, 1.0, 1.5, 1.25, 1.75, 1.5, 1.125, 3.0], 5),
+            ],
             test=_says,
         ),
         Property(
             "an equal loss is no improvement",
             "Has a loss improved that is the same as the best one?",
-            on="equal",
-            test=_both,
+            fixed=[([1.0, 1.0, 1.0],), ([1.0, 0.5, 0.5, 0.25, 0.25, 0.25],)],
         ),
         Property(
             "only an improvement by more than min_delta counts",
             "How far below the best loss must a loss lie to count, and what happens to the best loss if it does not?",
-            on="delta",
-            test=_both,
+            fixed=[
+                {"losses": [1.0, 0.875, 0.75, 0.625], "min_delta": 0.25},
+                {"losses": [1.0, 0.75, 0.5, 0.25], "min_delta": 0.25},
+                {"losses": [2.0, 1.5, 1.375, 0.75, 0.875, 0.625], "min_delta": 0.5},
+                {"losses": [1.0, 1.0625, 0.5, 0.5625, 0.53125], "min_delta": 0.125},
+            ],
         ),
         Property(
             "NaN is no improvement",
             "Every comparison with NaN is false. What does yours make of that, also at the very first call?",
-            on="nan",
-            test=_both,
+            fixed=[([1.0, nan, nan, 0.5],), ([nan, 1.0, nan, 0.5, nan, nan],), ([nan, nan, 1.0],)],
         ),
         Property(
             "all of it together over long runs",
             "Follow the example to the first call that differs: what are the best loss and the count of failures there?",
             on="long",
-            test=_both,
+            fixed=[(LONG,), (LONG, 3, 0.25), (LONG[::-1], 2, 0.125)],
         ),
         Property(
             "step says True or False",
             "What comes out of step where it is not yet time to stop? It should be a truth value in every case.",
-            test=_says_bools,
+            test=part_is("True or False", list_of(lambda said: isinstance(said, bool)), _said),
         ),
     ),
     wrong={
         "failures counted in total": (
             "You count all failures since the beginning. After an improvement patience should be whole again.",
-            _wrong(count=lambda self, improved: self.failures + (not improved)),
+            stopping(count=lambda self, improved: self.failures + (not improved)),
         ),
         "compared with the loss before": (
             "You compare with the loss of the epoch before. A loss that falls a little after a jump is still no new best.",
-            _wrong(improves=lambda self, loss: loss < self.previous - self.min_delta),
+            stopping(improves=lambda self, loss: loss < self.previous - self.min_delta),
         ),
         "min_delta with the wrong sign": (
             "With min_delta yours takes a loss for better that lies above the best one. On which side should the margin be?",
-            _wrong(improves=lambda self, loss: loss < self.best_loss + self.min_delta),
+            stopping(improves=lambda self, loss: loss < self.best_loss + self.min_delta),
         ),
         "min_delta ignored": (
             "Any loss below the best one counts as an improvement in yours. How far below does min_delta ask it to be?",
-            _wrong(improves=lambda self, loss: loss < self.best_loss),
+            stopping(improves=lambda self, loss: loss < self.best_loss),
         ),
         "the best loss follows tiny improvements": (
             "Your best loss changes with improvements too small to count. Many of them may add up to one that counts.",
-            _wrong(keep=_keep_the_lowest),
+            stopping(best=lambda self, loss, improved: Stopping.best(self, loss, loss < self.best_loss)),
         ),
         "NaN as an improvement": (
             "You ask whether the loss is no better, and with NaN that is false. So a broken loss becomes your best one.",
-            _wrong(improves=lambda self, loss: not loss >= self.best_loss - self.min_delta),
+            stopping(improves=lambda self, loss: not loss >= self.best_loss - self.min_delta),
         ),
         "an equal loss as an improvement": (
             "A loss that only equals the best one starts your count anew. Training that stands still would never end.",
-            _wrong(improves=lambda self, loss: loss <= self.best_loss - self.min_delta),
+            stopping(improves=lambda self, loss: loss <= self.best_loss - self.min_delta),
         ),
-        "epochs counted from 1": (
-            "Your first epoch has number 1. Epochs count from 0 here.",
-            _wrong(first=1),
-        ),
+        "epochs counted from 1": ("Your first epoch has number 1. Epochs count from 0 here.", stopping(epoch=0)),
         "one call too late": (
             "Yours stops one call too late: it waits until there are more failures than patience.",
-            _wrong(says=lambda self: self.failures > self.patience),
+            stopping(says=lambda self: self.failures > self.patience),
         ),
         "one call too early": (
             "Yours stops one call too early. How many failures may there be before patience has run out?",
-            _wrong(says=lambda self: self.failures >= max(1, self.patience - 1)),
+            stopping(says=lambda self: self.failures >= max(1, self.patience - 1)),
         ),
         "higher is better": (
             "Yours waits for the loss to rise. Of a loss the lowest is the best.",
-            _Maximum,
+            stopping(best_loss=-inf, improves=lambda self, loss: loss > self.best_loss + self.min_delta),
         ),
         "true for one call only": (
             "Yours says True once and then counts from 0 again, although nothing has improved.",
-            _wrong(says=_says_once),
+            stopping(says=lambda self: self.failures > 0 and self.failures % self.patience == 0),
         ),
         "true for ever": (
             "Once yours has said True it says so for ever. An improvement ends the failures in a row.",
-            _wrong(says=_says_from_then_on),
+            stopping(count=lambda self, improved: 0 if improved and not self.says() else self.failures + 1),
         ),
         "true only at the call itself": (
             "Yours is True only at the call at which patience runs out. The failures go on after it.",
-            _wrong(says=lambda self: self.failures == self.patience),
+            stopping(says=lambda self: self.failures == self.patience),
         ),
         "the best loss is always the last": (
             "Your best loss is always the last one. It should change on an improvement only.",
-            _wrong(keep=_keep_every),
+            stopping(best=lambda self, loss, improved: (loss, self.epoch)),
         ),
         "the best epoch is forgotten": (
             "Your best loss follows, but best_epoch stays where it was.",
-            _wrong(keep=_keep_the_loss_alone),
+            stopping(best=lambda self, loss, improved: (loss if improved else self.best_loss, None)),
         ),
         "says whether it improved": (
             "Your step says whether the loss has improved. It should say whether it is time to stop.",
-            _wrong(says=lambda self: self.failures == 0),
+            stopping(says=lambda self: self.failures == 0),
         ),
         "nothing instead of False": (
             "Where it is not time to stop, nothing comes out of your step. False is an answer too.",
-            _wrong(says=lambda self: True if self.failures >= self.patience else None),
+            stopping(says=lambda self: True if self.failures >= self.patience else None),
         ),
         "patience of 2 whatever is asked": (
             "Patience is an argument: yours always waits for two failures.",
-            _PatienceOf2,
+            stopping(only=2),
         ),
         "best_epoch 0 from the start": (
             "Your best_epoch is 0 before any epoch was run. Until there is one, it should be None.",
-            _StartsAt0,
+            stopping(best_epoch=0),
         ),
     },
+    drawn=_drawn,
+    test=all_of(_says, _knows_the_best),
     same=close,
     keeps_arguments=None,
 )

@@ -1,14 +1,13 @@
 """Exercise 1.3, smallest_max_length: how long the rows must be for a share of the reviews."""
 
 import math
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from labkit.checks.exercise import Case, Exercise, Failure, Observation, Property
+from labkit.checks.exercise import Exercise, Property
 from labkit.checks.properties import returns
-from labkit.checks.wire import as_number, close, is_integer, shown
+from labkit.checks.wire import Plain, as_number, close, is_integer
 from labkit.lessons.observers import tokenization as observers
 
 
@@ -18,79 +17,39 @@ def smallest_max_length_reference(lengths: Sequence[int], coverage: float) -> in
     return next(length for length in sorted(lengths) if sum(one <= length for one in lengths) >= enough)
 
 
-def _case(lengths: Sequence[int], coverage: float, label: str) -> Case:
-    return Case({"lengths": [int(length) for length in lengths], "coverage": coverage}, label)
-
-
-@cache
-def _fixed() -> tuple[Case, ...]:
-    hundred = list(range(1, 101))
-    dice = np.random.default_rng(13)
-    drawn = [_drawn(dice) for _ in range(30)]
-    return (
-        _case([7], 1.0, "all"),
-        _case([7], 0.1, "one"),
-        _case([3, 9], 0.5, "share"),
-        _case([9, 3], 0.51, "share"),
-        _case([10, 20, 30, 40], 0.6, "share"),
-        _case([30, 10, 40, 20], 0.75, "share"),
-        _case([5, 5, 5, 100], 0.75, "share"),
-        _case([12, 4, 8, 4, 30], 1.0, "all"),
-        _case([2, 400], 1.0, "all"),
-        _case(hundred, 0.55, "noise"),
-        _case(hundred, 0.07, "noise"),
-        _case(hundred, 0.29, "noise"),
-        _case(hundred[::-1], 0.57, "noise"),
-        _case([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.7, "noise"),
-        _case([3, 1, 2], 0.01, "one"),
-        *sorted(drawn, key=lambda case: len(case.inputs["lengths"])),
-    )
-
-
-def _cases(generator: np.random.Generator) -> list[Case]:
-    return [*_fixed(), *(_drawn(generator) for _ in range(5))]
-
-
-def _drawn(dice: np.random.Generator) -> Case:
-    lengths = dice.integers(3, 200, size=dice.integers(1, 60))
-    return _case(lengths.tolist(), float(dice.uniform(0.01, 1)), "share")
-
-
-def _equals(case: Case, observation: Observation) -> Failure | None:
-    wanted = smallest_max_length_reference(case.inputs["lengths"], case.inputs["coverage"])
-    return None if as_number(observation.value) == wanted else Failure(shown(wanted))
+def _drawn(generator: np.random.Generator, count: int = 5) -> Iterator[tuple[str, tuple[Plain, ...]]]:
+    for _ in range(count):
+        lengths = generator.integers(3, 200, size=generator.integers(1, 60))
+        yield "share", (lengths.tolist(), float(generator.uniform(0.01, 1)))
 
 
 EXERCISE = Exercise(
     "1.3",
     "smallest_max_length",
     observers.smallest_max_length,
-    drawn=lambda generator: ((case.label, case.inputs) for case in _cases(generator)),
+    reference=smallest_max_length_reference,
+    takes="lengths coverage",
     properties=(
         Property(
             "the share of reviews that fit is at least the coverage, and no smaller length would do",
             "Sort the lengths on paper: which place in that list is the first by which enough reviews fit?",
             on="share",
-            test=_equals,
             core=True,
         ),
         Property(
             "a coverage of 1 fits every review",
             "With a coverage of 1, which review decides?",
             on="all",
-            test=_equals,
         ),
         Property(
             "the smallest share still needs one review",
             "However small the coverage, it is above 0: how many reviews must fit at least?",
             on="one",
-            test=_equals,
         ),
         Property(
             "floating-point noise does not decide",
             "Some products that should be whole numbers come out a hair above them. What does rounding up make of that?",
             on="noise",
-            test=_equals,
         ),
         returns("an int", is_integer),
     ),
@@ -128,6 +87,25 @@ EXERCISE = Exercise(
             lambda lengths, coverage: list(lengths)[math.ceil(round(coverage * len(lengths), 9)) - 1],
         ),
     },
-    same=close,
+    drawn=_drawn,
+    fixed=lambda: [
+        ("all", ([7], 1.0)),
+        ("one", ([7], 0.1)),
+        ("share", ([3, 9], 0.5)),
+        ("share", ([9, 3], 0.51)),
+        ("share", ([10, 20, 30, 40], 0.6)),
+        ("share", ([30, 10, 40, 20], 0.75)),
+        ("share", ([5, 5, 5, 100], 0.75)),
+        ("all", ([12, 4, 8, 4, 30], 1.0)),
+        ("all", ([2, 400], 1.0)),
+        ("noise", ([*range(1, 101)], 0.55)),
+        ("noise", ([*range(1, 101)], 0.07)),
+        ("noise", ([*range(1, 101)], 0.29)),
+        ("noise", ([*range(100, 0, -1)], 0.57)),
+        ("noise", ([*range(1, 11)], 0.7)),
+        ("one", ([3, 1, 2], 0.01)),
+        *sorted(_drawn(np.random.default_rng(13), 30), key=lambda case: len(case[1][0])),
+    ],
+    same=lambda found, wanted: close(as_number(found), wanted),
     keeps_arguments="lengths",
 )

@@ -1,10 +1,10 @@
-"""Five folds of MiniLM on 2,000 movie reviews, beside TF-IDF on the same folds: one call, one table, resumable after a kill.
+"""Five folds of MiniLM on 2,000 movie reviews, beside TF-IDF on the same folds.
 
-    python benchmarks/cross_validation.py --jobs 2
+    python reference/cross_validation.py --jobs 2
 
 The reviews are a fixed part of the training split, so the test split stays untouched. Writes `cross_validation.json` and
-`cross_validation.svg` beside itself. The folds lie in the work folder: the same command goes on after a kill, and reads what is
-finished.
+`cross_validation.svg` beside itself. The folds lie in the work folder: the same command goes on after a kill, and reads
+what is finished.
 """
 
 import argparse
@@ -15,11 +15,13 @@ from typing import Any
 
 
 def main() -> None:
-    from labkit.data.reviews import movie_reviews, split_reviews
+    from labkit.data.reviews import movie_reviews
+    from labkit.data.splits import split_reviews
     from labkit.experiments.fine_tuning import environment
     from labkit.experiments.folds import compare_folds, cross_validate
     from labkit.figures import repeated_scores, to_svg
-    from labkit.training.config import Config, profile_settings
+    from labkit.lessons.profiles import profile_settings
+    from labkit.training.config import Config
 
     arguments = _parser().parse_args()
     config = Config().replaced(profile_settings("laptop") | {"seed": arguments.seed})
@@ -29,7 +31,7 @@ def main() -> None:
     seconds = time.monotonic() - started
     baseline = tfidf_over_folds(config, reviews, arguments.folds)
     difference = compare_folds(found, baseline)
-    print(f"{found}\n\n{baseline}\n\n{found.name} less {baseline.name}, accuracy: {difference}")
+    print(f"{found}\n\n{baseline}\n\n{found.name} minus {baseline.name}, accuracy: {difference}")
     report = {
         "seed": config.seed,
         "epochs": config.epochs,

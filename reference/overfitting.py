@@ -1,12 +1,13 @@
-"""MiniLM on all movie reviews for four epochs, twice what it needs: does it overfit, and what does that do to its confidence?
+"""MiniLM on all movie reviews for four epochs: does it overfit?
 
-    python benchmarks/overfitting.py
+    python reference/overfitting.py
 
-Trains with `labkit.fit` at the registry's learning rate and keeps the logits of the validation and the test split after every
-epoch. From these come the learning curve, the epoch that early stopping would keep and where it would stop, and for every epoch
-what temperature scaling, fitted on validation, does to the negative log-likelihood on test. Writes `overfitting.json` where
-lesson 05 reads it, and `overfitting.svg` beside itself. What was trained lies in the work folder: the same command goes on
-after a kill, and a finished training is only read again.
+Four epochs are twice what it needs. Trains with `labkit.fit` at the registry's learning rate and keeps the logits of the
+validation and the test split after every epoch. From these come the learning curve, the epoch that early stopping would
+keep and where it would stop, and for every epoch what temperature scaling, fitted on validation, does to the negative
+log-likelihood on test: so what overfitting does to confidence. Writes `overfitting.json` where lesson 05 reads it, and
+`overfitting.svg` beside itself. What was trained lies in the work folder: the same command goes on after a kill, and a
+finished training is only read again.
 """
 
 import argparse
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 2  # of the early stopping that is looked at; the training itself goes through all epochs
 HISTORY = "history.json"
-SPLITS = ("validation", "test")
-SPLITS = ("validation", "test")
+LOOKED_AT = ("validation", "test")  # the splits whose logits are kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,53 +43,52 @@ class Setting:
 
 
 def train(setting: Setting, work: Path) -> None:
-    """Train through all epochs, leaving `epoch-N.npz` for each and at the end `history.json` in the work folder."""
-    from labkit.data.reviews import movie_reviews, split_reviews
+    """Train through all epochs.
+
+    Leaves `epoch-N.npz` for each, and at the end `history.json`, in the work folder.
+    """
+    from labkit.data.reviews import movie_reviews
+    from labkit.data.splits import split_reviews
     from labkit.experiments.fine_tuning import environment, make_batchers
-    from labkit.models.encoders import load_encoder, registry_entry
+    from labkit.models.encoders import load_encoder
     from labkit.training.checkpoints import CheckpointFolder
     from labkit.training.config import Config
     from labkit.training.fit import evaluate, fit
-    from labkit.training.precision import choose_device, choose_precision
 
     if (work / HISTORY).is_file():
         print(f"{work} holds this training, finished")
         return
-    config = Config(**dataclasses.asdict(setting), patience=setting.epochs)
+    config = Config(**dataclasses.asdict(setting), patience=setting.epochs).resolved()
     reviews = movie_reviews(config.neutral_band)
-    splits = split_reviews(
-        reviews, config.seed, config.validation_fraction, config.train_examples, config.validation_examples
-    )
+    sizes = config.validation_fraction, config.train_examples, config.validation_examples
+    splits = split_reviews(reviews, config.seed, *sizes)
     model, tokenizer = load_encoder(config.model, config.seed)
-    precision = choose_precision(config.precision, choose_device(config.device))
-    batchers = make_batchers(splits, tokenizer, config, multiple=1 if precision.name == "fp32" else 8)
-    learning_rate = registry_entry(config.model).learning_rate
+    precision = config.chosen_precision()
+    batchers = make_batchers(splits, tokenizer, config)
 
     def logits() -> dict[str, np.ndarray]:
-        asked = {name: evaluate(model, batchers[name], config, precision) for name in SPLITS}
+        asked = {name: evaluate(model, batchers[name], config, precision) for name in LOOKED_AT}
         return {name: evaluation.logits.numpy() for name, evaluation in asked.items()}
 
     work.mkdir(parents=True, exist_ok=True)
     checkpoints = CheckpointFolder(work / "checkpoints", print)
     history = []
-    for record in fit(
-        model, batchers["train"], batchers["validation"], config, learning_rate, checkpoints=checkpoints, progress=False
-    ):
+    in_turn = batchers["train"], batchers["validation"]
+    for record in fit(model, *in_turn, config, checkpoints=checkpoints, progress=False):
         print(record, flush=True)
         history.append(dataclasses.asdict(record))
         # An epoch without its file is the one that was last: a later one is only begun when this file is there.
         if not _epoch_file(work, record.epoch).is_file():
             _save(_epoch_file(work, record.epoch), logits())
-    labels = {name: getattr(splits, name).labels.tolist() for name in SPLITS}
+    _save(work / "restored.npz", logits())
     found = {
         "history": history,
-        "labels": labels,
-        "learning_rate": learning_rate,
+        "labels": {name: getattr(splits, name).labels.tolist() for name in LOOKED_AT},
+        "learning_rate": config.learning_rate,
         "examples": {name: len(part) for name, part in vars(splits).items()},
         "data_hash": reviews.hash,
         "environment": environment(precision.name),
     }
-    _save(work / "restored.npz", logits())
     (work / HISTORY).write_text(json.dumps(found) + "\n", "utf-8")
 
 
@@ -107,15 +106,17 @@ def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def report_of(setting: Setting, work: Path) -> dict[str, Any]:
-    """Everything that the figure and the table show, from the files of the work folder alone."""
+    """Make all that the figure and the table show from the work folder's files."""
     from labkit.evaluation.calibration import fit_temperature
+    from labkit.training.loop import EpochRecord, best_epoch
 
     found = json.loads((work / HISTORY).read_text("utf-8"))
     history = found["history"]
-    validation, test = ([_result(found, work, row["epoch"], split) for row in history] for split in SPLITS)
+    validation, test = ([_result(found, work, row["epoch"], split) for row in history] for split in LOOKED_AT)
     temperatures = [fit_temperature(validation=result) for result in validation]
     losses = [row["validation_loss"] for row in history]
-    best = int(np.argmin(losses))
+    best = best_epoch([EpochRecord(**row) for row in history])
+    assert best is not None, "no validation loss was a number"
     restored, at_best = (_logits(file, "test") for file in (work / "restored.npz", _epoch_file(work, best)))
     return {
         "setting": dataclasses.asdict(setting),
@@ -144,7 +145,10 @@ def _result(found: dict[str, Any], work: Path, epoch: int, split: str) -> "EvalR
 
 
 def _epoch_row(record: dict[str, Any], before: "EvalResult", temperature: "Temperature") -> dict[str, Any]:
-    """One epoch on test before and after temperature scaling; of each metric the change with its paired interval."""
+    """Score one epoch on test before and after temperature scaling.
+
+    Each metric has its change with the paired interval.
+    """
     from labkit.evaluation.comparison import compare_models
 
     after = temperature.apply(before)
@@ -162,8 +166,8 @@ def _epoch_row(record: dict[str, Any], before: "EvalResult", temperature: "Tempe
 
 
 def _stops_after(losses: list[float]) -> int | None:
-    """The epoch after which early stopping would end the run; None where it would let it go to the end."""
-    from labkit.training.fit import EarlyStopping
+    """Return the epoch after which early stopping would end the run; None if never."""
+    from labkit.training.early_stopping import EarlyStopping
 
     stopping = EarlyStopping(PATIENCE)
     return next((epoch for epoch, loss in enumerate(losses) if stopping.step(loss)), None)
@@ -207,12 +211,15 @@ def as_table(report: dict[str, Any]) -> str:
 
 
 def draw(report: dict[str, Any], work: Path) -> "Axes":
-    """Learning curve, test loss by epoch before and after a temperature, and the last epoch's reliability before and after."""
+    """Draw the learning curve, the test loss by epoch, and two reliability diagrams.
+
+    The test loss and the last epoch's reliability are shown before and after a temperature.
+    """
     from matplotlib.figure import Figure
 
     from labkit import figures
     from labkit.evaluation.calibration import fit_temperature
-    from labkit.training.fit import EpochRecord
+    from labkit.training.loop import EpochRecord
 
     found = json.loads((work / HISTORY).read_text("utf-8"))
     history, examples = [EpochRecord(**row) for row in report["history"]], report["examples"]
@@ -230,7 +237,7 @@ def draw(report: dict[str, Any], work: Path) -> "Axes":
 
 
 def _draw_test_losses(report: dict[str, Any], ax: "Axes") -> str:
-    """The test loss by epoch before and after temperature scaling, and the same in words."""
+    """Draw the test loss by epoch before and after scaling; say the same in words."""
     epochs = [row["epoch"] for row in report["epochs"]]
     before, after = ([row["test"]["nll"][when] for row in report["epochs"]] for when in ("before", "after"))
     for values, line, label in ((before, ":", "as trained"), (after, "-", "after temperature scaling")):

@@ -1,13 +1,13 @@
-"""Explanations of a fine-tuned model: do they add up, how long do they take, do they name the words that decide?
+"""Explanations of a fine-tuned model: do they add up, and name what decides?
 
     labkit train --output runs/minilm
-    python benchmarks/explanations.py --model runs/minilm/model
+    python reference/explanations.py --model runs/minilm/model
 
-Four parts, each of which can be run alone with --parts: `complete` (integrated gradients of 200 test reviews, with more steps
-until the scores add up), `speed` (64 steps of one review), `faithful` (comprehensiveness and sufficiency beside random and
-reversed order) and `cue` (a word planted into one class of the training set, a tiny BERT trained on it, and in how many of
-the test reviews that carry the word it is among the top three). What was measured is written to --output after each part, by
-default where lesson 06 reads it.
+Four parts, each of which can be run alone with --parts: `complete` (integrated gradients of 200 test reviews, with more
+steps until the scores add up), `speed` (64 steps of one review), `faithful` (comprehensiveness and sufficiency beside
+random and reversed order) and `cue` (a word planted into one class of the training set, a tiny BERT trained on it, and in
+how many of the test reviews that carry the word it is among the top three). What was measured is written to --output
+after each part, by default where lesson 06 reads it.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TOP = 3
 
 
 def main() -> None:
-    """Measure the parts that are asked for and write them beside those that were measured before."""
+    """Measure the parts that are asked for, and write them beside the earlier ones."""
     arguments = _parser().parse_args()
     report = json.loads(arguments.output.read_text("utf-8")) if arguments.output.is_file() else {}
     for part in arguments.parts:
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def complete(arguments: argparse.Namespace) -> dict[str, Any]:
-    """How many reviews add up within one percent, after how many steps, and the mean time that it takes."""
+    """Count the reviews that add up within one percent, the steps and the time."""
     from labkit.explanation.attribution import TOLERANCE
     from labkit.explanation.methods import STEPS
 
@@ -75,7 +75,7 @@ def complete(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def speed(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The median time of 64 steps of one review of the median length, model loaded and warm."""
+    """Time 64 steps of one review of the median length, model loaded and warm."""
     classifier, texts = _classifier(arguments), test_reviews(arguments).texts
     lengths = [len(one.tokens) for one in classifier.explain(texts, "random")]
     text = texts[int(np.argsort(lengths)[len(lengths) // 2])]
@@ -95,7 +95,10 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def faithful(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Each method's comprehensiveness and sufficiency, and its paired difference to a random order with the interval."""
+    """Measure each method's comprehensiveness and sufficiency.
+
+    Beside them stands the paired difference to a random order with its interval.
+    """
     from labkit.explanation.agreement import measure_agreement
     from labkit.explanation.faithfulness import measure_faithfulness
 
@@ -112,8 +115,8 @@ def faithful(arguments: argparse.Namespace) -> dict[str, Any]:
             "fall": row.value,
             "random": row.random,
             "reversed": row.reversed,
-            "over_random": row.over_random.as_json(),
-            "over_reversed": row.over_reversed.as_json(),
+            "over_random": row.drop_vs_random.as_json(),
+            "over_reversed": row.drop_vs_reversed.as_json(),
             "beats_random": row.beats_random,
         }
         for row in found.rows
@@ -122,11 +125,15 @@ def faithful(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def cue(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Plant a word, fine-tune the tiny BERT on it, and look for the word in the explanations of those that carry it."""
-    from labkit.data.reviews import Splits, movie_reviews, split_reviews
+    """Plant a word, fine-tune the tiny BERT on it, and look for it in explanations.
+
+    The explanations are of the reviews that carry it.
+    """
+    from labkit.data.reviews import movie_reviews
+    from labkit.data.splits import Splits, split_reviews
     from labkit.experiments.fine_tuning import make_batchers
     from labkit.explanation.spurious_cue import CUE, cue_found, plant_cue
-    from labkit.models.encoders import load_encoder, registry_entry
+    from labkit.models.encoders import load_encoder
     from labkit.serving.classifier import Classifier
     from labkit.training.config import Config
     from labkit.training.fit import fit
@@ -136,8 +143,7 @@ def cue(arguments: argparse.Namespace) -> dict[str, Any]:
     config = Config(model="tiny", epochs=2, seed=arguments.seed)
     model, tokenizer = load_encoder("tiny", arguments.seed)
     batchers = make_batchers(Splits(**{name: each.reviews for name, each in planted.items()}), tokenizer, config)
-    learning_rate = registry_entry("tiny").learning_rate
-    for epoch in fit(model, batchers["train"], batchers["validation"], config, learning_rate, progress=False):
+    for epoch in fit(model, batchers["train"], batchers["validation"], config, progress=False):
         print(epoch, flush=True)
     classifier = Classifier(model, tokenizer, config, "tiny, cue planted")
     carriers = planted["test"].carriers
@@ -167,7 +173,8 @@ def cue(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def test_reviews(arguments: argparse.Namespace) -> "Reviews":
     """A random part of the test reviews, the same for every part of this script."""
-    from labkit.data.reviews import movie_reviews, split_reviews
+    from labkit.data.reviews import movie_reviews
+    from labkit.data.splits import split_reviews
 
     test = split_reviews(movie_reviews()).test
     return test.select(np.random.default_rng(arguments.seed).permutation(len(test))[: arguments.reviews])
@@ -182,11 +189,12 @@ def _classifier(arguments: argparse.Namespace, attention: str = "sdpa") -> "Clas
 
 
 def trained(model: Path) -> dict[str, Any]:
-    """How the model was made, out of the record of its run, where that lies beside it."""
-    record = model.parent / "run.json"
-    if not record.is_file():
+    """Say how the model was made, if the record of its run lies beside it."""
+    from labkit.experiments.run_folder import read_record
+
+    run = read_record(model.parent)
+    if run is None:
         return {}
-    run = json.loads(record.read_text("utf-8"))
     settings = {name: run["settings"][name] for name in ("model", "epochs", "seed", "train_examples")}
     return settings | {"test_accuracy": run["test"]["accuracy"]}
 

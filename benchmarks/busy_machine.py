@@ -1,0 +1,99 @@
+"""What other work on the machine costs training: threads that spin while they wait beside threads that sleep.
+
+    python benchmarks/busy_machine.py --rounds 5
+
+Each figure is the time of a tiny training in a process of its own, after a first one that warms it up. All four take turns in
+every round, in an order of its own: spinning (OpenMP's default) and sleeping (what labkit chooses), on the machine as it is
+and beside one busy process for each core. Ratios are taken within a round, so that a slow round moves none.
+
+Median of 3 rounds, least to most in brackets; 2 cores, torch 2.13.0+cpu with GNU's OpenMP. The machine was never idle: other
+processes, 7 to 9 at a time, wanted its cores in all rounds. On an idle machine this is still to be measured.
+
+    seconds                     spinning               sleeping
+    the machine as it is        20.6 (11.1 to 23.9)    0.18 (0.16 to 0.25)
+    and two busy processes      28.4 (25.4 to 58.0)    1.27 (0.16 to 2.71)
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from statistics import median
+
+SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}  # what the runtimes do unless told otherwise
+WAYS = {"spinning": SPINNING, "sleeping": {}}
+TRAIN = """
+import tempfile, time
+from pathlib import Path
+import numpy as np
+from labkit.data.reviews import Reviews
+from labkit.experiments.fine_tuning import fine_tune
+from labkit.training.config import Config
+texts = [f"a {'good' if i % 2 else 'bad'} film, number {i}, about the sea" for i in range(240)]
+reviews = Reviews("made", [str(i) for i in range(240)], texts, np.arange(240) % 2)
+config = Config(model="tiny", epochs=1, device="cpu", precision="fp32")
+for _ in range(2):
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        run = fine_tune(config, reviews, Path(folder) / "run", progress=False, tell=lambda notice: None)
+        seconds = time.perf_counter() - start
+print(run.record["history"][0]["seconds"], seconds)
+"""
+
+
+def main() -> None:
+    """Measure in rounds and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds after which a training counts as that long")
+    arguments = parser.parse_args()
+    rows = [(way, busy) for way in WAYS for busy in (False, True)]
+    rounds = []
+    for seed in range(arguments.rounds):
+        order = random.Random(seed).sample(rows, k=len(rows))
+        rounds.append({row: seconds_of(*row, arguments.limit) for row in order})
+        print(
+            json.dumps({f"{way}, {'busy' if busy else 'idle'}": s for (way, busy), s in rounds[-1].items()}), flush=True
+        )
+    for way in WAYS:
+        print(f"{way + ', busy against idle':<36}", spread([one[way, True] / one[way, False] for one in rounds]))
+    for busy in (False, True):
+        name = f"sleeping against spinning, {'busy' if busy else 'idle'}"
+        print(f"{name:<36}", spread([one["sleeping", busy] / one["spinning", busy] for one in rounds]))
+
+
+def seconds_of(way: str, busy: bool, limit: float) -> float:
+    """Seconds of training, without the imports, the evaluation and the saving around it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    with busy_processes((os.cpu_count() or 1) if busy else 0):
+        try:
+            command = [sys.executable, "-c", TRAIN]
+            done = subprocess.run(
+                command, env=environment | WAYS[way], capture_output=True, text=True, timeout=limit, check=True
+            )
+        except subprocess.TimeoutExpired:
+            return limit
+    return round(float(done.stdout.split()[0]), 3)
+
+
+@contextlib.contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """While the block runs, as many processes that never wait."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            stack.callback(process.kill)
+        yield
+
+
+def spread(ratios: list[float]) -> str:
+    """The median, least to most in brackets."""
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+if __name__ == "__main__":
+    main()
