@@ -309,7 +309,11 @@ def report(folder: Path, /) -> int:
 
 
 # By name, and loaded when called: the course stands around the way of a review, which imports nothing from there.
-app.command("labkit.course.commands:course", help="The notebooks: build, release, start, update, hand in.")
+_WHICH = (
+    "Of the course that LABKIT_COURSE names, else of the nearest course.toml from here upwards, else of labkit's own."
+)
+_COURSE = "A course's notebooks: write, build, try, release; start, update and hand in a copy."
+app.command("labkit.course.commands:course", help=f"{_COURSE}\n\n{_WHICH}")
 app.command("labkit.course.commands:check", help="Run notebooks and print points and hints by exercise.")
 
 

@@ -181,6 +181,22 @@ def test_the_classroom_knows_no_subject(name: str) -> None:
     assert not known, f"labkit/{name}.py imports from {', '.join(sorted(known))}: the classroom serves any course"
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in modules() if room(name) in CLASSROOM and not name.startswith(SUBJECT)]
+)
+def test_the_classroom_names_no_course_but_as_the_default(name: str) -> None:
+    """In what it computes with; a docstring may give an example."""
+    tree = ast.parse(modules()[name].read_text("utf-8"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    said = [
+        node.value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ]
+    named = [text for text in texts if text not in said and re.search(r"BERT|\breviews?\b|labkit\.lessons", text)]
+    assert named == (["labkit.lessons"] if name == "checks.courses" else [])
+
+
 @pytest.mark.parametrize("name", [name for name in modules() if name.startswith("lessons.observers")])
 def test_what_runs_beside_a_students_code_imports_checks_and_the_ground_alone(name: str) -> None:
     targets = imports_of(modules()[name].read_text("utf-8"), name)

@@ -37,8 +37,8 @@ _importable: set[str] = set()  # the folders of courses that stand on the path o
 class Course:
     """A folder with masters under solutions/ and built notebooks under notebooks/, and what its course.toml says.
 
-    package: has exercises/LESSON/EXERCISE.py and observers/LESSON.py. environment: under which its lessons are run where nobody
-    chose. figures: a module whose functions draw, for the lint.
+    package: has exercises/LESSON/EXERCISE.py and observers/LESSON.py. environment: of its lessons where `labkit course run` and
+    `pages` run them. figures: a module whose functions draw, for the lint.
     """
 
     root: Path
@@ -122,7 +122,7 @@ class Course:
             sys.path[:] = [path for path in sys.path if path == own or path not in _importable]
             sys.path += [] if own in sys.path else [own]
             _importable.add(own)
-        importlib.invalidate_caches()
+            importlib.invalidate_caches()
 
     def surroundings(self) -> dict[str, str]:
         """What a kernel is to find in its environment, so that it is served this course wherever it works."""

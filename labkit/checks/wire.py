@@ -223,7 +223,7 @@ def _close_arrays(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> bo
         return False
     one, other = found.astype(np.float64), wanted.astype(np.float64)
     size = np.abs(other).max(initial=0.0, where=np.isfinite(other))
-    with np.errstate(invalid="ignore"):  # infinity less infinity
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         near = np.abs(one - other) <= tolerance * max(1.0, size)
     return bool(np.all(near | (one == other) | (np.isnan(one) & np.isnan(other))))
 

@@ -13,11 +13,7 @@ from labkit.display import print_json, quoted
 if TYPE_CHECKING:
     from labkit.checks.courses import Course
 
-course = App(
-    name="course",
-    help="The notebooks: write, build, release and publish them; start, update and hand in a copy.\n\n"
-    "Which course: the folder in LABKIT_COURSE, else the nearest with a course.toml from here upwards, else labkit's own.",
-)
+course = App(name="course")  # its help stands in labkit.cli
 
 Root = Annotated[Path | None, Parameter(help="a course's folder, in place of the one that is served here")]
 Source = Annotated[

@@ -14,6 +14,7 @@ import pytest
 
 from labkit.checks import Exercise, Property
 from labkit.checks.child import CAN_FORK
+from labkit.checks.courses import checkout, read_course
 from labkit.checks.observing import call
 from labkit.checks.properties import returns
 from labkit.checks.trial import answers_in, broken_laws, lazy_answers, odd_hints, try_answer, unfinished
@@ -144,6 +145,12 @@ def test_another_exercise_of_the_same_id_has_cases_of_its_own() -> None:
 
 def test_a_good_exercise_breaks_no_law() -> None:
     assert broken_laws(SUM) == []
+
+
+@pytest.mark.parametrize("exercise_id", read_course(checkout()).modules())
+def test_every_exercise_of_labkits_own_course_keeps_the_laws(exercise_id: str) -> None:
+    """With few seeds here; the tests of its lessons ask for points with many."""
+    assert broken_laws(read_course(checkout()).exercise(exercise_id), 5) == []
 
 
 def only(**changes: Any) -> Exercise:
