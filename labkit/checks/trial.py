@@ -175,7 +175,7 @@ def _odd_facts(exercise: Exercise, seeds: int) -> Iterator[str]:
         yield "no property is core, so that a part of the answer earns nothing"
     if exercise.reference and not exercise.misconceptions:
         yield "it knows no wrong answer; wanted those that students give, each with its hint"
-    if [each.name for each in exercise.properties if not (each.test or exercise.reference)]:
+    if [each.name for each in exercise.properties if not (each.test or exercise.test or exercise.reference)]:
         yield "a property without a test needs a reference"
     for each in exercise.all_properties:
         bare = [seed for seed, cases in enumerate(_cases(exercise, seeds)) if not any(map(each.is_for, cases))]
