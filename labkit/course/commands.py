@@ -43,7 +43,9 @@ def new_exercise(
     from labkit.course.new_exercise import new_exercise
 
     print("\n".join(map(str, new_exercise(_course(root), exercise, name, lesson))))
-    print(f"Fill in what says TODO. Then: labkit course build, labkit course lint, labkit course try {exercise}")
+    number = f"{int(exercise.partition('.')[0]):02d}"
+    then = ("build", f"lint {number}", f"run {number}", f"try {exercise}")
+    print(f"Fill in what says TODO. Then: {', '.join(f'labkit course {each}' for each in then)}")
     return 0
 
 

@@ -52,6 +52,7 @@ def _of_exercises(course: Course, asked: list[Master]) -> Iterator[str]:
     numbers = {str(int(master.lesson)) for master in asked}
     wanted = {cell.exercise for master in asked for cell in master.cells if cell.exercise}
     folders: dict[str, Path] = {}
+    written = [*(master.path for master in asked), *(course.package_folder / "observers").glob("*.py")]
     for exercise_id, path in course.modules().items():
         number = exercise_id.partition(".")[0]
         shown = path.relative_to(course.package_folder).as_posix()
@@ -60,12 +61,13 @@ def _of_exercises(course: Course, asked: list[Master]) -> Iterator[str]:
         if number in numbers:
             said = [] if exercise_id in wanted else ["no lesson asks for it"]
             said += _unfinished(path)
+            written += [test for test in [course.root / "tests" / f"test_{path.stem}.py"] if test.is_file()]
             try:
                 said += broken_laws(course.exercise(exercise_id), SEEDS)
             except UsageError as why:
                 said.append(str(why))
             yield from (f"{shown}: exercise {exercise_id}: {one}" for one in said)
-    for path in [*(master.path for master in asked), *(course.package_folder / "observers").glob("*.py")]:
+    for path in written:
         yield from (f"{path.parent.name}/{path.name}: {one}" for one in _unfinished(path))
 
 

@@ -1,6 +1,6 @@
 """Encoder families by their parts: embeddings, layers and head.
 
-Knows what BERT, DistilBERT and ALBERT call them; a new family is one class here and its entry in FAMILIES. Computes no
+Knows what each family calls them; a new one is one class here and its entry in FAMILIES. Computes no
 more than a head's logits (unpadded.py does the rest).
 """
 

@@ -30,7 +30,7 @@ ROUND = 64
 class Unpadded(nn.Module):
     """A sequence classifier over packed or padded batches, computed without padding.
 
-    For BERT, DistilBERT and ALBERT; raises UsageError for others. sixteen_bit_dropout: masks of sixteen bits (dropout.py).
+    For those in FAMILIES; raises UsageError for others. sixteen_bit_dropout: masks of sixteen bits (dropout.py).
     """
 
     def __init__(self, model: "PreTrainedModel", *, sixteen_bit_dropout: bool = True) -> None:

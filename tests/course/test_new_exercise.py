@@ -82,6 +82,20 @@ def test_skeletons_run_and_all_that_is_found_in_them_is_left_to_write(empty: Cou
     assert done.returncode == 0 and "9 passed" in done.stdout, done.stdout
 
 
+def test_what_is_left_to_write_is_named_in_all_four_files(empty: Course) -> None:
+    new_exercise(empty, "1.1", "merge", "merging")
+    new_exercise(empty, "2.1", "count", "counting")
+    build(empty)
+    named = {line.partition(":")[0] for line in findings(empty, "01")}
+    assert "tests/test_count.py" not in named
+    assert {
+        "exercises/merging/merge.py",
+        "observers/merging.py",
+        "solutions/01_merging.py",
+        "tests/test_merge.py",
+    } <= named
+
+
 def test_skeletons_are_written_as_labkit_is(empty: Course) -> None:
     new_exercise(empty, "1.1", "merge", "merging")
     new_exercise(empty, "1.2", "insertion_sort")
@@ -177,7 +191,10 @@ def test_the_command_names_what_it_wrote_and_what_to_do_next(
         main(["course", "new-exercise", "2.3", "heap_sort", "--root", str(course.root)])
     said = capsys.readouterr().out.splitlines()
     assert ended.value.code == 0 and str(course.root / "tests" / "test_heap_sort.py") in said
-    assert said[-1].startswith("Fill in what says TODO. Then: labkit course build, ") and said[-1].endswith("try 2.3")
+    assert said[-1] == (
+        "Fill in what says TODO. Then: labkit course build, labkit course lint 02, labkit course run 02, "
+        "labkit course try 2.3"
+    )
 
 
 def test_two_lessons_of_one_number_are_refused_by_what_is_there(course: Course) -> None:

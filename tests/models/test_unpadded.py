@@ -250,5 +250,5 @@ def test_a_row_that_does_not_begin_with_a_token_is_refused_by_its_place(model, a
 
 def test_a_family_that_is_not_known_is_refused():
     electra = AutoModelForSequenceClassification.from_config(ElectraConfig(**SHARED, **BERT_LIKE, embedding_size=16))
-    with pytest.raises(UsageError, match="bert, distilbert, albert, not for electra"):
+    with pytest.raises(UsageError, match=f"{', '.join(FAMILIES)}, not for electra"):
         Unpadded(electra)
