@@ -282,6 +282,15 @@ def test_dropout_is_off_while_explaining(tiny_world):
     assert np.array_equal(first[0].scores, second[0].scores)
 
 
+def test_a_text_in_which_the_tokenizer_sees_nothing_has_no_words_and_an_explanation(eager, tiny_world):
+    for one in explain(
+        eager, tiny_world.tokenizer, "\ufffd", list(METHODS)
+    ):  # a reader sees it, BERT's tokenizer does not
+        assert one.words == () and one.top() == [] and not one.is_flagged
+        assert "no word has a score" in str(one)
+        assert one._repr_html_()
+
+
 def test_a_text_of_which_nothing_is_seen_is_refused_as_empty(eager, tiny_world):
     with pytest.raises(UsageError, match="text 1 of 1 is empty; wanted something to read"):
         explain(eager, tiny_world.tokenizer, "\u200b", list(METHODS))
