@@ -26,6 +26,7 @@ from labkit.data.reviews import movie_reviews as load_movie_reviews
 if TYPE_CHECKING:
     from transformers import BertForSequenceClassification, BertTokenizer
 
+collect_ignore = ["sorting_course"]  # a course that tests copy; a conftest.py in it would put it on the path of imports
 USERS_ENVIRONMENT = dict(os.environ)
 PRAISE, BLAME = ("good", "fine", "superb", "lovely", "great"), ("bad", "dull", "awful", "poor", "weak")
 FILLER = re.findall(

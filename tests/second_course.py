@@ -13,7 +13,7 @@ SORTING = Path(__file__).resolve().parent / "sorting_course"
 
 def copy_course(folder: Path) -> Course:
     """The course as it is written, in a folder of its own; nothing is built yet."""
-    shutil.copytree(SORTING, folder, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb", "conftest.py"))
+    shutil.copytree(SORTING, folder, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
     return read_course(folder)
 
 

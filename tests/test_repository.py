@@ -68,7 +68,8 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 
 def make(*arguments: str, **environment: str) -> str:
     """What make would run."""
-    plain = {name: value for name, value in os.environ.items() if name not in ("TORCH", "ARGS", "PYTHON", "MAKEFLAGS")}
+    of_a_make_around = {"TORCH", "ARGS", "PYTHON", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}  # `make test` itself
+    plain = {name: value for name, value in os.environ.items() if name not in of_a_make_around}
     shown = subprocess.run(
         ["make", "-n", *arguments], cwd=ROOT, env=plain | environment, capture_output=True, text=True, timeout=60
     )
