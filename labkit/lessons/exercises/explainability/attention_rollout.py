@@ -53,6 +53,10 @@ def _half(attention: torch.Tensor) -> torch.Tensor:
     return mixed / mixed.sum(-1, keepdim=True)
 
 
+def _half_of_each(attention: torch.Tensor) -> torch.Tensor:
+    return (attention + torch.eye(len(attention))) / 2
+
+
 def _product(layers: list[torch.Tensor]) -> torch.Tensor:
     return reduce(lambda rolled, layer: layer @ rolled, layers)
 
@@ -123,6 +127,22 @@ EXERCISE = Exercise(
         "the largest head": (
             "You take the largest of the heads. The exercise asks for their mean.",
             _rollout(lambda layer: layer.amax(0)),
+        ),
+        "the largest head, not normalised": (
+            "You take the largest of the heads, and so your rows no longer sum to 1. A mean of shares is a share again.",
+            _rollout(lambda layer: layer.amax(0), mixed=_half_of_each),
+        ),
+        "the largest head, made shares again": (
+            "You take the largest of the heads and scale its rows to 1. The exercise asks for a mean, in which every head counts.",
+            _rollout(lambda layer: layer.amax(0) / layer.amax(0).sum(-1, keepdim=True)),
+        ),
+        "the smallest head": (
+            "You take the smallest of the heads: what a single head overlooks is lost. The exercise asks for their mean.",
+            _rollout(lambda layer: layer.amin(0)),
+        ),
+        "heads added up, not normalised": (
+            "You add up the heads, so that your rows sum to more than 1. How many heads are there?",
+            _rollout(lambda layer: layer.sum(0), mixed=_half_of_each),
         ),
         "the first head alone": (
             "You follow one head and leave the others out. The exercise asks for their mean.",

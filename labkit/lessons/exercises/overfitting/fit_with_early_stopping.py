@@ -4,7 +4,7 @@ The model of a case counts how often it was trained; the state in which it is le
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from math import nan
+from math import inf, nan
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,12 @@ from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation,
 from labkit.checks.properties import all_of, list_of, part_is
 from labkit.checks.values import numbers, same_numbers
 from labkit.checks.wire import Plain, close, is_number, shown
-from labkit.lessons.exercises.overfitting.early_stopping import Stopping, early_stopping_reference, stopping
+from labkit.lessons.exercises.overfitting.early_stopping import (
+    Stopping,
+    best_so_far,
+    early_stopping_reference,
+    stopping,
+)
 from labkit.lessons.observers import overfitting as observers
 
 LONG = [3.0, nan, 2.5, 2.75, 2.5, 2.0, 2.25, 1.5, 1.75, 1.0, 1.25, 1.125, 0.5, 0.75]
@@ -132,7 +137,12 @@ EXERCISE = Exercise(
             "while the loss falls it runs to max_epochs",
             "How many epochs should there be while the loss still falls, and where is the end of the loop?",
             on=("falling", "through"),
-            fixed=[_of([1.0, 0.75, 0.5]), _of([1.0]), _of([1.0, 1.5, 0.5, 0.25, 0.125], 3)],
+            fixed=[
+                _of([1.0, 0.75, 0.5]),
+                _of([1.0]),
+                _of([1.0, 1.5, 0.5, 0.25, 0.125], 3),
+                _of([70000.0, 4096.0, 1024.0, 256.0]),
+            ],
             test=_gives_the_losses,
         ),
         Property(
@@ -220,6 +230,14 @@ EXERCISE = Exercise(
         "compared with the loss before": (
             "You compare with the loss of the epoch before, and save what is better than that. It may be worse than the best.",
             _loop(stopping(improves=lambda self, loss: loss < self.previous)),
+        ),
+        "patience counted against the loss before": (
+            "You save the right epochs, but patience counts against the epoch before: a loss below that one may still fail.",
+            _loop(stopping(improves=lambda self, loss: loss < self.previous, best=best_so_far)),
+        ),
+        "the best loss is forgotten": (
+            "Your best loss stays where it began, so every epoch looks like a new best: it saves each one and never stops.",
+            _loop(stopping(best=lambda self, loss, improved: (inf, self.epoch if improved else self.best_epoch))),
         ),
         "an equal loss as a new best": (
             "A loss that only equals the best one counts as better in yours, so it saves again and patience never ends.",
