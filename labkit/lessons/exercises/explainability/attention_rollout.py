@@ -75,6 +75,15 @@ EXERCISE = Exercise(
     "6.1",
     "attention_rollout",
     observers.attention_rollout,
+    nudge=(
+        "Take one layer and two tokens. How much of the first token's row is the token itself, and how much comes to "
+        "it through attention?"
+    ),
+    in_words=(
+        "A layer mixes the tokens: one half through attention, averaged over the heads, one half through the residual"
+        " connection, which is the identity. The next layer mixes what this one has mixed, so its matrix is "
+        "multiplied from the left onto the product so far. The first row says what has reached the first token."
+    ),
     reference=attention_rollout_reference,
     takes="attentions",
     drawn=_drawn,
@@ -133,7 +142,7 @@ EXERCISE = Exercise(
             _rollout(lambda layer: layer.amax(0), mixed=_half_of_each),
         ),
         "the largest head, made shares again": (
-            "You take the largest of the heads and scale its rows to 1. The exercise asks for a mean, in which every head counts.",
+            "You take the largest of the heads and scale its rows to 1. In the mean that is asked for, all heads count.",
             _rollout(lambda layer: layer.amax(0) / layer.amax(0).sum(-1, keepdim=True)),
         ),
         "the smallest head": (

@@ -91,6 +91,15 @@ EXERCISE = Exercise(
     "6.4",
     "comprehensiveness",
     observers.comprehensiveness,
+    nudge=(
+        "Do it with five tokens on paper: how many are a fifth of them, which ones have the highest scores, and how "
+        "does the text read with those hidden?"
+    ),
+    in_words=(
+        "An explanation is faithful if the prediction falls when what it calls important is gone. Predict once with "
+        "all tokens. In a copy, put the mask at the places of the highest scores, as many as the fraction asks for, "
+        "rounded up, and all of them at once. Predict again: the drop is before less after."
+    ),
     reference=comprehensiveness_reference,
     drawn=_drawn,
     same=close,

@@ -98,7 +98,7 @@ def _cut_by_rank(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
 
 def _nan_where_nothing_is_right(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     thresholds = np.unique(scores)
-    f1 = np.array([f1_at(labels, scores, threshold) for threshold in thresholds])
+    f1 = np.array([f1_at(labels.tolist(), scores.tolist(), threshold) for threshold in thresholds])
     best = int(np.where((f1 == 0) & labels.any(), math.nan, f1).argmax())
     return float(thresholds[best]), float(f1[best]) or math.nan * labels.any()
 
@@ -107,6 +107,15 @@ EXERCISE = Exercise(
     "4.4",
     "best_f1_threshold",
     observers.best_f1_threshold,
+    nudge=(
+        "Sort the example by falling score and lower the threshold slowly. At which of its values does any prediction"
+        " change?"
+    ),
+    in_words=(
+        "Between two neighbouring scores nothing changes, so the scores themselves are all the thresholds worth "
+        "trying. For each of them count what it calls positive and how much of that is right, work out F1, and keep "
+        "the best. Equal scores cross together, and where nothing is right F1 is 0."
+    ),
     takes="labels scores",
     properties=(
         Property(

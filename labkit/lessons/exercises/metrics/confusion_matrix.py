@@ -47,6 +47,15 @@ EXERCISE = Exercise(
     "4.3",
     "confusion_matrix",
     observers.confusion_matrix,
+    nudge=(
+        "Take the first pair of the example: its true class and its predicted one. Which cell of the matrix is that, "
+        "and what should happen to the number in it?"
+    ),
+    in_words=(
+        "Begin with a square of zeros, as many rows and columns as there are classes, whether they occur or not. Go "
+        "through the pairs, and each time add one in the row of the true class and the column of the predicted one. "
+        "What is right then stands on the diagonal."
+    ),
     reference=confusion_matrix_reference,
     takes="labels predictions num_classes",
     properties=(

@@ -68,6 +68,15 @@ EXERCISE = Exercise(
     "4.5",
     "expected_calibration_error",
     observers.expected_calibration_error,
+    nudge=(
+        "Sort the example into its bins by hand. In one of them: how sure was the model on average, and how often was"
+        " it right?"
+    ),
+    in_words=(
+        "A model is calibrated if it is right in 80 of 100 cases of which it is 80 % sure. So put predictions of like"
+        " confidence into one bin, take the gap between the bin's mean confidence and its share of right ones, and "
+        "average the gaps, each weighed by how many predictions are in its bin."
+    ),
     reference=expected_calibration_error_reference,
     takes="confidences correct bins",
     properties=(

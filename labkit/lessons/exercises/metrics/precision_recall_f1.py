@@ -76,6 +76,15 @@ EXERCISE = Exercise(
     "4.2",
     "precision_recall_f1",
     observers.precision_recall_f1,
+    nudge=(
+        "Count four things for the positive class: called positive and is, called positive and is not, missed, "
+        "rightly left alone. Which of them does each score need?"
+    ),
+    in_words=(
+        "Precision asks what was called positive how much of it is right; recall asks what is positive how much of it"
+        " was found. Both have the hits on top and differ in the whole below. F1 is twice their product over their "
+        "sum. Before every division ask whether there is anything to divide by."
+    ),
     takes="labels predictions positive",
     properties=(
         Property(

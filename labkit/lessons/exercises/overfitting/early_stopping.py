@@ -111,6 +111,15 @@ EXERCISE = Exercise(
     "5.1",
     "EarlyStopping",
     observers.early_stopping,
+    nudge=(
+        "Write the losses in a column, and beside each the best one so far and the failures in a row. What must be "
+        "remembered from one call to the next?"
+    ),
+    in_words=(
+        "Every loss is held against the best one so far, never against the one before. If it is lower by more than "
+        "min_delta, remember it and its epoch, and let the failures begin at 0 again. If not, it is one failure more,"
+        " and with as many as patience it is time to stop."
+    ),
     takes="losses patience min_delta",
     properties=(
         Property(

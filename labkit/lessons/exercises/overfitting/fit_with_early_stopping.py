@@ -104,6 +104,12 @@ EXERCISE = Exercise(
     "5.2",
     "fit_with_early_stopping",
     observers.fit_with_early_stopping,
+    nudge="Which of the four callbacks belongs to every epoch, which to some of them, and which to the end alone?",
+    in_words=(
+        "An epoch trains and is then evaluated. A new best is saved; anything else is one failure more, and enough of"
+        " them in a row end the loop early. However it ended, the model is that of the last epoch and the best one is"
+        " wanted: restore it once, and give all losses of the run."
+    ),
     properties=(
         Property(
             "it stops when patience has run out, and gives the losses of the epochs that were run",

@@ -148,6 +148,15 @@ EXERCISE = Exercise(
     "5.3",
     "stratified_kfold",
     observers.stratified_kfold,
+    nudge=(
+        "Deal cards to k players so that everybody gets equally many of each suit. How would you do that with the "
+        "places of one class?"
+    ),
+    in_words=(
+        "Take one class at a time: shuffle its places by the seed, and deal them out, one to each fold in turn. Then "
+        "no fold has more than one above another of any class. What a fold was dealt it validates on, and all the "
+        "rest it trains on."
+    ),
     fixed=_fixed,
     properties=(
         Property(
