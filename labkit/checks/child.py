@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import json
 import logging
 import os
 import random
@@ -26,12 +27,14 @@ from typing import Any
 import numpy as np
 
 from labkit.checks.exercise import Case, Observation, Observe
-from labkit.checks.wire import dumps, loads
+from labkit.checks.observing import Listener, heard_by
+from labkit.checks.wire import Plain, dumps, loads
 
 CAN_FORK = sys.platform == "linux"  # macOS has fork, but its system libraries do not survive it
 NOTHING_TO_CALL = "nothing that can be called"
 _HEADER = struct.Struct("!Q")
 _LARGEST_MESSAGE = 64 * 2**20
+_MOST_TOLD = 20_000  # of one case; no observer tells a hundredth of that
 # Of torch's errors for what cannot be done in a forked process once its parent has used autograd with a GPU, or the GPU.
 _OF_THE_FORK = ("fork-based multiprocessing", "in forked subprocess")
 
@@ -85,8 +88,9 @@ def kernel_left_alone() -> Iterator[None]:
 
 def observe_one(observe: Observe, answer: Any, inputs: Mapping[str, Any]) -> Observation:
     """Run the answer on one case, here; whatever it raises is part of what is observed."""
+    told = _Told()
     with _silence():
-        return _observed(observe, answer, inputs)
+        return told.beside(_observed(observe, answer, inputs, told.hear))
 
 
 @contextlib.contextmanager
@@ -97,11 +101,33 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def _observed(observe: Observe, answer: Any, inputs: Mapping[str, Any]) -> Observation:
+def _observed(observe: Observe, answer: Any, inputs: Mapping[str, Any], listener: Listener) -> Observation:
     try:
-        return Observation(observe(answer, inputs))
+        with heard_by(listener):
+            return Observation(observe(answer, inputs))
     except BaseException as error:
         return Observation({}, raised=_described(error), unfinished=_is_unfinished(error, answer))
+
+
+class _Told:
+    """What the observer of one case told, until there is an observation that it belongs to."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, Plain]] = []
+
+    def hear(self, name: str, note: Plain) -> None:
+        """Keep a note, unless an answer tells without end."""
+        if len(self.notes) < _MOST_TOLD:
+            self.notes.append((name, note))
+
+    def beside(self, observation: Observation) -> Observation:
+        """The observation with what was told, as `tell` says it."""
+        notes: dict[str, list[Plain]] = {}
+        for name, note in self.notes:
+            notes.setdefault(name, []).append(note)
+        left, value = notes.pop("left", []), observation.seen.get("value")
+        more = {"value": {**value, **notes}} if notes and isinstance(value, Mapping) else {}
+        return dataclasses.replace(observation, seen={**observation.seen, **more, "left": left})
 
 
 def _described(error: BaseException) -> str:
@@ -183,14 +209,18 @@ def _be_the_child(writing: int, observe: Observe, answer: Any, cases: Sequence[C
             signal.signal(number, signal.SIG_DFL)
         _be_quiet_and_single_threaded()
         own = os.getpid()
-        for case in cases:
-            observation = observe_one(observe, answer, case.inputs)
-            if os.getpid() != own:  # the answer forked, and this is its copy
-                break
-            data = _packed(observation)
+
+        def send(data: bytes) -> None:
             view = memoryview(_HEADER.pack(len(data)) + data)
-            while view:
+            while view and os.getpid() == own:  # else the answer forked, and this is its copy
                 view = view[os.write(writing, view) :]
+
+        for case in cases:
+            with _silence():
+                observation = _observed(observe, answer, case.inputs, lambda *note: send(json.dumps(note).encode()))
+            if os.getpid() != own:
+                break
+            send(_packed(observation))
     finally:
         os._exit(0)
 
@@ -229,6 +259,7 @@ def _packed(observation: Observation) -> bytes:
 def _collect(reading: int, found: list[Observation], wanted: int, deadline: float) -> bool:
     """Read observations until all are there or the child is gone; True when the time was up first."""
     buffer = bytearray()
+    told = _Told()
     while len(found) < wanted:
         left = deadline - time.monotonic()
         ready, _, _ = select.select([reading], [], [], max(0.0, left))
@@ -239,8 +270,20 @@ def _collect(reading: int, found: list[Observation], wanted: int, deadline: floa
         if not part or len(buffer) > _LARGEST_MESSAGE:
             return False
         while len(found) < wanted and (message := _taken(buffer)) is not None:
-            found.append(_observation(message))
+            if message.startswith(b"["):  # a note, as JSON; no archive begins like it
+                told.hear(*_note(message))
+            else:
+                found.append(told.beside(_observation(message)))
+                told = _Told()
     return False
+
+
+def _note(message: bytes) -> tuple[str, Plain]:
+    try:
+        name, note = json.loads(message)
+        return str(name), note
+    except (ValueError, TypeError, RecursionError):
+        return "no note", None
 
 
 def _taken(buffer: bytearray) -> bytes | None:
@@ -274,10 +317,11 @@ def _in_thread(observe: Observe, answer: Any, cases: Sequence[Case], timeout: fl
 
     def work() -> None:
         for case in cases:
-            message = _packed(_observed(observe, answer, case.inputs))
+            told = _Told()
+            message = _packed(_observed(observe, answer, case.inputs, told.hear))
             if enough.is_set():
                 return
-            found.append(_observation(message))
+            found.append(told.beside(_observation(message)))
 
     thread = threading.Thread(target=work, daemon=True)
     with _silence():  # here and not in the thread, which may be left behind and never give standard output back

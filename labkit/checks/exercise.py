@@ -5,13 +5,15 @@
 or outside a jail. Does not run anything itself (child.py) and gives no points (verdict.py).
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from labkit.checks.observing import NothingDone, heard_by
 from labkit.checks.wire import Plain, shown
 
 POINTS = 10.0
@@ -100,28 +102,50 @@ class Property:
         return (not self.labels or case.label in self.labels) and self.applies(case)
 
 
-def keeps_arguments(what: str) -> Property:
-    """The answer left its arguments as they were."""
+def left_alone(observe: Observe, what: str, wanted: str, got: str) -> Test:
+    """The test that something is as it is after an answer that does nothing: told by the observer, compared here."""
 
     def test(case: Case, observation: Observation) -> Failure | None:
-        kept = observation.seen.get("arguments_kept") is True
-        return None if kept else Failure("arguments left as they were", "an argument was changed")
+        untouched = left_by_nothing(observe, case)
+        found = [repr(one.get(what)) for one in observation.seen["left"]]
+        left = bool(found) and all(any(one == repr(other.get(what)) for other in untouched) for one in found)
+        return None if left else Failure(wanted, got)
 
-    hint = "Your answer changes what it was given. Work on a copy: whoever called it may still need the original."
-    return Property(f"does not change {what}", hint, test=test, witnessed=True)
-
-
-def _kept_random_state(case: Case, observation: Observation) -> Failure | None:
-    kept = observation.seen.get("random_state_kept") is True
-    return None if kept else Failure("the global random state left as it was", "it was used or set")
+    return test
 
 
-KEEPS_RANDOM_STATE = Property(
-    "leaves the global random state as it was",
-    "Your answer uses or seeds the global random state, and so changes what others draw. Use a generator of your own.",
-    test=_kept_random_state,
-    witnessed=True,
-)
+@lru_cache(2048)  # fixed cases come again with each check
+def left_by_nothing(observe: Observe, case: Case) -> Sequence[Mapping[str, Plain]]:
+    """What an observer tells of an answer that does nothing: one for each form in which it offers the arguments."""
+    left: list[Mapping[str, Plain]] = []
+
+    def does_nothing(*arguments: Any, **named: Any) -> Any:
+        raise NothingDone
+
+    with heard_by(lambda name, note: left.append(note) if name == "left" else None), contextlib.suppress(Exception):
+        observe(does_nothing, case.inputs)
+    return left
+
+
+def keeps_arguments(what: str, observe: Observe) -> Property:
+    """The answer left its arguments as they were."""
+    return Property(
+        f"does not change {what}",
+        "Your answer changes what it was given. Work on a copy: whoever called it may still need the original.",
+        test=left_alone(observe, "arguments", "arguments left as they were", "an argument was changed"),
+        witnessed=True,
+    )
+
+
+def keeps_random_state(observe: Observe) -> Property:
+    """The answer left the global random generators as they were."""
+    wanted, got = "the global random state left as it was", "it was used or set"
+    return Property(
+        "leaves the global random state as it was",
+        "Your answer uses or seeds the global random state, and so changes what others draw. Use a generator of your own.",
+        test=left_alone(observe, "random state", wanted, got),
+        witnessed=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -178,8 +202,8 @@ class Exercise:
     @cached_property
     def all_properties(self) -> tuple[Property, ...]:
         """Its own and the manners that every exercise asks for."""
-        manners = [keeps_arguments(self.keeps_arguments)] if self.keeps_arguments else []
-        return (*self.properties, *manners, *([KEEPS_RANDOM_STATE] if self.keeps_random_state else []))
+        manners = [keeps_arguments(self.keeps_arguments, self.observe)] if self.keeps_arguments else []
+        return (*self.properties, *manners, *([keeps_random_state(self.observe)] if self.keeps_random_state else []))
 
     @cached_property
     def misconceptions(self) -> tuple[Misconception, ...]:

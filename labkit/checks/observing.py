@@ -1,107 +1,105 @@
 """What runs beside the student's code: calls of an answer, and what is witnessed of them, as plain data.
 
-Nothing here knows what is right, so all of it may be had where the answer runs. One module a lesson; this one has what
-they share.
+Nothing here knows what is right, and nothing here compares: an answer in the same process could rewrite either. What is
+witnessed is told to the judge at the moment it happens, in another process where there is one (child.py), and compared there
+with what an answer leaves that does nothing. One module of observers a lesson; this one has what they share.
 """
 
-import copy
-import itertools
+import contextlib
 import random
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from labkit.checks.wire import Plain, plain
+from labkit.checks.wire import Plain, plain, spelled
+
+Listener = Callable[[str, Plain], None]
+_LISTENER: ContextVar[Listener] = ContextVar("listener")
+_SEED = 1_618_033_988  # that nobody has, so that an answer that only seeds shows too
+
+
+class NothingDone(Exception):
+    """Raised by the answer that does nothing, with which the judge learns what an observer's arguments are."""
 
 
 @dataclass(frozen=True)
 class Watched:
-    """An argument that is no value to copy: that an answer left it alone is told by its settings, before and after."""
+    """An argument that is no value to spell: that an answer left it alone is told by its settings."""
 
     thing: Any
     settings: Callable[[Any], Any]
 
 
+def tell(name: str, note: Plain) -> None:
+    """Tell the judge something at once: what was told, no answer can take back. note: what JSON has.
+
+    What was told of a name, in order, stands in the observed value under that name, which must be a dict then; of `left` it
+    stands beside the value. Every note of `left` must be one that the answer which does nothing gives too (exercise.py).
+    """
+    listener = _LISTENER.get(None)
+    if listener is not None:
+        listener(name, note)
+
+
+@contextlib.contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Whoever tells something inside tells this listener."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
 def call(answer: Callable[..., Any], *arguments: Any, **named: Any) -> dict[str, Plain]:
-    """Call an answer once: its value, its own type, and whether it touched its arguments or the global random state."""
-    watched = [one for one in arguments if isinstance(one, Watched)]
-    arguments = tuple(one.thing if isinstance(one, Watched) else one for one in arguments)
-    given = copy.deepcopy((arguments, named), {id(one.thing): one.thing for one in watched})
-    settings = [one.settings(one.thing) for one in watched]
-    loaded, number = len(sys.modules), seed_anew()
-    value = answer(*arguments, **named)
-    same_state = untouched_since(number)
-    if (
-        not same_state and len(sys.modules) > loaded
-    ):  # importing scikit-learn draws too: ask again, now that it is there
-        again, named_again = copy.deepcopy(given)
-        number = seed_anew()
-        answer(*again, **named_again)
-        same_state = untouched_since(number)
-    return {
-        "value": plain(value),
-        "type": type(value).__name__,
-        "arguments_kept": _alike((arguments, named), given)
-        and settings == [one.settings(one.thing) for one in watched],
-        "random_state_kept": same_state,
-    }
+    """Call an answer once: its value and its own type. How it left its arguments and the global random state is told."""
+    given = [each for each in (*arguments, *named.values()) if not isinstance(each, (int, float, str, type(None)))]
+    arguments = tuple(each.thing if isinstance(each, Watched) else each for each in arguments)
+
+    def left() -> dict[str, Plain]:
+        watched = [each.settings(each.thing) if isinstance(each, Watched) else each for each in given]
+        return {"arguments": spelled(watched), "random state": next_draws()}
+
+    loaded = len(sys.modules)
+    seed_anew()
+    try:
+        value = answer(*arguments, **named)
+    except NothingDone:
+        tell("left", left())
+        raise
+    found = left()
+    if found["random state"] != _first_draws() and len(sys.modules) > loaded:
+        # Importing scikit-learn draws too: ask again, now that it is there.
+        seed_anew()
+        with contextlib.suppress(Exception), heard_by(lambda name, note: None):
+            answer(*arguments, **named)
+        found["random state"] = next_draws()
+    tell("left", found)
+    return {"value": plain(value), "type": type(value).__name__}
 
 
-_NUMBERS = itertools.count(1_618_033_988)  # seeds that nobody has
-
-
-def seed_anew() -> int:
-    """Give the global random generators a seed that no answer gives them, so that one that only seeds them shows too."""
+def seed_anew() -> None:
+    """Give the global random generators a seed that no answer gives them."""
     import torch
 
-    number = next(_NUMBERS)
-    random.seed(number)
-    np.random.seed(number)  # noqa: NPY002 (the global one is meant)
-    torch.default_generator.manual_seed(number)
-    return number
+    random.seed(_SEED)
+    np.random.seed(_SEED)  # noqa: NPY002 (the global one is meant)
+    torch.default_generator.manual_seed(_SEED)
 
 
-def untouched_since(number: int) -> bool:
-    """Whether each global random generator draws next what one of its own kind draws first from this seed. Draws it."""
+def next_draws() -> list[float]:
+    """What each global random generator draws next. Draws it."""
     import torch
 
-    python, numpy, torchs = _twins()
-    python.seed(number)
-    numpy.seed(number)
-    torchs.manual_seed(number)
-    return (
-        random.random() == python.random()
-        and np.random.random_sample() == numpy.random_sample()  # noqa: NPY002
-        and torch.rand(()).item() == torch.rand((), generator=torchs).item()
-    )
+    return [random.random(), np.random.random_sample(), torch.rand(()).item()]  # noqa: NPY002
 
 
 @cache
-def _twins() -> tuple[random.Random, Any, Any]:
-    """A generator of each kind, beside the global one."""
-    import torch
-
-    return random.Random(), np.random.RandomState(), torch.Generator()
-
-
-def _alike(one: Any, other: Any) -> bool:
-    """Whether two arguments are still equal; things that cannot be compared by value are not looked into."""
-    import torch
-
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, torch.Tensor):
-        return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-    if isinstance(one, Mapping):
-        return list(one) == list(other) and all(_alike(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        if one and isinstance(one[0], (str, int)) and one == other:  # the quick way for long lists
-            return True
-        return len(one) == len(other) and all(_alike(*pair) for pair in zip(one, other, strict=True))
-    return bool(one == other) if isinstance(one, (int, float, str, bytes, set, frozenset, type(None))) else True
+def _first_draws() -> list[float]:
+    seed_anew()
+    return next_draws()

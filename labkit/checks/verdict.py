@@ -226,9 +226,9 @@ def _misconception_hint(
     failures: Sequence[Failures],
     first: _First,
 ) -> str:
-    """The hint of the misconception that gives what the answer gave on more cases than any other."""
+    """The hint of the misconception that gives what the answer gave, and left what it left, on more cases than any other."""
     failed = [place for place, case in enumerate(failures) if any(case.values())]
-    best, hint = 0, ""
+    best, hint = (0, 0), ""
     for known in exercise.misconceptions:
         agreed = _agreement(exercise, known, cases, observed.each, failed, first)
         if agreed > best:
@@ -243,24 +243,31 @@ def _agreement(
     observed: Sequence[Observation],
     failed: Sequence[int],
     first: _First,
-) -> int:
-    """On how many cases a misconception gives what the answer gave; 0 unless on the case shown and most that failed."""
+) -> tuple[int, int]:
+    """On how many cases a misconception gives what the answer gave; 0 unless on the case shown and most that failed.
+
+    And on how many of all cases it leaves what the answer left, for those that are told apart by nothing else.
+    """
 
     def agrees(place: int) -> bool:
         return _alike(exercise, observed[place], _known_to_give(exercise.observe, known.answer, cases[place]))
 
     if observed[first.case].missing or observed[first.case].unfinished:
-        return 0
+        return 0, 0
     shown_case = cases[first.case]
     other = _known_to_give(exercise.observe, known.answer, shown_case)
     if not _alike(exercise, observed[first.case], other):
-        return 0
+        return 0, 0
     if not exercise.judge(shown_case, other).get(first.name):
-        return 0  # the value is the same, and it is not the value that is wrong
+        return 0, 0  # the value is the same, and it is not the value that is wrong
     of_failed = sum(map(agrees, failed))
     if 2 * of_failed <= len(failed):
-        return 0
-    return of_failed + sum(agrees(place) for place in range(len(cases)) if place not in failed)
+        return 0, 0
+    left = sum(
+        repr(one.seen.get("left")) == repr(_known_to_give(exercise.observe, known.answer, case).seen.get("left"))
+        for case, one in zip(cases, observed, strict=True)
+    )
+    return of_failed + sum(agrees(place) for place in range(len(cases)) if place not in failed), left
 
 
 @lru_cache(2048)  # fixed cases come again with each check

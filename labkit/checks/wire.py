@@ -108,6 +108,44 @@ class _Copy:
         return values.item() if values.ndim == 0 else Array(values, tensor, name)
 
 
+def spelled(value: Any) -> Plain:
+    """An argument as lists, texts and numbers that tell all of it, types, dtypes and shapes too; equal where `repr` is.
+
+    What is too large or nested too deeply is told as that; of a thing without a value, its class alone.
+    """
+    try:
+        return _Spelling().of(value)
+    except ValueError as why:
+        return str(why)
+
+
+class _Spelling(_Copy):
+    """A copy that keeps what a value leaves out: a list of floats is no list of ints, a 0-D tensor no number."""
+
+    def of(self, value: Any, depth: int = 0) -> Plain:
+        if value is None or type(value) in (bool, int, float, str):
+            return super().of(value)
+        self.count(1)
+        if depth > DEEPEST:
+            raise ValueError("nested too deeply")
+        kind = type(value).__name__
+        if isinstance(value, (np.ndarray, np.generic)) or _is_tensor(value):
+            array = self.array(value.reshape(-1))
+            return [
+                kind,
+                str(value.dtype),
+                list(value.shape),
+                array.values.tobytes().hex() if isinstance(array, Array) else "",
+            ]
+        if isinstance(value, Mapping):
+            return [kind, *([self.of(key, depth + 1), self.of(value[key], depth + 1)] for key in value)]
+        if isinstance(value, (list, tuple)):
+            return [kind, *(self.of(item, depth + 1) for item in value)]
+        if isinstance(value, (set, frozenset)):
+            return [kind, *sorted((self.of(item, depth + 1) for item in value), key=repr)]
+        return [kind]
+
+
 def _is_tensor(value: Any) -> bool:
     import torch
 

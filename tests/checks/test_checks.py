@@ -1,6 +1,7 @@
 """The frame of the checks: whatever an answer does, there is a result; plain data crosses the border as it is."""
 
 import contextlib
+import copy
 import functools
 import inspect
 import io
@@ -22,8 +23,9 @@ import labkit
 from labkit import checks
 from labkit.checks import check, check_only, child, exercise, progress, wire
 from labkit.checks.child import observe_all
-from labkit.checks.exercise import Case
-from labkit.checks.wire import Array, Other, close, dumps, loads, plain
+from labkit.checks.exercise import Case, left_by_nothing
+from labkit.checks.observing import call, tell
+from labkit.checks.wire import Array, Other, close, dumps, loads, plain, spelled
 from labkit.errors import UsageError
 from labkit.student_work import Work
 
@@ -262,6 +264,78 @@ def test_a_tokenizer_that_is_left_with_other_settings_is_a_changed_argument() ->
 
     failed = [row.name for row in check("1.2", sets).properties if not row.held]
     assert failed == ["does not change texts and tokenizer"]
+
+
+def test_what_an_answer_does_to_its_arguments_is_compared_where_it_cannot_reach(
+    monkeypatch: pytest.MonkeyPatch, anywhere: str
+) -> None:
+    def sorts(lengths: list[int], coverage: float) -> int:
+        monkeypatch.setattr(copy, "deepcopy", lambda thing, memo=None: thing)
+        monkeypatch.setattr(torch, "equal", lambda one, other: True)
+        monkeypatch.setattr(np, "array_equal", lambda one, other, **named: True)
+        lengths.sort()
+        return right(lengths, coverage)
+
+    assert [row.name for row in check("1.3", sorts).properties if not row.held] == ["does not change lengths"]
+
+
+def test_what_was_told_no_answer_can_take_back(anywhere: str) -> None:
+    """Not even one that gets hold of the observer's own things, as by train.__self__."""
+
+    class Counter:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def once(self) -> None:
+            self.calls.append("once")
+            tell("calls", "once")
+
+    def observe(answer: Any, inputs: Any) -> dict[str, Any]:
+        counter = Counter()
+        return call(lambda: {"returned": answer(counter.once), "calls": counter.calls})
+
+    def rewrites(once: Any) -> int:
+        for _ in range(3):
+            once()
+        once.__self__.calls[:] = ["once"]
+        return 1
+
+    (observed,) = observe_all(observe, rewrites, [Case({})], timeout=5).each
+    assert observed.value == {"returned": 1, "calls": ["once"] * 3}
+
+
+def test_what_is_told_without_end_is_not_kept(anywhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "_MOST_TOLD", 10)
+
+    def observe(answer: Any, inputs: Any) -> dict[str, Any]:
+        for _ in range(1000):
+            tell("calls", "again")
+        return {"value": {}}
+
+    (observed,) = observe_all(observe, None, [Case({})], timeout=5).each
+    assert len(observed.value["calls"]) == 10
+
+
+@pytest.mark.parametrize("one", checks.exercises().values(), ids=lambda one: one.id)
+def test_an_answer_that_does_nothing_says_what_every_case_should_leave(one: checks.Exercise) -> None:
+    for case in one.cases(np.random.default_rng(0)):
+        left = left_by_nothing(one.observe, case)
+        assert left and all({"arguments", "random state"} <= {*each} for each in left)
+        assert repr(left) == repr(left_by_nothing.__wrapped__(one.observe, case)), "the same each time"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([1, 2], [2, 1]), ([1], [1.0]), ([1], [True]), ([1], (1,)), ({1: 2}, {2: 1}), ({1, 2}, {1}), ([0.0], [-0.0]),
+        (torch.tensor(1), torch.tensor(1.0)), (torch.tensor(1), torch.tensor([1])), (torch.tensor(1), 1),
+        (np.zeros(2), torch.zeros(2)), (np.zeros(2), np.zeros((2, 1))), ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_an_argument_is_is_spelled_to_the_last_difference(one: Any, other: Any) -> None:
+    assert repr(spelled(one)) == repr(spelled(copy.deepcopy(one))) != repr(spelled(other))
+    assert json.loads(json.dumps(spelled(one))) == spelled(one)
 
 
 def test_an_argument_of_another_type_is_a_changed_argument() -> None:

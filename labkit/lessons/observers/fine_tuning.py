@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from labkit.checks.observing import call, seed_anew, untouched_since
-from labkit.checks.wire import Plain, plain
+from labkit.checks.observing import NothingDone, call, next_draws, seed_anew, tell
+from labkit.checks.wire import Plain, plain, spelled
 
 WORDS, WIDTH, CLASSES = 13, 6, 3
 Batches = Sequence[Mapping[str, torch.Tensor]]
@@ -54,7 +54,6 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.norm_name, self.gain = norm_name, gain
-        self.had_graph = False
         self.embedding = nn.Embedding(WORDS, WIDTH)
         self.mix = nn.Linear(WIDTH, WIDTH)
         self.add_module(norm_name, nn.LayerNorm(WIDTH))
@@ -81,7 +80,8 @@ class Classifier(nn.Module):
         hidden = torch.tanh(self.mix(self.embedding(input_ids))) * mask[..., None]
         mean = hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True)
         logits = self.gain * self.head(self.dropout(self.get_submodule(self.norm_name)(mean)))
-        self.had_graph |= logits.requires_grad
+        if logits.requires_grad:
+            tell("with_graph", True)
         return Output(None if labels is None else cross_entropy(logits, labels), logits)
 
 
@@ -134,13 +134,12 @@ def parameter_groups(answer: Callable[..., Any], inputs: Mapping[str, Plain]) ->
     """3.2. Parameters are seen by name, strings as `a text`, all else as `?`."""
     model = small_classifier(inputs["_model"])
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    with _witnessed(model, []) as facts:
+    with _witnessed(model, []):
         found = answer(model, inputs["weight_decay"])
     is_groups = isinstance(found, (list, tuple)) and all(isinstance(group, Mapping) for group in found)
     groups: Plain = [_named_group(group, names) for group in found] if is_groups else plain(found)
     groups = tuple(groups) if isinstance(found, tuple) else groups
-    facts["arguments_kept"] = all(kept for name, kept in facts.items() if name != "random_state_kept")
-    return {"value": groups, "type": type(found).__name__, **facts}
+    return {"value": groups, "type": type(found).__name__}
 
 
 def _named_group(group: Mapping[str, Any], names: Mapping[int, str]) -> dict[str, Plain]:
@@ -160,27 +159,17 @@ def _named_group(group: Mapping[str, Any], names: Mapping[int, str]) -> dict[str
 def accumulate_gradients(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
     """3.3. A parameter without a gradient has one of zeros here."""
     model, batches = small_classifier(inputs["_model"]), tensors(inputs["_batches"])
-    with torch.enable_grad(), _witnessed(model, batches) as facts:
+    with torch.enable_grad(), _witnessed(model, batches, "gradients", "weights", "modes"):
         returned = answer(model, _in_form(batches, inputs["_form"]))
-    value = {
-        "returned": plain(returned),
-        "gradients": {name: plain(gradient) for name, gradient in _gradients(model).items()},
-        "weights_kept": facts.pop("weights_kept"),
-        "modes_kept": facts.pop("modes_kept"),
-    }
-    facts["arguments_kept"] &= facts["requires_grad_kept"] and facts["grad_mode_kept"]
-    return {"value": value, "type": type(returned).__name__, **facts}
+    gradients = {name: plain(gradient) for name, gradient in _gradients(model).items()}
+    return {"value": {"returned": plain(returned), "gradients": gradients}, "type": type(returned).__name__}
 
 
-class _RecordingSGD(torch.optim.SGD):
-    """Plain SGD that remembers the learning rate of each of its steps."""
-
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float) -> None:
-        super().__init__(parameters, lr=lr)
-        self.rates: list[float] = []
+class _TellingSGD(torch.optim.SGD):
+    """Plain SGD that tells the learning rate of each of its steps."""
 
     def step(self, closure: Any = None) -> Any:
-        self.rates.append(float(self.param_groups[0]["lr"]))
+        tell("rates", float(self.param_groups[0]["lr"]))
         return super().step(closure)
 
 
@@ -188,49 +177,54 @@ def train_epoch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict
     """3.4. With plain SGD; `_multipliers` are the learning rate's, one a step."""
     model, batches = small_classifier(inputs["_model"]), tensors(inputs["_batches"])
     multipliers = inputs["_multipliers"]
-    optimizer = _RecordingSGD([each for each in model.parameters() if each.requires_grad], lr=inputs["_learning_rate"])
+    optimizer = _TellingSGD([each for each in model.parameters() if each.requires_grad], lr=inputs["_learning_rate"])
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: float(multipliers[min(step, len(multipliers) - 1)])
     )
     named = {name: inputs[name] for name in ("accumulation_steps", "max_grad_norm") if name in inputs}
-    with torch.enable_grad(), _witnessed(model, batches) as facts:
+    with torch.enable_grad(), _witnessed(model, batches, "gradients", "weights", "modes"):
         returned = answer(model, _in_form(batches, inputs["_form"]), optimizer, scheduler, **named)
     value = {
         "returned": plain(returned),
         "weights": {name: plain(parameter) for name, parameter in model.named_parameters()},
-        "rates": plain(optimizer.rates),
+        "rates": [],  # unless some are told
         "scheduler_steps": plain(scheduler.last_epoch),
     }
-    facts["arguments_kept"] &= facts["requires_grad_kept"] and facts["grad_mode_kept"]
-    return {"value": value, "type": type(returned).__name__, **facts}
+    return {"value": value, "type": type(returned).__name__}
 
 
 def eval_epoch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
     """3.5. Called with gradients on or off, as the case says."""
     model, batches = small_classifier(inputs["_model"]), tensors(inputs["_batches"])
-    with torch.set_grad_enabled(inputs["_grad_enabled"]), _witnessed(model, batches) as facts:
+    with (
+        torch.set_grad_enabled(inputs["_grad_enabled"]),
+        _witnessed(model, batches, "modes", "requires_grad", "grad_mode"),
+    ):
         returned = answer(model, _in_form(batches, inputs["_form"]))
-    kept = ("modes_kept", "requires_grad_kept", "grad_mode_kept")
-    value = {"returned": plain(returned), "had_graph": model.had_graph} | {name: facts.pop(name) for name in kept}
-    facts["arguments_kept"] &= facts.pop("weights_kept") and facts.pop("gradients_kept")
-    return {"value": value, "type": type(returned).__name__, **facts}
+    return {"value": {"returned": plain(returned), "with_graph": []}, "type": type(returned).__name__}
 
 
 @contextlib.contextmanager
-def _witnessed(model: Classifier, batches: Batches) -> Iterator[dict[str, Any]]:
-    """What the answer called inside left as it was, filled in at the end."""
-    facts: dict[str, Any] = {}
-    before, given = _state(model), [{name: tensor.clone() for name, tensor in batch.items()} for batch in batches]
-    number = seed_anew()
-    yield facts
-    facts["random_state_kept"] = untouched_since(number)
-    facts |= {f"{name}_kept": _equal(what, before[name]) for name, what in _state(model).items()}
-    facts["arguments_kept"] = len(batches) == len(given) and all(map(_equal, batches, given))
+def _witnessed(model: Classifier, batches: Batches, *apart: str) -> Iterator[None]:
+    """Tells how the answer called inside left the model and the batches. apart: what of it has properties of its own."""
+
+    def left() -> dict[str, Plain]:
+        facts = {name: spelled(one) for name, one in {**_state(model), "batches": batches}.items()}
+        arguments = [facts[name] for name in facts if name not in apart]
+        return {name: facts[name] for name in apart} | {"arguments": arguments, "random state": next_draws()}
+
+    seed_anew()
+    try:
+        yield
+    except NothingDone:
+        tell("left", left())
+        raise
+    tell("left", left())
 
 
 def _state(model: Classifier) -> dict[str, Any]:
     return {
-        "weights": {name: parameter.detach().clone() for name, parameter in model.named_parameters()},
+        "weights": dict(model.named_parameters()),
         "gradients": _gradients(model),
         "modes": {name: module.training for name, module in model.named_modules()},
         "requires_grad": {name: parameter.requires_grad for name, parameter in model.named_parameters()},
@@ -243,11 +237,3 @@ def _gradients(model: nn.Module) -> dict[str, torch.Tensor]:
         name: torch.zeros_like(parameter.detach()) if parameter.grad is None else parameter.grad.detach().clone()
         for name, parameter in model.named_parameters()
     }
-
-
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, Mapping):
-        return list(one) == list(other) and all(_equal(one[name], other[name]) for name in one)
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    return one is other or (isinstance(one, bool) and one == other)

@@ -136,5 +136,4 @@ def _over_seeds(ask: Callable[..., dict[str, Plain]], seeds: int) -> dict[str, P
             raise
         except Exception:
             found.append({"value": None})
-    kept = {name: all(one.get(name, True) for one in found) for name in ("arguments_kept", "random_state_kept")}
-    return {"value": [one["value"] for one in found], **kept}
+    return {"value": [one["value"] for one in found]}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.checks.exercise import Case, Exercise, Property
+from labkit.checks.exercise import Case, Exercise, Property, left_alone
 from labkit.checks.properties import returns
 from labkit.checks.wire import Array, close, is_number, plain
 from labkit.lessons.exercises.fine_tuning import batching
@@ -135,7 +135,7 @@ EXERCISE = Exercise(
         Property(
             "takes no step",
             "The weights have moved. Here gradients are only gathered: the step is for whoever called.",
-            test=batching.left("weights_kept", "weights", "as they were", "were changed"),
+            test=left_alone(observers.accumulate_gradients, "weights", "weights as they were", "weights were changed"),
             witnessed=True,
         ),
         Property(
@@ -143,7 +143,12 @@ EXERCISE = Exercise(
             "Your answer switches between training and evaluation mode. That is for whoever called to decide.",
             on=("modes", "one", "even", "uneven", "old", "iterable"),
             fixed=[_inputs(FIXED, [2, 2], evaluating=["", "head"])],
-            test=batching.left("modes_kept", "modes of modules", "as they were", "were changed"),
+            test=left_alone(
+                observers.accumulate_gradients,
+                "modes",
+                "modes of modules as they were",
+                "modes of modules were changed",
+            ),
             witnessed=True,
         ),
         returns("a number", lambda value: is_number(value["returned"])),

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from labkit.checks.exercise import Failure, Observation, Test
+from labkit.checks.exercise import Failure, Observation
 from labkit.checks.wire import Array, Plain, as_number, close, shown
 from labkit.lessons.observers import fine_tuning as observers
 
@@ -85,12 +85,6 @@ def other_loss(observation: Observation, wanted: float) -> Failure | None:
     """None where this loss was returned."""
     found = as_number(observation.value["returned"])
     return None if close(found, wanted) else Failure(f"returned {shown(wanted)}", f"returned {shown(found)}")
-
-
-def left(fact: str, what: str, before: str = "as before", changed: str = "was changed") -> Test:
-    """The test that the observer has found something left as it was."""
-    failure = Failure(f"{what} {before}", f"{what} {changed}")
-    return lambda case, observation: None if observation.value[fact] is True else failure
 
 
 def examples(batch: Batch) -> int:

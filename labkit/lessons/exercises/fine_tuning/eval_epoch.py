@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property, Test
+from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property, Test, left_alone
 from labkit.checks.properties import returns
-from labkit.checks.wire import Array, as_array, as_number, close, is_number, plain, shown
+from labkit.checks.wire import Array, Plain, as_array, as_number, close, is_number, plain, shown
 from labkit.lessons.exercises.fine_tuning import batching
 from labkit.lessons.exercises.fine_tuning.batching import Batch, Batches
 from labkit.lessons.observers import fine_tuning as observers
@@ -60,6 +60,17 @@ def _gives(place: int, what: str) -> Test:
         return None if close(found, wanted) else Failure(f"{what} {shown(wanted)}", f"{what} {shown(found)}")
 
     return test
+
+
+def _left(what: str, in_words: str) -> Test:
+    """The test that the answer left something as it was."""
+    return left_alone(observers.eval_epoch, what, f"{in_words} as before", f"{in_words} was changed")
+
+
+def _same(one: Plain, other: Plain) -> bool:
+    """Whether two answers gave the same and both built a graph or neither did, however often."""
+    built = [bool(each["with_graph"]) for each in (one, other)]
+    return built[0] == built[1] and close(one["returned"], other["returned"])
 
 
 GRAPH = Failure("no graph for a backward that never comes", "logits with a graph behind them")
@@ -111,7 +122,7 @@ EXERCISE = Exercise(
     ),
     fixed=_fixed,
     drawn=lambda generator: [("uneven", _inputs(generator, batching.uneven_sizes(generator)))],
-    same=close,
+    same=_same,
     keeps_arguments="the batches, the weights or their gradients",
     properties=(
         Property(
@@ -151,33 +162,33 @@ EXERCISE = Exercise(
             "builds no graph for gradients",
             "Your forward passes remember everything that a backward would need, and there is none. How is that switched off?",
             on=("values", "uneven"),
-            test=lambda case, observation: None if observation.value["had_graph"] is False else GRAPH,
+            test=lambda case, observation: GRAPH if observation.value["with_graph"] else None,
             witnessed=True,
         ),
         Property(
             "puts the model back into the mode that it had",
             "The model comes back in another mode than it went in: compare the mode before your call with the one after it.",
             on=("values", "uneven", "training", "kept"),
-            test=batching.left("modes_kept", "the mode of each module"),
+            test=_left("modes", "the mode of each module"),
             witnessed=True,
         ),
         Property(
             "does so also where modules were in different modes",
             "A frozen encoder may be evaluating while the head trains. Which modules have a mode of their own to put back?",
             on="mixed",
-            test=batching.left("modes_kept", "the mode of each module"),
+            test=_left("modes", "the mode of each module"),
             witnessed=True,
         ),
         Property(
             "leaves the grad mode as it was",
             "Whether torch records gradients is another matter after your call than before. What puts that back by itself?",
-            test=batching.left("grad_mode_kept", "the grad mode"),
+            test=_left("grad_mode", "the grad mode"),
             witnessed=True,
         ),
         Property(
             "leaves requires_grad as it was",
             "Your answer freezes or thaws parameters. Evaluation needs neither.",
-            test=batching.left("requires_grad_kept", "requires_grad of each parameter"),
+            test=_left("requires_grad", "requires_grad of each parameter"),
             witnessed=True,
         ),
         returns(
