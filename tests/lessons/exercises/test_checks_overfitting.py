@@ -468,6 +468,25 @@ def fit_without_saving(
     return fit_by_hand(train, evaluate, lambda: None, restore, max_epochs, patience)
 
 
+def fit_that_rewrites_what_happened(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> Any:
+    """Neither saves nor restores, and leaves a model and a log as if it had."""
+    model, log, best, failures = train.__self__, [], math.inf, 0  # type: ignore[attr-defined]
+    losses: list[float] = []
+    while len(losses) < max_epochs and failures < patience:
+        train()
+        losses.append(evaluate())
+        log += ["train", "evaluate"]
+        if losses[-1] < best:
+            best, failures, model.saved = losses[-1], 0, model.state
+            log.append("save")
+        else:
+            failures += 1
+    model.state, model.calls = model.saved, [*log, "restore"]
+    return losses
+
+
 def fit_without_end(
     train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
 ) -> Any:
@@ -609,6 +628,7 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("5.2", fit_restoring_twice, "How often do you restore"),
     ("5.2", fit_evaluating_twice, "one training and then one evaluation"),
     ("5.2", fit_without_saving, "Whose weights"),
+    ("5.2", fit_that_rewrites_what_happened, "Whose weights"),
     ("5.2", fit_without_end, "raised RuntimeError"),
     ("5.3", folds_without("labels"), FOLD_HINTS["by chance"]),
     ("5.3", folds_without("labels", "shuffle"), FOLD_HINTS["in order"]),
