@@ -16,10 +16,14 @@ _HEADING = re.compile(r"^(#+) (.*)", re.MULTILINE)
 
 @dataclass
 class Names:
-    """The global names of a cell. taken: read before the cell assigns them. made: assigned. grown: changed in place."""
+    """The global names of a cell.
+
+    taken: read before the cell assigns them. made: assigned or imported. imported: these alone. grown: changed in place.
+    """
 
     taken: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
+    imported: set[str] = field(default_factory=set)
     grown: set[str] = field(default_factory=set)
 
     @property
@@ -76,6 +80,7 @@ class _Reader(ast.NodeVisitor):
         for one in node.names:
             name = (one.asname or one.name).partition(".")[0]
             (self.local[-1] if self.local else self.names.made).add(name)
+            self.names.imported.add(name)
 
     visit_ImportFrom = visit_Import
 
@@ -120,10 +125,14 @@ def core_of(cells: Iterable[MasterCell]) -> Iterator[MasterCell]:
 
 
 def shared_names(cells: Iterable[MasterCell]) -> dict[str, int]:
-    """The names that a cell takes from another, each with the number of cells that make it anew."""
+    """The names that a cell takes from another, each with the number of cells that make it; all imports are as one."""
     found = [names_of(cell.source) for cell in cells if cell.type == "code"]
     taken = set().union(*(names.taken for names in found))
-    return {name: sum(name in names.made for names in found) for name in sorted(taken)}
+    return {
+        name: sum(name in names.made - names.imported for names in found)
+        + any(name in names.imported for names in found)
+        for name in sorted(taken)
+    }
 
 
 def not_made(cells: Iterable[MasterCell]) -> set[str]:
