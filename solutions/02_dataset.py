@@ -20,8 +20,8 @@
 # * measure how much of the computing is padding, and do away with it.
 
 # %% [markdown]
-# **You need** lesson 01: tokens, `max_length`, the attention mask. **Time**: about 60 minutes; 95
-# minutes with the sections headed *Further*.
+# **You need** lesson 01: tokens, `max_length`, the attention mask. **Time**: about 60 minutes,
+# and 95 minutes with the sections headed *Further*, which can wait.
 #
 # The *profile* says with which model and how many reviews. You chose it in lesson 00.
 

@@ -20,8 +20,8 @@
 # * hold a model beside the people who rated the same reviews.
 
 # %% [markdown]
-# **You need** lesson 03: logits, training, validation reviews. **Time**: about 55 minutes; 95 minutes with the sections
-# headed *Further*.
+# **You need** lesson 03: logits, training, validation reviews. **Time**: about 55 minutes, and 95 minutes with
+# the sections headed *Further*, which can wait.
 #
 # The *profile* says with which model and on how many reviews. You chose it in lesson 00.
 
@@ -400,7 +400,8 @@ outcome("04-sure", found, f"{why} “About” means: the 95 % interval holds wha
 # %% [markdown]
 # ### Further: Exercise 4.5
 #
-# Compute the calibration error yourself. In each bin: mean confidence, accuracy, their distance. Mind the edges: 0.5 belongs to the bin that *ends* at 0.5.
+# Compute the calibration error yourself. In each bin: mean confidence, accuracy, their distance. Mind the edges: 0.5 belongs
+# to the bin that *ends* at 0.5.
 
 
 # %% exercise="4.5"

@@ -19,8 +19,8 @@
 # * compare two models without fooling yourself.
 
 # %% [markdown]
-# **You need** lesson 03 (the training loop) and lesson 04 (loss, accuracy, confidence). **Time**: about 60 minutes; 90
-# minutes with the sections headed *Further*.
+# **You need** lesson 03 (the training loop) and lesson 04 (loss, accuracy, confidence). **Time**: about 60 minutes,
+# and 90 minutes with the sections headed *Further*, which can wait.
 #
 # The *profile* says with which model and on how many reviews you train.
 
@@ -95,7 +95,7 @@ print(f"It has {after.validation_accuracy:.0%} of their true labels right.")
 # to the end, for what follows reads its curves.
 
 # %%
-n = 96 if lesson.encoder == "tiny" else 160
+n = min(96 if lesson.encoder == "tiny" else 160, len(lesson.splits.train) // 6)
 courses = ["falls to the end", "falls, then rises again", "rises from the start"]
 predict("05-loss", f"True labels, {n} reviews, 6 epochs. The validation loss ...", courses)
 

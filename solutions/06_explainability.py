@@ -21,7 +21,7 @@
 
 # %% [markdown]
 # **You need** lesson 03 (fine-tuning, gradients); the intervals are those of lessons 04 and 05. **Time**: about
-# 60 minutes; 80 minutes with the sections headed *Further*.
+# 60 minutes, and 80 minutes with the sections headed *Further*, which can wait.
 #
 # The *profile* says which model you will question, and how many reviews it learned from.
 
