@@ -1,19 +1,23 @@
 """The lessons themselves: built from their masters, thin, and giving nothing away. What they do is CI's notebook run."""
 
 import pkgutil
+import re
 import shutil
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from courses import run_nbgrader
+from reading_cells import core_of, names_of, not_made, shared_names
 
 import labkit
 from labkit import lessons, widgets
 from labkit.checks.courses import read_course
 from labkit.course.build import drift
+from labkit.course.build import masters as read_masters
 from labkit.course.findings import drawing
 from labkit.course.lint import deep_names, leaks, lint, not_public
+from labkit.course.masters import Master
 from labkit.course.notebooks import read_notebook
 from labkit.course.release import not_for_students
 
@@ -22,6 +26,8 @@ COURSE = read_course(ROOT)
 MASTERS = sorted(COURSE.solutions.glob("*.py"))
 STUDENTS = sorted(COURSE.notebooks.glob("*.ipynb"))
 SOLUTIONS = sorted(COURSE.solutions.glob("*.ipynb"))
+LESSONS = read_masters(COURSE)
+CORE_MINUTES = range(45, 61)  # of every lesson but the map
 DRAWING = drawing(COURSE)
 LINKED = {path.name for path in COURSE.notebooks.iterdir()}
 
@@ -97,3 +103,49 @@ def test_nbgrader_makes_the_students_notebooks_of_the_solutions(tmp_path: Path) 
 
 def test_a_figure_of_labkits_is_known_to_the_lint() -> None:
     assert "learning_curves" in DRAWING and "alt_text" not in DRAWING
+
+
+# --- cells, as one who works with them runs them: twice, out of turn, the core path alone ---------------------------
+
+BEING_MENDED = {"02", "03", "04", "05", "06"}
+each_lesson = pytest.mark.parametrize(
+    "lesson",
+    [
+        pytest.param(lesson, id=lesson.path.stem, marks=[pytest.mark.xfail] * (lesson.lesson in BEING_MENDED))
+        for lesson in LESSONS
+    ],
+)
+
+
+@each_lesson
+def test_a_cell_may_be_run_twice_in_a_row(lesson: Master) -> None:
+    changed = {cell.line: names_of(cell.source).broken_by_a_second_run for cell in lesson.cells if cell.type == "code"}
+    assert not {line: names for line, names in changed.items() if names}, "taken from another cell and changed"
+
+
+@each_lesson
+def test_a_cell_may_be_run_alone_after_the_end(lesson: Master) -> None:
+    several = {name for name, makers in shared_names(lesson.cells).items() if makers > 1}
+    assert not several, (
+        "taken by a cell from another, and made by two: the later one decides what the earlier one shows"
+    )
+
+
+@each_lesson
+def test_the_core_path_stands_alone(lesson: Master) -> None:
+    assert not_made(core_of(lesson.cells)) == set()
+
+
+@each_lesson
+def test_the_exercises_stand_in_the_order_of_their_numbers(lesson: Master) -> None:
+    ids = [cell.exercise for cell in lesson.cells if cell.exercise]
+    assert ids == sorted(ids, key=lambda exercise_id: [int(part) for part in exercise_id.split(".")])
+
+
+@each_lesson
+def test_a_core_path_fits_into_an_hour_and_the_opening_says_its_minutes(lesson: Master) -> None:
+    assert lesson.lesson == "00" or lesson.minutes in CORE_MINUTES
+    assert bool(lesson.further) == (len(list(core_of(lesson.cells))) < len(lesson.cells))
+    (said,) = (cell.source for cell in lesson.cells[:6] if "**Time**" in cell.source)
+    wanted = [lesson.minutes] + ([lesson.minutes + lesson.further] if lesson.further else [])
+    assert [int(number) for number in re.findall(r"\d+(?= minutes)", " ".join(said.split()))] == wanted

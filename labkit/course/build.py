@@ -107,6 +107,7 @@ def solution_notebook(master: Master, package: str = OWN_PACKAGE) -> Notebook:
     """
     earning = [cell.check for cell in master.cells if cell.check and master.lesson != "00"]
     about = {"exercises": earning, "lesson": master.lesson, "minutes": master.minutes, "title": master.title}
+    about |= {"further": master.further} if master.further else {}
     about |= {} if package == OWN_PACKAGE else {"course": package}
     metadata = {"kernelspec": dict(_LANGUAGE), "labkit": about, "language_info": {"name": "python"}}
     cells: list[Cell] = []

@@ -14,6 +14,9 @@ from importlib.util import find_spec
 from labkit.course.notebooks import Cell, Notebook, is_check, is_solution
 
 MOST_CODE_LINES = 15
+TAKE_HOME = (
+    "take-home"  # the tag of a cell that stands alone, to be taken out of the lesson, and may be as long as that takes
+)
 USUAL_CODE_LINES = range(2, 7)
 USUAL_WORDS = range(13, 61)
 OPENING_CELLS, CLOSING_CELLS = 6, 8
@@ -60,7 +63,7 @@ def lint(
 
 def _sizes(cells: list[Cell]) -> Iterator[str]:
     """No long code cell outside exercises, and usual sizes in more than half of the cells."""
-    code = [cell for cell in cells if cell["cell_type"] == "code" and not (is_solution(cell) or is_check(cell))]
+    code = [cell for cell in cells if cell["cell_type"] == "code" and not _may_be_long(cell)]
     lines = [sum(bool(line.strip()) for line in cell["source"].splitlines()) for cell in code]
     words = [len(re.findall(r"[\w'’-]+", cell["source"])) for cell in cells if cell["cell_type"] == "markdown"]
     for cell, count in zip(code, lines, strict=True):
@@ -72,6 +75,10 @@ def _sizes(cells: list[Cell]) -> Iterator[str]:
         yield f"only {usual_code} of {len(code)} code cells have 2 to 6 lines"
     if words and 2 * usual_prose <= len(words):
         yield f"only {usual_prose} of {len(words)} prose cells have 13 to 60 words"
+
+
+def _may_be_long(cell: Cell) -> bool:
+    return is_solution(cell) or is_check(cell) or TAKE_HOME in cell["metadata"].get("tags", ())
 
 
 def _prose(text: str, files: Collection[str]) -> Iterator[str]:

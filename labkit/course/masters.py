@@ -17,7 +17,8 @@ from labkit.course.notebooks import LESSON_NAME, check_cell_id, exercise_cell_id
 from labkit.errors import UsageError, did_you_mean, missing_extra
 
 OPTIONS = ("exercise", "check", "name", "tags")
-FACTS = ("title", "minutes")
+FACTS = ("title", "minutes", "further")
+REQUIRED = FACTS[:2]
 SOLUTION, HIDDEN = "SOLUTION", "HIDDEN TESTS"
 _MARK = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS)")  # as loosely as nbgrader looks for them
 
@@ -41,13 +42,17 @@ class MasterCell:
 
 @dataclass(frozen=True)
 class Master:
-    """A lesson as it was written. lesson: two digits, such as "01"."""
+    """A lesson as it was written.
+
+    lesson: two digits, such as "01". minutes: of its core path. further: those that the sections beyond it add.
+    """
 
     path: Path
     lesson: str
     title: str
     minutes: int
     cells: tuple[MasterCell, ...]
+    further: int = 0
 
     @property
     def notebook_name(self) -> str:
@@ -77,7 +82,7 @@ def read_master(path: Path, known: Collection[str]) -> Master:
     for cell in cells:
         _check_regions(path, cell)
     _check_exercises(path, cells, named[1], known)
-    return Master(path, named[1], facts["title"], int(facts["minutes"]), cells)
+    return Master(path, named[1], facts["title"], int(facts["minutes"]), cells, int(facts.get("further", 0)))
 
 
 def _refuse(path: Path, line: int, why: str) -> NoReturn:
@@ -95,11 +100,11 @@ def _facts(path: Path, text: str) -> dict[str, str]:
         if key.strip() not in FACTS:
             _refuse(path, number, f"{line!r} is none of {', '.join(FACTS)}{did_you_mean(key.strip(), FACTS)}")
         facts[key.strip()] = value.strip()
-    missing = [name for name in FACTS if not facts.get(name)]
-    if missing or not facts["minutes"].isdecimal():
-        _refuse(
-            path, 1, f"wanted a title and minutes as a whole number; missing or odd: {', '.join(missing or FACTS[1:])}"
-        )
+    missing = [name for name in REQUIRED if not facts.get(name)]
+    odd = [name for name in FACTS[1:] if name in facts and not facts[name].isdecimal()]
+    if missing or odd:
+        said = ", ".join(missing or odd)
+        _refuse(path, 1, f"wanted a title and minutes as a whole number; missing or odd: {said}")
     return facts
 
 

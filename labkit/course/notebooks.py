@@ -7,6 +7,7 @@ broken. Knows cells, not what they teach.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,18 @@ def _joined(source: Any) -> Any:
     if isinstance(source, list) and all(isinstance(line, str) for line in source):
         return "".join(source)
     return source
+
+
+def time_needed(about: Mapping[str, Any]) -> str:
+    """How long a lesson takes, in words: its core path and, where there is more, all of it.
+
+    about: what a built notebook says of itself.
+
+    >>> time_needed({"minutes": 50, "further": 45})
+    '50 minutes, 95 with what is further'
+    """
+    minutes, further = about.get("minutes", "?"), about.get("further", 0)
+    return f"{minutes} minutes" + (f", {minutes + further} with what is further" if further else "")
 
 
 def notebook_bytes(notebook: Notebook) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 from labkit.checks.courses import PROFILE, Course
 from labkit.course.copies import PAGE
 from labkit.course.lint import pictures_without_alt
-from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook, without_hidden_tests
+from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook, time_needed, without_hidden_tests
 from labkit.course.running import run_notebook
 from labkit.errors import LabkitError, UsageError, missing_extra
 from labkit.files import atomic_folder, write_atomically
@@ -113,9 +113,9 @@ def _index(paths: list[Path], course: str, profile: str | None) -> str:
     rows = []
     for path in paths:
         notebook = read_notebook(path)
-        minutes = notebook["metadata"].get("labkit", {}).get("minutes", "?")
+        time = time_needed(notebook["metadata"].get("labkit", {}))
         title = html.escape(_title(notebook))
-        rows.append(f'<li><a href="{path.stem}.html">{title}</a>, {html.escape(str(minutes))} minutes</li>')
+        rows.append(f'<li><a href="{path.stem}.html">{title}</a>, {html.escape(time)}</li>')
     under = f", run under the {profile} profile" if profile else ""
     facts = {"title": html.escape(course), "under": html.escape(under), "rows": "\n".join(rows)}
     return _INDEX.format(generator=GENERATOR, **facts)

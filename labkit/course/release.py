@@ -18,7 +18,7 @@ from labkit import __version__
 from labkit.checks.courses import Course, checkout
 from labkit.course.build import drift
 from labkit.course.copies import MANIFEST, PAGE
-from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook
+from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook, time_needed
 from labkit.errors import LabkitError, UsageError
 from labkit.files import atomic_folder, sha256, write_atomically
 
@@ -135,7 +135,7 @@ def _readme(course: Course, wheel: str, notebooks: list[Path]) -> str:
     lessons = []
     for path in notebooks:
         about = read_notebook(path)["metadata"]["labkit"]
-        lessons.append(f"| {about['lesson']} | {about['title']} | {about['minutes']} minutes |")
+        lessons.append(f"| {about['lesson']} | {about['title']} | {time_needed(about)} |")
     own, usual = course.root / "release.md", Path(__file__).with_name("release.md")
     template = Template((own if own.is_file() else usual).read_text("utf-8"))
     facts = {"title": course.title, "package": course.package, "version": __version__, "wheel": wheel}

@@ -31,8 +31,12 @@ BINARY_KINDS = {
 class ReviewFileError(UsageError):
     """A file that cannot be used as it is.
 
-    The text names the file, the line, what was found and what is wanted.
+    The text names the file, the line, what was found and what is wanted. In a notebook it is shown alone: the mistake
+    stands in the file and not in the code.
     """
+
+    def _render_traceback_(self) -> list[str]:  # IPython's own way for an exception to say how it is shown
+        return [f"{type(self).__name__}: {self}"]
 
 
 @dataclass(frozen=True)

@@ -273,7 +273,8 @@ class _LimitedTraining:
         self.limit_bytes = limit_bytes
         self.limited = False
         self.is_spoilt = False  # whether oneDNN ran out of memory: it gives up on every later product too
-        self._take(self._batch(1, 8), "fp32", reviews=1)  # threads and caches are there before the limit is
+        # Threads, caches and the buffers of matrix products are there before the limit is, however many cores want theirs.
+        self._take(self._batch(1, min(128, self.model.config.max_position_embeddings)), "fp32", reviews=1)
         self.limited = limit_memory(limit_bytes, self.device)
 
     def step(

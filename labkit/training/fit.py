@@ -48,6 +48,16 @@ class TrainingStopped(Exception):
     """
 
 
+class TrainingInterrupted(KeyboardInterrupt):
+    """Training was interrupted by hand; the text says where, and which weights the model has.
+
+    In a notebook it is shown as that line: nobody who presses Interrupt asks where the loop was.
+    """
+
+    def _render_traceback_(self) -> list[str]:  # IPython's own way for an exception to say how it is shown
+        return [str(self)]
+
+
 def evaluate(
     model: "PreTrainedModel", reviews: Batcher, config: Config, precision: Precision | None = None
 ) -> Evaluation:
@@ -87,7 +97,8 @@ def fit(
     user breaks out of the loop, the model has the weights of its best epoch. What `config` leaves open is chosen by
     `config.resolved`. With `checkpoints`, a killed run goes on where its last checkpoint was (the records of finished
     epochs come again) and ends with the same bits. should_stop: asked after each step; on True a checkpoint is written
-    and TrainingStopped raised. Raises TrainingError when a loss is NaN or infinite.
+    and TrainingStopped raised. Raises TrainingError when a loss is NaN or infinite, TrainingInterrupted (which is a
+    KeyboardInterrupt) where it is interrupted by hand.
     """
     config = config.resolved()
     run = _FineTuning(model, train, validation, config, checkpoints, tell)
@@ -107,6 +118,8 @@ def fit(
                 if done:
                     tell(f"validation loss has not fallen for {config.patience} epochs: stopped after epoch {epoch}")
                     break
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(run.where_it_stands()) from None
     finally:
         run.restore_best()
 
@@ -227,6 +240,13 @@ class _FineTuning:
         self.history.append(record)
         self.steps_done, self.loss_sum, self.examples, self.seconds = 0, 0.0, 0, 0.0
         self.save()
+
+    def where_it_stands(self) -> str:
+        """Say how far training came when it was interrupted, and which weights are left."""
+        best = best_epoch(self.history)
+        weights = "its last step, for no epoch is finished" if best is None else f"its best epoch, {best}"
+        done = f"{self.steps_done} of {self.steps_per_epoch} steps"
+        return f"Interrupted in epoch {self.epoch} after {done}. The model has the weights of {weights}."
 
     def restore_best(self) -> None:
         if self.best_weights is not None:

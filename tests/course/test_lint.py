@@ -115,6 +115,7 @@ def test_every_way_to_be_bad_is_one_finding(bad: str) -> None:
         ),
         source("idea", WORDS + '<img src="https://a.b/c.png" alt="a rising loss">'),
         source("idea", WORDS + "Positive/negative, and/or; https://example.org/home/x."),
+        lambda nb: cell_of(nb, "experiment").update(source="x = 1\n" * 40, metadata={"tags": ["take-home"]}),
         source("exercise-1-1", "class ReviewDataset:\n    def __len__(self):\n        raise NotImplementedError()"),
         more(code("x = 1", "short"), prose("## A heading", "heading")),
     ],

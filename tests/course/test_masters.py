@@ -43,6 +43,7 @@ REFUSALS = {
     "an unknown fact": ("# title:", "# titel:", 2, "did you mean title"),
     "no title": ("# title: Labels\n", "", 1, "missing or odd: title"),
     "minutes that are no number": ("minutes: 5", "minutes: ten", 1, "minutes as a whole number"),
+    "further minutes that are no number": ("minutes: 5", "minutes: 5\n# further: some", 1, "missing or odd: further"),
     "minutes in odd digits": ("minutes: 5", "minutes: ²", 1, "minutes as a whole number"),
     "something above the first cell": (
         "# ---\n\n# %% [markdown]",

@@ -3,9 +3,19 @@
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from labkit.data.batching import Batcher
+from labkit.data.readers import ReviewFileError
+from labkit.errors import UsageError
 from labkit.lessons import open_lesson
+from labkit.lessons.lesson import FEWEST_OWN
+
+
+def csv_of(labels: list[int], column: str = "label") -> str:
+    rows = (f"review number {number} of {['blame', 'praise'][label]},{label}\n" for number, label in enumerate(labels))
+    return f"text,{column}\n" + "".join(rows)
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +57,57 @@ def test_parts_of_a_split_that_do_not_overlap_have_no_review_in_common_and_are_a
     assert set(together) == whole  # copies are left out, nothing else
     file_order = [ids.tobytes() for ids in lesson.batchers["train"].tokenized.input_ids[:40]]
     assert len(set(file_order) & set(rows(few))) < 20  # not the file's order, in which one label may come first
+
+
+def test_an_interrupted_cell_of_a_lesson_ends_in_one_line_and_counts_as_failed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    open_lesson("tiny")
+    for cell, line in (
+        ("raise KeyboardInterrupt", "Interrupted: this cell"),
+        ("raise KeyboardInterrupt('so far')", "so far"),
+    ):
+        run = shell.run_cell(cell)
+        said = capsys.readouterr()
+        assert not run.success and said.out == "" and said.err.startswith(line) and len(said.err.splitlines()) == 1
+    shell.run_cell("1 / 0")
+    assert "ZeroDivisionError" in capsys.readouterr().out  # any other error is shown as ever
+
+
+def test_a_lesson_takes_a_students_own_reviews_in_place_of_the_films(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(csv_of([0, 1] * (FEWEST_OWN // 2)), "utf-8")
+    lesson = open_lesson("tiny", data="mine.csv")
+    assert len(lesson.reviews) == FEWEST_OWN == sum(len(part) for part in vars(lesson.splits).values())
+    assert lesson.batchers["train"].labels.tolist() == lesson.splits.train.labels.tolist()
+    for said in (str(lesson), lesson._repr_html_()):
+        assert "mine.csv" in said and f"{len(lesson.splits.test)} for test" in said
+    with pytest.raises(UsageError, match=r"mine\.csv has labels and no ratings by people"):
+        _ = lesson.corpus
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, r"mine\.csv: no such file"),
+        ("", r"mine\.csv is empty"),
+        (csv_of([0, 1] * 100, column="lable"), r'no column "label".*did you mean lable'),
+        (csv_of([1] * 200), "one class only"),
+        (
+            csv_of([0, 1] * (FEWEST_OWN // 2))[: -len("review number 199 of praise,1\n")],
+            "199 reviews; wanted at least 200",
+        ),
+        (csv_of([0] * 198 + [1, 1]), r"mine\.csv: .*wanted at least 2 of each class"),
+    ],
+    ids=["absent", "empty", "a column misspelt", "one class", "too few", "too few of a class"],
+)
+def test_own_reviews_that_cannot_be_used_are_refused_at_once_and_in_one_line(
+    content: str | None, said: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "mine.csv").write_text(content, "utf-8")
+    with pytest.raises(ReviewFileError, match=said) as refused:
+        open_lesson("tiny", data="mine.csv")
+    assert refused.value._render_traceback_() == [f"ReviewFileError: {refused.value}"]
+    assert "\n" not in str(refused.value)

@@ -18,7 +18,7 @@ from labkit.training import fit as training
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import Config
 from labkit.training.early_stopping import EarlyStopping, TrainingError
-from labkit.training.fit import TrainingStopped, evaluate, fit
+from labkit.training.fit import TrainingInterrupted, TrainingStopped, evaluate, fit
 from labkit.training.loop import (
     EpochRecord,
     Evaluation,
@@ -420,3 +420,25 @@ def test_a_micro_batch_that_was_halved_stays_halved_when_the_run_goes_on(run, tm
         "out of memory with 6 reviews at once: going on with 3, accumulated as before"
     ]
     assert [record.micro_batch_size for record in history] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (2, "Interrupted in epoch 0 after 2 of 8 steps. The model has the weights of its last step, for no epoch is"),
+        (9, "Interrupted in epoch 1 after 1 of 8 steps. The model has the weights of its best epoch, 0."),
+    ],
+)
+def test_an_interrupted_training_says_in_one_line_which_weights_are_left(step, said, reviews, tiny_world):
+    config = Config(model="tiny", epochs=3, batch_size=8, learning_rate=1e-3, device="cpu", precision="fp32")
+    taken: list[StepRecord] = []
+
+    def interrupt(record: StepRecord) -> None:
+        taken.append(record)
+        if len(taken) == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(TrainingInterrupted) as interrupted:
+        list(fit(tiny_world.model(), reviews, reviews, config, progress=False, after_step=interrupt))
+    assert isinstance(interrupted.value, KeyboardInterrupt) and str(interrupted.value).startswith(said)
+    assert interrupted.value._render_traceback_() == [str(interrupted.value)]
