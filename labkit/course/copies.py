@@ -23,7 +23,7 @@ from labkit.course.merge import merge, record
 from labkit.course.notebooks import LESSON_NAME, NotebookError, notebook_bytes, parse_notebook, read_notebook
 from labkit.display import quoted
 from labkit.errors import LabkitError, UsageError
-from labkit.files import atomic_folder, write_atomically
+from labkit.files import atomic_folder, target_of, write_atomically
 from labkit.student_work import FOLDER, KINDS
 
 MANIFEST = "release.json"
@@ -360,6 +360,8 @@ def _merged(path: Path, recorded: Mapping[str, str], content: bytes) -> tuple[by
     A notebook byte for byte as released where nothing in it is the student's; the page as released unless they wrote in it.
     Raises NotebookError for a notebook that cannot be read.
     """
+    if not (folder := target_of(path).parent).is_dir():
+        raise NotebookError(f"{path} is a link into {folder}, which is not there now")
     if path.name == PAGE:
         mine = path.read_bytes() if path.exists() else content
         if _hash(mine) in (recorded.get(""), _hash(content)):

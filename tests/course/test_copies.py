@@ -320,6 +320,38 @@ def test_a_page_in_which_the_student_wrote_stays_theirs(built: Path, mine: Path)
     assert update(mine, built / "newer").notes == ()
 
 
+def test_a_notebook_that_is_a_link_stays_one_and_what_it_leads_to_is_updated(
+    built: Path, mine: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "synced").mkdir()
+    for name in ("01_lengths.ipynb", "README.md", ".labkit/course.json"):
+        (mine / name).rename(tmp_path / "synced" / Path(name).name)
+        (mine / name).symlink_to(tmp_path / "synced" / Path(name).name)
+    update(mine, built / "newer")
+    for name in ("01_lengths.ipynb", "README.md", ".labkit/course.json"):
+        assert (mine / name).is_symlink()
+    assert "print('new')" in sources(tmp_path / "synced" / "01_lengths.ipynb")
+    assert ANSWER in "".join(sources(mine / "01_lengths.ipynb"))
+    assert update(mine, built / "newer").changed == ()
+
+
+def test_a_notebook_in_a_folder_that_is_away_is_left_and_named(built: Path, mine: Path, tmp_path: Path) -> None:
+    (mine / "01_lengths.ipynb").unlink()
+    (mine / "01_lengths.ipynb").symlink_to(tmp_path / "away" / "01_lengths.ipynb")
+    done = update(mine, built / "newer")
+    assert done.left == (f"{mine / '01_lengths.ipynb'} is a link into {tmp_path / 'away'}, which is not there now",)
+    assert "02_labels.ipynb" in done.changed and not (tmp_path / "away").exists()
+    (tmp_path / "away").mkdir()
+    update(mine, built / "newer")
+    assert "print('new')" in sources(tmp_path / "away" / "01_lengths.ipynb")
+
+
+def test_a_copy_is_made_where_a_link_leads(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").symlink_to(tmp_path / "elsewhere")
+    start(tmp_path / "mine", built / "older")
+    assert (tmp_path / "mine").is_symlink() and find_copy(tmp_path / "elsewhere") == tmp_path / "elsewhere"
+
+
 def test_a_damaged_record_stops_an_update_before_anything_is_written(built: Path, mine: Path) -> None:
     record = mine / ".labkit" / "course.json"
     for damage in ("{", "[]", json.dumps({"format": 1}), "[" * 100_000):
