@@ -221,14 +221,15 @@ def update(
 
 @course.command(name="hand-in")
 def hand_in(lesson: str, /, *, output: Annotated[Path | None, Parameter(help="the zip to write")] = None) -> int:
-    """Make one zip of a lesson's notebook, your predictions and reflections.
+    """Make one zip of a lesson's notebook, your predictions and reflections, and count what is in it.
 
     LESSON: its number, such as 01, or the file name of its notebook.
     """
-    from labkit.course.hand_in import hand_in
+    from labkit.course.hand_in import counted, hand_in
     from labkit.student_work import course_folder
 
-    print(hand_in(course_folder(), lesson, output))
+    archive = hand_in(course_folder(), lesson, output)
+    print("\n  ".join([str(archive), *counted(course_folder(), archive)]))
     return 0
 
 
@@ -238,9 +239,16 @@ def check(
     timeout: Timeout = CELL_SECONDS,
     as_json: Annotated[bool, Parameter(name="--json", help="print JSON", negative="")] = False,
 ) -> int:
-    """Run notebooks from top to bottom and print points and hints by exercise."""
-    from labkit.course.checking import check_notebook, refuse_strangers
+    """Run notebooks from top to bottom and print points and hints by exercise.
 
+    NOTEBOOKS: their files, or the numbers of lessons of your own copy, such as 01.
+    """
+    from labkit.course.checking import check_notebook, refuse_strangers
+    from labkit.course.hand_in import notebook_of
+    from labkit.student_work import course_folder
+
+    is_lesson = {path: not path.suffix and not path.exists() for path in notebooks}
+    notebooks = tuple(notebook_of(course_folder(), str(path)) if is_lesson[path] else path for path in notebooks)
     refuse_strangers(notebooks, trust)
     checked = []
     for path in notebooks:
