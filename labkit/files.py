@@ -1,9 +1,11 @@
 """Nothing half-written: a file or a folder appears whole, or not at all.
 
-Both are made under a temporary name beside their target, flushed to the disk and renamed.
+Both are made under a temporary name beside their target, flushed to the disk and renamed. A symbolic link stays: what it leads
+to is the target.
 """
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
@@ -20,6 +22,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises OSError as the file system does (disk full, no permission); the old file then stands as it was.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    path = target_of(path)
+    if path.exists() and not path.is_file():  # a terminal, a pipe, /dev/null; a folder takes nothing
+        path.write_bytes(data)
+        return
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
@@ -41,6 +47,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     It takes the name `target` when the block ends well and vanishes when it does not. A folder that stood at `target`
     is replaced.
     """
+    target = target_of(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -73,6 +80,23 @@ def _take_place(folder: Path, target: Path) -> None:
             if old.is_dir():
                 old.rename(target)
             raise
+
+
+def target_of(path: Path) -> Path:
+    """The path with every symbolic link in it followed, whether or not anything is there.
+
+    Raises OSError where links lead in a circle.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
+
+
+def remove(path: Path) -> None:
+    """Remove the file or the folder at `path`, if there is one; a symbolic link stays and leads to nothing then."""
+    target = target_of(path)
+    shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path, prefix: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from labkit.display import LEFT, html_table
 from labkit.errors import did_you_mean
-from labkit.files import write_atomically
+from labkit.files import target_of, write_atomically
 
 FOLDER = ".labkit"
 KINDS = {
@@ -97,7 +97,7 @@ class Work:
         if kind not in KINDS:
             raise ValueError(f"{kind} is none of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
         json.dumps(value, allow_nan=False)
-        self.folder.mkdir(exist_ok=True)
+        target_of(self.folder).mkdir(exist_ok=True)
         with self._locked():
             entries = self._read_or_set_aside(kind) | {key: value}
             content = json.dumps(entries, indent=1, allow_nan=False) + "\n"
@@ -114,11 +114,11 @@ class Work:
                 return self._read_or_set_aside(kind)
 
     def _read_or_set_aside(self, kind: str) -> Entries:
-        """The entries; a file that holds anything else is renamed.
+        """The entries; a file that holds anything else is renamed, where it lies if the path is a link to it.
 
         The caller holds the lock.
         """
-        path = self._path(kind)
+        path = target_of(self._path(kind))
         try:
             return _entries(path)
         except ValueError as why:

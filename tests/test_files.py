@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit import files
-from labkit.files import atomic_folder, remove_leftovers, sha256, write_atomically
+from labkit.files import atomic_folder, remove, remove_leftovers, sha256, write_atomically
 
 law = settings(max_examples=30, deadline=None)
 KILLED = """
@@ -224,6 +224,87 @@ def test_everything_is_flushed_before_it_takes_its_name(tmp_path, monkeypatch, w
     exec(write, {"write_atomically": write_atomically, "atomic_folder": atomic_folder, "Path": Path, "sys": sys})
     flushed = happened[: happened.index("name")]
     assert flushed == ["flush"] * (1 if target.is_file() else len(list(target.iterdir())))
+
+
+# Links: a synced folder, a larger disk
+
+
+@pytest.fixture(params=["file", "link", "link to a link", "folder that is a link"])
+def linked(request, tmp_path):
+    """A path that leads elsewhere by one way or another, the links on it, and what it leads to, which is not there yet."""
+    elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
+    elsewhere.mkdir()
+    if request.param == "folder that is a link":
+        here.symlink_to(elsewhere)
+        return here / "target", [here], elsewhere / "target"
+    here.mkdir()
+    first, second = here / "target", here / "second"
+    if request.param == "file":
+        return first, [], first
+    first.symlink_to(second if request.param == "link to a link" else elsewhere / "target")
+    second.symlink_to(Path("..") / "elsewhere" / "target")
+    return first, [first, second], elsewhere / "target"
+
+
+@pytest.mark.parametrize("before", [None, "old"], ids=["dangling", "there"])
+def test_a_link_stays_and_what_it_leads_to_gets_the_content(linked, before):
+    path, links, target = linked
+    if before:
+        target.write_text(before)
+    write_atomically(path, "new")
+    assert all(link.is_symlink() for link in links) and not target.is_symlink()
+    assert target.read_text() == path.read_text() == "new"
+    assert [file.name for file in target.parent.iterdir() if not file.is_symlink()] == ["target"]
+
+
+@pytest.mark.parametrize("before", [None, "old"], ids=["dangling", "there"])
+def test_a_link_to_a_folder_stays_and_leads_to_the_new_one(linked, before):
+    path, links, target = linked
+    if before:
+        target.mkdir()
+        (target / "old").write_text("old")
+    with atomic_folder(path) as folder:
+        (folder / "new").write_text("new")
+    assert all(link.is_symlink() for link in links) and not target.is_symlink()
+    assert contents(target) == {"new": "new"}
+    assert [file.name for file in target.parent.iterdir() if not file.is_symlink()] == ["target"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "nothing"])
+def test_what_a_link_leads_to_is_removed_and_the_link_stays(linked, kind):
+    path, links, target = linked
+    if kind == "file":
+        target.write_text("old")
+    if kind == "folder":
+        target.mkdir()
+        (target / "old").write_text("old")
+    remove(path)
+    assert not target.exists() and all(link.is_symlink() for link in links)
+
+
+def test_links_in_a_circle_are_said_and_stay(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for write in (lambda: write_atomically(tmp_path / "a", "new"), lambda: remove(tmp_path / "a")):
+        with pytest.raises(OSError, match="symbolic links"):
+            write()
+    with pytest.raises(OSError, match="symbolic links"), atomic_folder(tmp_path / "a"):
+        pass
+    assert [os.readlink(tmp_path / name) for name in "ab"] == ["b", "a"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes by name here")
+def test_what_is_no_file_is_written_to_and_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        write_atomically(tmp_path / name, "new")
+        assert os.read(reader, 10) == b"new"
+        os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode) and (tmp_path / "link").is_symlink()
+    write_atomically(Path(os.devnull), "new")
+    assert not Path(os.devnull).is_file()
 
 
 def test_leftovers_of_others_stay(tmp_path):

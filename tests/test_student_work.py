@@ -68,6 +68,20 @@ def test_a_damaged_file_is_set_aside_whole_and_said(tmp_path: Path, damage: byte
     assert Work(tmp_path).predictions == {"new": {"choice": "b"}}
 
 
+def test_a_folder_and_files_that_are_links_stay_links(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".labkit").symlink_to(tmp_path / "synced")  # which is not there yet
+    work, said = Work(tmp_path / "mine"), []
+    work.save("checks", "1.1", {"points": 1.0})
+    (tmp_path / "synced" / "predictions.json").symlink_to(tmp_path / "elsewhere.json")
+    (tmp_path / "elsewhere.json").write_text("no json")
+    Work(tmp_path / "mine", said.append).save("predictions", "new", {"choice": "b"})
+    assert (tmp_path / "mine" / ".labkit").is_symlink() and (tmp_path / "synced" / "predictions.json").is_symlink()
+    assert json.loads((tmp_path / "elsewhere.json").read_text()) == work.predictions == {"new": {"choice": "b"}}
+    assert (tmp_path / "elsewhere.damaged-1.json").read_text() == "no json"
+    assert "elsewhere.json could not be read" in said[0] and "elsewhere.damaged-1.json" in said[0]
+
+
 def test_reading_a_damaged_file_sets_it_aside_too(tmp_path: Path) -> None:
     (tmp_path / ".labkit").mkdir()
     (tmp_path / ".labkit" / "checks.json").write_text("no json")

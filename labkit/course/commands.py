@@ -171,10 +171,14 @@ def pages(
 @course.command
 def start(folder: Path = Path("my-course"), /, *, source: Source = None) -> int:
     """Make your own copy of the course, to work in."""
-    from labkit.course.copies import start
+    from labkit.course.copies import news, start
 
     lessons = start(folder, source)
-    print(f"{folder}: {', '.join(lessons)}\nOpen it: labkit course open {quoted(folder)}")
+    print(
+        "\n".join(
+            [f"{folder}: {', '.join(lessons)}", *news(folder, source), f"Open it: labkit course open {quoted(folder)}"]
+        )
+    )
     return 0
 
 
@@ -185,42 +189,47 @@ def open_copy(
     *arguments: Annotated[str, Parameter(help="what JupyterLab should get", allow_leading_hyphen=True)],
     source: Source = None,
 ) -> int:
-    """Open your own copy in JupyterLab, made first where there is none."""
-    from labkit.checks.courses import RECORD
-    from labkit.course.copies import is_behind, start
+    """Open your own copy in JupyterLab, made first where there is none. Within a copy, it is the one in which you are."""
+    from labkit.course.copies import copy_around, news, start
     from labkit.course.running import jupyterlab
-    from labkit.student_work import FOLDER
 
-    if not (folder / FOLDER / RECORD).is_file():
-        print(f"your own copy: {folder}: {', '.join(start(folder, source))}", flush=True)
-    elif is_behind(folder, source):
-        print(
-            f"There is a newer release: labkit course update {quoted(folder)} brings it in and keeps all your work.",
-            flush=True,
-        )
-    return jupyterlab(folder, arguments)
+    copy = copy_around(folder)
+    if copy is None:
+        copy = folder
+        print(f"your own copy: {copy}: {', '.join(start(copy, source))}", flush=True)
+    elif copy != folder:
+        print(f"your own copy: {copy}", flush=True)
+    print("".join(f"{line}\n" for line in news(copy, source)), end="", flush=True)
+    return jupyterlab(copy, arguments)
 
 
 @course.command
-def update(folder: Path = Path("."), /, *, source: Source = None) -> int:
+def update(
+    folder: Path = Path("."),
+    /,
+    *,
+    source: Source = None,
+    older: Annotated[bool, Parameter(help="go back to a release older than yours", negative="")] = False,
+) -> int:
     """Bring a newer release into your copy. Every answer and all you added stays, and a backup is made first."""
     from labkit.course.copies import update
 
-    done = update(folder, source)
+    done = update(folder, source, older=older)
     print(done)
     return int(bool(done.left))
 
 
 @course.command(name="hand-in")
 def hand_in(lesson: str, /, *, output: Annotated[Path | None, Parameter(help="the zip to write")] = None) -> int:
-    """Make one zip of a lesson's notebook, your predictions and reflections.
+    """Make one zip of a lesson's notebook, your predictions and reflections, and count what is in it.
 
     LESSON: its number, such as 01, or the file name of its notebook.
     """
-    from labkit.course.hand_in import hand_in
+    from labkit.course.hand_in import counted, hand_in
     from labkit.student_work import course_folder
 
-    print(hand_in(course_folder(), lesson, output))
+    archive = hand_in(course_folder(), lesson, output)
+    print("\n  ".join([str(archive), *counted(course_folder(), archive)]))
     return 0
 
 
@@ -230,9 +239,16 @@ def check(
     timeout: Timeout = CELL_SECONDS,
     as_json: Annotated[bool, Parameter(name="--json", help="print JSON", negative="")] = False,
 ) -> int:
-    """Run notebooks from top to bottom and print points and hints by exercise."""
-    from labkit.course.checking import check_notebook, refuse_strangers
+    """Run notebooks from top to bottom and print points and hints by exercise.
 
+    NOTEBOOKS: their files, or the numbers of lessons of your own copy, such as 01.
+    """
+    from labkit.course.checking import check_notebook, refuse_strangers
+    from labkit.course.hand_in import notebook_of
+    from labkit.student_work import course_folder
+
+    is_lesson = {path: not path.suffix and not path.exists() for path in notebooks}
+    notebooks = tuple(notebook_of(course_folder(), str(path)) if is_lesson[path] else path for path in notebooks)
     refuse_strangers(notebooks, trust)
     checked = []
     for path in notebooks:

@@ -1,8 +1,8 @@
 """A student's own copy of the course: started from a release, updated to a newer one without losing a line.
 
 Beside the work itself (student_work.py) `.labkit/` holds course.json, the record of the release that each file began as,
-backups/, and course/, which the checks of a course need that does not come with labkit. How two notebooks become one is
-merge.py's.
+backups/, and course/, which the checks of a course need that does not come with labkit. Releases are ordered by the moment
+in which each was made. How two notebooks become one is merge.py's.
 """
 
 import contextlib
@@ -21,8 +21,9 @@ from labkit import __version__
 from labkit.checks.courses import FILE, IN_A_COPY, OWN_PACKAGE, RECORD, SETTING, Course, checkout, read_course
 from labkit.course.merge import merge, record
 from labkit.course.notebooks import LESSON_NAME, NotebookError, notebook_bytes, parse_notebook, read_notebook
+from labkit.display import quoted
 from labkit.errors import LabkitError, UsageError
-from labkit.files import atomic_folder, write_atomically
+from labkit.files import atomic_folder, target_of, write_atomically
 from labkit.student_work import FOLDER, KINDS
 
 MANIFEST = "release.json"
@@ -31,6 +32,8 @@ BACKUPS = "backups"
 _FORMAT = 1
 _NOTEBOOK = re.compile(rf"{LESSON_NAME.pattern}\.ipynb")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
+_VERSION = re.compile(r"[\w.!+-]{1,100}", re.ASCII)
 
 Records = dict[str, dict[str, str]]
 
@@ -55,12 +58,41 @@ class Updated:
 class Release:
     """What a copy gets. files: by name its notebooks, and the list of lessons where there is one. package: its course's.
 
-    carried: by path what the checks need of a course that does not come with labkit.
+    carried: by path what the checks need of a course that does not come with labkit. moment: when it was released, in UTC;
+    empty where it does not say so, None for a course's own folder, which is newer than nothing and older than nothing.
+    labkit: the version of the wheel that it comes with, empty where there is none.
     """
 
+    folder: Path
     files: dict[str, bytes]
     package: str
     carried: dict[str, bytes]
+    moment: str | None
+    labkit: str
+
+    def __str__(self) -> str:
+        return f"the release in {self.folder}" + f", of {self.moment} UTC" * bool(self.moment)
+
+    def unlike_this_labkit(self) -> str:
+        """The sentence with the command that brings the release's own labkit; empty where it is the one that runs."""
+        if self.labkit in ("", __version__):
+            return ""
+        command = f"cd {quoted(self.folder)} && python -m pip install -r requirements.txt"
+        found = f"This release comes with labkit {self.labkit}, and {__version__} runs here"
+        return f"{found}. For its exercises and checks: {command}"
+
+
+@dataclass(frozen=True)
+class Began:
+    """What a copy's record holds: by file the hashes of what it began as, the course's package, and the release's moment."""
+
+    files: Records
+    package: str
+    moment: str = ""
+
+    def is_before(self, release: Release) -> bool:
+        """Whether the copy has no newer release than this one."""
+        return release.moment is None or self.moment <= release.moment
 
 
 def read_release(source: Path | None) -> Release:
@@ -84,7 +116,7 @@ def read_release(source: Path | None) -> Release:
     files = {path.name: path.read_bytes() for path in [*notebooks, *([page] if page.is_file() else [])]}
     course = read_course(folder) if (folder / FILE).is_file() else Course(folder)
     carried = {name: path.read_bytes() for name, path in course.files().items()}
-    _refuse_damaged(folder, {f"notebooks/{name}": data for name, data in files.items()} | carried)
+    manifest = _manifest(folder, {f"notebooks/{name}": data for name, data in files.items()} | carried)
     for path in notebooks:
         try:
             ids = [cell.get("id") for cell in parse_notebook(files[path.name], path)["cells"]]
@@ -92,17 +124,27 @@ def read_release(source: Path | None) -> Release:
             raise UsageError(str(why)) from None
         if not all(isinstance(name, str) for name in ids) or len(set(ids)) < len(ids):
             raise UsageError(f"{path}: its cells have no ids of their own; wanted a notebook of labkit course build")
-    return Release(files, course.package, carried)
+    moment = manifest.get("release", "") if manifest else None
+    return Release(folder, files, course.package, carried, moment, manifest.get("labkit", ""))
 
 
-def _refuse_damaged(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Raise UsageError where a file is not the one that the release's manifest names; a course's own folder has none."""
+def _manifest(folder: Path, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """The release's manifest; empty for a course's own folder, which has none.
+
+    Raises UsageError where a file is not the one that it names.
+    """
     if not (folder / MANIFEST).is_file():
-        return
+        return {}
     try:
-        listed = json.loads((folder / MANIFEST).read_bytes())["files"]
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+        listed = manifest["files"]
         odd = [name.removeprefix("notebooks/") for name, data in files.items() if listed.get(name) != _hash(data)]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        if not (
+            _MOMENT.fullmatch(manifest.get("release", "2000-01-01 00:00:00"))
+            and _VERSION.fullmatch(manifest.get("labkit", "0"))
+        ):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(
             f"{folder / MANIFEST} is damaged; wanted the folder of a release as it was handed out"
         ) from None
@@ -110,6 +152,7 @@ def _refuse_damaged(folder: Path, files: Mapping[str, bytes]) -> None:
         raise UsageError(
             f"{folder}: {', '.join(odd)} is not as it was released; wanted the folder as it was handed out"
         )
+    return manifest
 
 
 def _hash(data: bytes) -> str:
@@ -129,6 +172,12 @@ def start(folder: Path, source: Path | None = None) -> list[str]:
     with _said_where_it_cannot_be_made(folder):
         if _is_copy(folder):
             raise UsageError(f"{folder} is a copy of the course already; labkit course update brings it up to date")
+        around = copy_around(folder)
+        if around:
+            raise UsageError(
+                f"{folder} would lie within {around}, a copy of the course already: labkit course open {quoted(around)} "
+                "opens it; wanted a new folder outside it"
+            )
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"{folder} is a file; wanted a new folder")
         if folder.exists() and any(folder.iterdir()):
@@ -146,7 +195,7 @@ def start(folder: Path, source: Path | None = None) -> list[str]:
             _carry(new, release.carried)
         for name, content in release.files.items():
             write_atomically(new / name, content)
-        _write_records(new, records, release.package)
+        _write_records(new, Began(records, release.package, release.moment or ""))
     return [name for name in release.files if name != PAGE]
 
 
@@ -168,15 +217,18 @@ def find_copy(folder: Path) -> Path:
     if not here.is_dir():
         found = "it is a file" if here.exists() else "no such folder"
         raise UsageError(f"{folder}: {found}; wanted the folder of your copy of the course")
-    if _is_copy(here):
-        return here
     is_release = (here / MANIFEST).is_file() or any((here / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    if here != Path.cwd() and is_release:  # a release, or a course's own folder
+    if here != Path.cwd() and is_release and not _is_copy(here):  # a release, or a course's own folder
         raise UsageError(f"{folder} is a release, no copy of the course; did you mean --from {folder}?")
-    copy = next(filter(_is_copy, here.parents), None)
+    copy = copy_around(here)
     if copy is None:
         raise UsageError(f"{folder} is no copy of the course; labkit course start FOLDER makes one")
     return copy
+
+
+def copy_around(folder: Path) -> Path | None:
+    """The copy that a folder is or would lie in, whether or not the folder is there."""
+    return folder if _is_copy(folder) else next(filter(_is_copy, folder.resolve().parents), None)
 
 
 def _is_copy(folder: Path) -> bool:
@@ -189,10 +241,9 @@ def is_own_copy(folder: Path) -> bool:
     It tells a copy from a folder that only has a `.labkit/`. It proves nothing: who writes a folder can write a record too.
     """
     try:
-        records, _ = _read_records(folder)
+        held: Mapping[str, Mapping[str, Any]] = _read_records(folder).files  # whatever the file holds
     except (UsageError, OSError):
         return False
-    held: Mapping[str, Mapping[str, Any]] = records  # whatever the file holds
     for name, cells in held.items():
         is_known = set(cells) == {""} if name == PAGE else bool(_NOTEBOOK.fullmatch(name) and cells)
         if not (is_known and all(isinstance(one, str) and _HASH.fullmatch(one) for one in cells.values())):
@@ -201,23 +252,36 @@ def is_own_copy(folder: Path) -> bool:
 
 
 def is_behind(copy: Path, source: Path | None = None) -> bool:
-    """Whether a copy began as something else than the release there is now; never where there is none."""
+    """Whether there is a release that a copy has not yet; never where there is none, or an older one."""
     try:
-        (records, package), release = _read_records(copy), read_release(source)
-        _refuse_other(copy, package, release)
+        began, release = _read_records(copy), read_release(source)
+        _refuse_other(copy, began.package, release)
     except UsageError:
         if source is not None:
             raise
         return False
-    newer = (name for name, content in release.files.items() if records.get(name) != _record_of(name, content))
-    return any(newer) or _carried(copy) != release.carried
+    news = (name for name, content in release.files.items() if began.files.get(name) != _record_of(name, content))
+    return began.is_before(release) and (any(news) or _carried(copy) != release.carried)
 
 
-def update(folder: Path, source: Path | None = None) -> Updated:
+def news(copy: Path, source: Path | None = None) -> list[str]:
+    """A sentence for each thing that its owner may want to do: bring in a newer release, or the labkit that belongs to it."""
+    behind = f"There is a newer release: labkit course update {quoted(copy)} brings it in and keeps all your work."
+    if is_behind(copy, source):
+        return [behind]
+    try:
+        began, release = _read_records(copy), read_release(source)
+    except UsageError:  # a labkit without a course: there is nothing to compare with
+        return []
+    unlike = release.unlike_this_labkit() if began.is_before(release) else ""
+    return [unlike] * bool(unlike)
+
+
+def update(folder: Path, source: Path | None = None, *, older: bool = False) -> Updated:
     """Bring a newer release into a student's copy; a backup is made before anything is written.
 
-    A notebook that cannot be read stays as it is and is named. An update that was cut off is finished by the next. Raises
-    UsageError for a folder that is no copy.
+    A notebook that cannot be read stays as it is and is named. An update that was cut off is finished by the next. older: go
+    back where the copy has a newer one. Raises UsageError for a folder that is no copy, and for an older release otherwise.
     """
     from filelock import FileLock, Timeout
 
@@ -225,17 +289,24 @@ def update(folder: Path, source: Path | None = None) -> Updated:
     try:
         lock = FileLock(copy / FOLDER / ".update.lock", timeout=10).acquire()
     except Timeout:
-        raise LabkitError(f"{copy}: another update is at work there") from None
+        raise LabkitError(
+            f"{copy}: another update has been at work there for 10 seconds; wait for its end, then do this again"
+        ) from None
     plan: dict[str, bytes] = {}
     notes: list[str] = []
     left: list[str] = []
     with lock:
-        (records, package), release = _read_records(copy), read_release(source)
-        _refuse_other(copy, package, release)
-        newer = dict(records)
+        began, release = _read_records(copy), read_release(source)
+        _refuse_other(copy, began.package, release)
+        if not (older or began.is_before(release)):
+            raise UsageError(
+                f"{release} is older than what {copy} has, of {began.moment} UTC; wanted --from FOLDER of a newer one, "
+                "or --older to go back to this one"
+            )
+        newer = dict(began.files)
         for name, content in release.files.items():
             try:
-                plan[name], said = _merged(copy / name, records.get(name, {}), content)
+                plan[name], said = _merged(copy / name, began.files.get(name, {}), content)
             except NotebookError as why:
                 left.append(str(why))
                 continue
@@ -246,15 +317,17 @@ def update(folder: Path, source: Path | None = None) -> Updated:
             for name, content in plan.items()
             if not (copy / name).is_file() or (copy / name).read_bytes() != content
         ]
-        backup = _back_up(copy) if changed or newer != records else None
+        now = Began(newer, began.package, began.moment if release.moment is None else release.moment)
+        backup = _back_up(copy) if changed or newer != began.files else None
         for name in changed:
             write_atomically(copy / name, plan[name])
         newer_checks = _carried(copy) != release.carried
         if newer_checks:
             _carry(copy, release.carried)
-        if newer != records:
-            _write_records(copy, newer, package)
-    return Updated((*changed, *["the checks"] * newer_checks), tuple(notes), tuple(left), backup)
+        if now != began:
+            _write_records(copy, now)
+    unlike = release.unlike_this_labkit()
+    return Updated((*changed, *["the checks"] * newer_checks), (*notes, *[unlike] * bool(unlike)), tuple(left), backup)
 
 
 def _refuse_other(copy: Path, package: str, release: Release) -> None:
@@ -287,6 +360,8 @@ def _merged(path: Path, recorded: Mapping[str, str], content: bytes) -> tuple[by
     A notebook byte for byte as released where nothing in it is the student's; the page as released unless they wrote in it.
     Raises NotebookError for a notebook that cannot be read.
     """
+    if not (folder := target_of(path).parent).is_dir():
+        raise NotebookError(f"{path} is a link into {folder}, which is not there now")
     if path.name == PAGE:
         mine = path.read_bytes() if path.exists() else content
         if _hash(mine) in (recorded.get(""), _hash(content)):
@@ -323,8 +398,8 @@ def _back_up(copy: Path) -> Path:
     return target
 
 
-def _read_records(copy: Path) -> tuple[Records, str]:
-    """By file what it began as, and the package of the copy's course."""
+def _read_records(copy: Path) -> Began:
+    """What a copy began as. Raises UsageError where its record is damaged, or of a newer labkit."""
     path = copy / FOLDER / RECORD
     try:
         content: Any = json.loads(path.read_bytes())
@@ -333,7 +408,10 @@ def _read_records(copy: Path) -> tuple[Records, str]:
         if not isinstance(content["labkit"], str):
             raise TypeError
         files = {str(name): {**cells} for name, cells in content["files"].items()}
-        return files, str(content.get("course", OWN_PACKAGE))
+        moment = content.get("release", "")
+        if moment and not _MOMENT.fullmatch(moment):
+            raise ValueError
+        return Began(files, str(content.get("course", OWN_PACKAGE)), moment)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(
             f"{path} is damaged, so what is yours cannot be told from the release's; "
@@ -341,8 +419,9 @@ def _read_records(copy: Path) -> tuple[Records, str]:
         ) from None
 
 
-def _write_records(copy: Path, records: Records, package: str) -> None:
-    """The record; it names the course unless that is labkit's own."""
-    named = {} if package == OWN_PACKAGE else {"course": package}
-    content = {"format": _FORMAT, "labkit": __version__, "files": records} | named
+def _write_records(copy: Path, began: Began) -> None:
+    """The record; it names the course unless that is labkit's own, and the moment of its release where that has one."""
+    named = {} if began.package == OWN_PACKAGE else {"course": began.package}
+    named |= {"release": began.moment} if began.moment else {}
+    content = {"format": _FORMAT, "labkit": __version__, "files": began.files} | named
     write_atomically(copy / FOLDER / RECORD, json.dumps(content, indent=1, sort_keys=True) + "\n")

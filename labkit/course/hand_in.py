@@ -1,17 +1,20 @@
 """One zip to hand in: a lesson's notebook with the student's predictions and reflections, and a manifest of hashes.
 
-The same work gives the same bytes; nothing in it says whose machine it was. Runs nothing and judges nothing.
+The same work gives the same bytes; nothing in it says whose machine it was. Runs nothing and judges nothing: what it counts
+for the student is what was kept.
 """
 
 import hashlib
 import io
 import json
 import re
+import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from labkit import __version__
-from labkit.course.notebooks import read_notebook
+from labkit.course.notebooks import exercises_of, parse_notebook, read_notebook
 from labkit.errors import UsageError
 from labkit.files import write_atomically
 from labkit.student_work import FOLDER
@@ -27,7 +30,7 @@ def hand_in(folder: Path, lesson: str, output: Path | None = None) -> Path:
     lesson: its number, or the file name of its notebook. Raises UsageError where the folder has no such lesson or more than
     one, and where something else than an earlier hand-in would be replaced; NotebookError for a damaged notebook.
     """
-    notebook = _notebook_of(folder, lesson)
+    notebook = notebook_of(folder, lesson)
     said = read_notebook(notebook)["metadata"].get("labkit")
     itself = said.get("lesson") if isinstance(said, dict) else None
     number = re.match(r"\d\d(?=_)", notebook.name, re.ASCII) or re.fullmatch(r"\d\d", str(itself), re.ASCII)
@@ -55,7 +58,42 @@ def hand_in(folder: Path, lesson: str, output: Path | None = None) -> Path:
     return target
 
 
-def _notebook_of(folder: Path, lesson: str) -> Path:
+def counted(folder: Path, archive: Path) -> list[str]:
+    """What a hand-in holds, for the student to see at once what is missing: a line each.
+
+    Exercises by the last results in the folder, predictions and reflections by what the notebook asks and what was kept, and
+    when the notebook was saved.
+    """
+    with zipfile.ZipFile(archive) as opened:
+        name = json.loads(opened.read(MANIFEST))["notebook"]
+        notebook = parse_notebook(opened.read(name), name)
+        kept = {kind: opened.read(f"{kind}.json") for kind in KEPT}
+    checks = folder / FOLDER / "checks.json"
+    results = _entries(checks.read_bytes()) if checks.is_file() else {}
+    exercises = exercises_of(notebook)
+    missing = [each for each in exercises if results.get(each, {}).get("status") != "passed"]
+    passed = f"{len(exercises) - len(missing)} of {len(exercises)} exercises passed when last checked"
+    lines = [passed + f"; not yet: {', '.join(missing)}" * bool(missing)] if exercises else []
+    source = "\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code")
+    for kind, (function, answer) in zip(KEPT, (("predict", "choice"), ("reflection", "text")), strict=True):
+        asked = dict.fromkeys(re.findall(rf"^{function}\(\s*[\"']([^\"'\n]+)[\"']", source, re.MULTILINE))
+        entries = _entries(kept[kind])
+        made = sum(bool(str(entries.get(key, {}).get(answer) or "").strip()) for key in asked)
+        lines += [f"{made} of {len(asked)} {kind}"] if asked else []
+    saved = time.strftime("%Y-%m-%d %H:%M", time.localtime((folder / name).stat().st_mtime))
+    return [*lines, f"the notebook as it was saved at {saved}"]
+
+
+def _entries(content: bytes) -> dict[str, dict[str, Any]]:
+    """What was kept by name; nothing where that cannot be read, which is said where it is asked for (student_work.py)."""
+    try:
+        entries = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return {key: one for key, one in entries.items() if isinstance(one, dict)} if isinstance(entries, dict) else {}
+
+
+def notebook_of(folder: Path, lesson: str) -> Path:
     """The notebook of that number, or of that name in the course folder, whether or not one stands there."""
     there = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if lesson.isdecimal():

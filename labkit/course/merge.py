@@ -16,6 +16,7 @@ from typing import Any
 from labkit.course.notebooks import Cell, Notebook, cell_hash, grader, is_check, is_solution
 
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what the notebook format takes for an id
+_UNNAMED = re.compile(r"[0-9a-f]{12}")  # the id of a cell that its author gave no name
 _RESULTS = ("outputs", "execution_count")  # of code alone
 _HEADING = "The release has a new text for the exercise above; your answer stayed as it was. The new text:\n\n"
 
@@ -62,6 +63,14 @@ def merge(mine: Notebook, recorded: Mapping[str, str], newer: Notebook) -> Merge
             place.made_of_it += _meet(place, cell, recorded.get(known), has, notes)
         elif recorded.get(known) != cell_hash(cell):
             place.following.append(_own(cell))
+            if known and is_solution(cell):
+                notes.append(
+                    f"{known}: it is not in this release; your answer stays below, and counts again when it is back"
+                )
+            elif known:
+                notes.append(
+                    f"{_called(known, cell)}: you had changed this cell, and the release has another or none; yours stays"
+                )
     notes += _exercises_back(opening, places, set(known_as), recorded)
     used = set(places)
     cells = [_with_id(cell, used) for cell in opening.following]
@@ -115,13 +124,15 @@ def _claimed(
 ) -> str:
     """The name, taken out of those that are left, if it is one and means this cell; else the empty string.
 
-    Where no record has it, it may be the newer cell itself, as it came or answered: an earlier update was cut off.
+    Where no record has it, it may be the newer cell itself, as it came or answered, for an earlier update was cut off; or an
+    answer whose exercise had left the course, and is back.
     """
     if not isinstance(name, str) or name not in left:
         return ""
     if name not in recorded:
         newer = places[name].cell
-        if not (cell_hash(newer) == cell_hash(cell) or (is_solution(newer) and is_solution(cell))):
+        is_answer = is_solution(cell) or (cell["cell_type"] == "code" and cell.get("id") == name)
+        if not (cell_hash(newer) == cell_hash(cell) or (is_solution(newer) and is_answer)):
             return ""
     del left[name]
     return name
@@ -149,8 +160,18 @@ def _meet(place: _Place, mine: Cell, recorded: str | None, has: set[str], notes:
     if untouched_by_release and not (is_check(newer) or is_solution(newer)):
         place.cell = _own(mine) | {"id": newer["id"]}  # as the student left it, type included
         return ()
-    notes.append(f"{newer['id']}: the release's cell is back or new; what you had made of it stands below")
+    notes.append(
+        f"{_called(newer['id'], newer)}: the release's cell is back or new; what you had made of it stands below"
+    )
     return (_own(mine),)
+
+
+def _called(name: str, cell: Cell) -> str:
+    """What a student can find a cell by: the id that its author gave, else the words with which it begins."""
+    if not _UNNAMED.fullmatch(name):
+        return name
+    words = " ".join(cell["source"].split()).lstrip("#*>- ")
+    return f'"{words[:40].rstrip()}…"' if len(words) > 40 else f'"{words}"' if words else "a cell that you emptied"
 
 
 def _with_outputs(cell: Cell, mine: Cell) -> Cell:

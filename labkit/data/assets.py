@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import LabkitError, UsageError, did_you_mean
-from labkit.files import atomic_folder, remove_leftovers, sha256
+from labkit.files import atomic_folder, remove_leftovers, sha256, target_of
 
 SHIPPED = Path(__file__).parent.parent / "shipped"
 TINY_BERT = SHIPPED / "tiny-bert"
@@ -183,7 +183,7 @@ def fetch(name: str, source: Path | None = None) -> Path:
     if is_cached(name):
         return folder_of(archive)
     try:
-        home().mkdir(parents=True, exist_ok=True)
+        target_of(home()).mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(home() / f"{name}.lock"):
             if not is_cached(name):
                 remove_leftovers(home(), f".{name}")
@@ -213,10 +213,11 @@ def download(name: str, destination: Path) -> Path:
     From there it can be carried to a room without a network.
     """
     archive = archive_named(name)
-    destination.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".download.", dir=destination) as staging:
-        arrived = _obtain(archive, Path(staging), source=None)
-        return arrived.replace(destination / archive.filename)
+    target_of(destination).mkdir(parents=True, exist_ok=True)
+    target = target_of(destination / archive.filename)
+    with tempfile.TemporaryDirectory(prefix=".download.", dir=target.parent) as staging:
+        _obtain(archive, Path(staging), source=None).replace(target)
+    return destination / archive.filename
 
 
 def is_offline() -> bool:

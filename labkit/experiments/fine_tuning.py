@@ -8,7 +8,6 @@ import copy
 import dataclasses
 import json
 import platform
-import shutil
 import signal
 import threading
 from collections.abc import Mapping
@@ -43,7 +42,7 @@ from labkit.experiments.run_folder import (
     read_test,
     remove_checkpoints_of_finished,
 )
-from labkit.files import atomic_folder, write_atomically
+from labkit.files import atomic_folder, remove, write_atomically
 from labkit.models.encoders import freeze, load_encoder, quiet_transformers
 from labkit.models.soundness import check_vocabulary, positions_of
 from labkit.training.checkpoints import CheckpointFolder
@@ -216,8 +215,7 @@ def _begin(
     """Begin the record of a new run, in place of whatever run was there."""
     CheckpointFolder(folder / CHECKPOINTS).remove()
     for name in OURS:
-        old = folder / name
-        shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        remove(folder / name)
     run = RunFolder(folder, {"format": FORMAT, "status": "running", "history": [], "notices": []}, tell)
     run.write(
         settings=dataclasses.asdict(config),

@@ -28,7 +28,7 @@ from labkit.errors import UsageError
 from labkit.evaluation.comparison import Comparison, compare_models
 from labkit.evaluation.intervals import METRICS
 from labkit.evaluation.metrics import EvalResult
-from labkit.files import remove_leftovers, write_atomically
+from labkit.files import remove_leftovers, target_of, write_atomically
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import NEVER_CHANGE_THE_RESULT, SETTINGS, Config
 
@@ -255,7 +255,7 @@ def locked(folder: Path) -> Iterator[None]:
     import filelock
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        target_of(folder).mkdir(parents=True, exist_ok=True)
     except OSError as why:
         raise RunError(f"{folder} cannot be made ({why.strerror})") from None
     lock = filelock.FileLock(folder / ".lock")

@@ -7,14 +7,13 @@ is used, with a notice. Best weights are kept as long as a checkpoint refers to 
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import LabkitError
-from labkit.files import atomic_folder, remove_leftovers, sha256
+from labkit.files import atomic_folder, remove, remove_leftovers, sha256, target_of
 
 if TYPE_CHECKING:
     import torch
@@ -52,11 +51,11 @@ class CheckpointFolder:
         """
         self._write(self.folder / STEP.format(step), tensors, facts)
         for old in self._steps()[:-KEPT]:
-            shutil.rmtree(old)
+            remove(old)
         used = {json.loads(text).get("best_epoch") for folder in self._steps() if (text := _text(folder))}
         for epoch, best in self._numbered(BEST):
             if epoch not in used:
-                shutil.rmtree(best)
+                remove(best)
 
     def save_best(self, epoch: int, tensors: Mapping[str, "torch.Tensor"]) -> None:
         """Write the weights of the best epoch so far."""
@@ -80,7 +79,7 @@ class CheckpointFolder:
                 self.tell(f"{why}; the checkpoint before it is used")
                 continue
             for folder in damaged:
-                shutil.rmtree(folder)
+                remove(folder)
             return found
         if damaged:
             raise CheckpointError(f"{self.folder}: no checkpoint there is whole; begin again with --overwrite")
@@ -98,9 +97,9 @@ class CheckpointFolder:
         ours = [path for name in (STEP, BEST) for _, path in self._numbered(name)]
         self._remove_unfinished()
         for path in ours:
-            shutil.rmtree(path)
+            remove(path)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+            target_of(self.folder).rmdir()
             return True
         return bool(ours)
 

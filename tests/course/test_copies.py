@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from courses import LABELS, LENGTHS, STUB, answer, cell_of, code, work_in, write_course
 
+from labkit import __version__
 from labkit.checks.courses import Course
 from labkit.cli import main
 from labkit.course import copies, running
 from labkit.course.build import build
 from labkit.course.copies import find_copy, is_behind, is_own_copy, read_release, start, update
 from labkit.course.notebooks import read_notebook
+from labkit.course.release import release
 from labkit.errors import LabkitError, UsageError
 from labkit.student_work import Work
 
@@ -318,6 +320,38 @@ def test_a_page_in_which_the_student_wrote_stays_theirs(built: Path, mine: Path)
     assert update(mine, built / "newer").notes == ()
 
 
+def test_a_notebook_that_is_a_link_stays_one_and_what_it_leads_to_is_updated(
+    built: Path, mine: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "synced").mkdir()
+    for name in ("01_lengths.ipynb", "README.md", ".labkit/course.json"):
+        (mine / name).rename(tmp_path / "synced" / Path(name).name)
+        (mine / name).symlink_to(tmp_path / "synced" / Path(name).name)
+    update(mine, built / "newer")
+    for name in ("01_lengths.ipynb", "README.md", ".labkit/course.json"):
+        assert (mine / name).is_symlink()
+    assert "print('new')" in sources(tmp_path / "synced" / "01_lengths.ipynb")
+    assert ANSWER in "".join(sources(mine / "01_lengths.ipynb"))
+    assert update(mine, built / "newer").changed == ()
+
+
+def test_a_notebook_in_a_folder_that_is_away_is_left_and_named(built: Path, mine: Path, tmp_path: Path) -> None:
+    (mine / "01_lengths.ipynb").unlink()
+    (mine / "01_lengths.ipynb").symlink_to(tmp_path / "away" / "01_lengths.ipynb")
+    done = update(mine, built / "newer")
+    assert done.left == (f"{mine / '01_lengths.ipynb'} is a link into {tmp_path / 'away'}, which is not there now",)
+    assert "02_labels.ipynb" in done.changed and not (tmp_path / "away").exists()
+    (tmp_path / "away").mkdir()
+    update(mine, built / "newer")
+    assert "print('new')" in sources(tmp_path / "away" / "01_lengths.ipynb")
+
+
+def test_a_copy_is_made_where_a_link_leads(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").symlink_to(tmp_path / "elsewhere")
+    start(tmp_path / "mine", built / "older")
+    assert (tmp_path / "mine").is_symlink() and find_copy(tmp_path / "elsewhere") == tmp_path / "elsewhere"
+
+
 def test_a_damaged_record_stops_an_update_before_anything_is_written(built: Path, mine: Path) -> None:
     record = mine / ".labkit" / "course.json"
     for damage in ("{", "[]", json.dumps({"format": 1}), "[" * 100_000):
@@ -446,6 +480,178 @@ def test_a_copy_knows_whether_there_is_something_newer(
     monkeypatch.setattr(copies, "checkout", lambda: tmp_path / "nothing")
     monkeypatch.chdir(tmp_path)
     assert not is_behind(mine)
+
+
+# Releases are ordered
+
+
+WHEEL = "labkit-{}-py3-none-any.whl"
+GREATER = """
+# %% exercise="1.1"
+def wordpiece(word, vocab, unk="[UNK]", prefix="##"):
+    ### BEGIN SOLUTION
+    return [word]
+    ### END SOLUTION
+
+# %% check="1.1"
+result = check("1.1", wordpiece)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+"""
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two releases of a course: `older`, and `newer`, made a minute later, which has one exercise more. Read them only."""
+    root = tmp_path_factory.mktemp("ordered")
+    wheel = root / WHEEL.format(__version__)
+    wheel.write_bytes(b"")
+    with pytest.MonkeyPatch.context() as patched:
+        for moment, (name, more) in enumerate((("older", ""), ("newer", GREATER))):
+            patched.setenv("SOURCE_DATE_EPOCH", str(1_790_000_000 + 60 * moment))
+            course = write_course(root / "courses" / name, {"01_lengths": LENGTHS + more})
+            build(course)
+            release(course, root / name, wheel)
+    return root
+
+
+@pytest.fixture
+def theirs(releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy where the release's page has it made, in the older release's folder, in which one stands; brought up to date."""
+    here = Path(shutil.copytree(releases / "older", tmp_path / "older"))
+    monkeypatch.chdir(here)
+    start(here / "my-course")
+    update(here / "my-course", releases / "newer")
+    work_in(here / "my-course" / "01_lengths.ipynb", answer("1.1", ANSWER))
+    return here / "my-course"
+
+
+def test_no_copy_is_told_to_update_to_an_older_release_and_none_is_brought_back_unasked(
+    theirs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labkit.course.running.jupyterlab", lambda *_: 0)
+    assert not is_behind(theirs)
+    assert command("course", "open") == 0
+    assert capsys.readouterr().out == ""
+    before = everything(theirs)
+    assert command("course", "update", "my-course") == 2
+    assert re.search(
+        r"older, of 2026-09-21 14:13:20 UTC is older than what .*my-course has, of 2026-09-21 14:14:20 UTC; "
+        r"wanted --from FOLDER of a newer one, or --older to go back",
+        capsys.readouterr().err,
+    )
+    assert everything(theirs) == before
+
+
+def test_an_answer_whose_exercise_left_the_course_is_the_exercises_again_when_that_is_back(
+    releases: Path, theirs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sources(theirs / "01_lengths.ipynb")
+    assert command("course", "update", "my-course", "--older") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1].startswith("  01_lengths.ipynb, exercise-1-1: it is not in this release; your answer stays")
+    assert said[-1].startswith("backup: ")
+    assert ANSWER in "".join(sources(theirs / "01_lengths.ipynb"))
+    assert is_behind(theirs, releases / "newer") and not is_behind(theirs)
+    update(theirs, releases / "newer")
+    assert sources(theirs / "01_lengths.ipynb") == before
+    back = cell_of(read_notebook(theirs / "01_lengths.ipynb"), "exercise-1-1")
+    assert ANSWER in back["source"] and back["metadata"]["nbgrader"]["solution"]
+
+
+def test_a_release_without_a_moment_is_older_than_any_and_a_courses_own_folder_than_none(
+    releases: Path, theirs: Path, tmp_path: Path
+) -> None:
+    before_moments = Path(shutil.copytree(releases / "older", tmp_path / "before"))
+    manifest = json.loads((before_moments / "release.json").read_text())
+    del manifest["release"]
+    (before_moments / "release.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match="wanted --from FOLDER of a newer one"):
+        update(theirs, before_moments)
+    start(tmp_path / "long-ago", before_moments)
+    assert is_behind(tmp_path / "long-ago", releases / "newer")
+    assert update(theirs, releases / "courses" / "older").changed
+    with pytest.raises(UsageError, match="wanted --from FOLDER of a newer one"):
+        update(theirs, releases / "older")
+
+
+def test_a_release_like_the_last_but_for_its_moment_changes_no_file_and_is_remembered(
+    releases: Path, theirs: Path, tmp_path: Path
+) -> None:
+    again = Path(shutil.copytree(releases / "newer", tmp_path / "again"))
+    manifest = json.loads((again / "release.json").read_text())
+    (again / "release.json").write_text(json.dumps(manifest | {"release": "2027-01-01 00:00:00"}))
+    assert not is_behind(theirs, again)
+    assert str(update(theirs, again)) == "Nothing to update."
+    with pytest.raises(UsageError, match="2027-01-01"):
+        update(theirs, releases / "newer")
+
+
+@pytest.mark.parametrize(
+    "odd", [{"release": "soon"}, {"release": 3}, {"labkit": "1; rm"}, {"labkit": None}, {"files": []}]
+)
+def test_a_manifest_in_which_something_is_odd_is_refused(
+    releases: Path, theirs: Path, tmp_path: Path, odd: dict[str, Any]
+) -> None:
+    other = Path(shutil.copytree(releases / "newer", tmp_path / "odd"))
+    manifest = json.loads((other / "release.json").read_text())
+    (other / "release.json").write_text(json.dumps(manifest | odd))
+    with pytest.raises(UsageError, match=r"release\.json is damaged"):
+        update(theirs, other)
+
+
+def test_a_release_of_another_labkit_than_runs_here_says_the_command_that_brings_it(
+    releases: Path, theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("labkit.course.running.jupyterlab", lambda *_: 0)
+    monkeypatch.setattr(copies, "__version__", "0.0.9")
+    folder = Path(shutil.copytree(releases / "newer", tmp_path / "the newer"))
+    wanted = (
+        f"This release comes with labkit {__version__}, and 0.0.9 runs here. For its exercises and checks: "
+        f"cd '{folder}' && python -m pip install -r requirements.txt"
+    )
+    for arguments in (("start", str(tmp_path / "fresh")), ("open", str(theirs)), ("update", str(theirs))):
+        assert command("course", *arguments, "--from", str(folder)) == 0
+        assert wanted in capsys.readouterr().out
+    assert command("course", "open", str(theirs)) == 0  # the older release is no reason to have an older labkit
+    assert capsys.readouterr().out == ""
+
+
+# A copy within a copy
+
+
+@pytest.mark.parametrize(("place", "named"), [(".", ()), ("notes", ()), (".", ("other",)), ("..", ("mine/figures",))])
+def test_what_is_opened_within_a_copy_is_that_copy(
+    built: Path,
+    mine: Path,
+    place: str,
+    named: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr("labkit.course.running.jupyterlab", lambda folder, _: opened.append(folder) or 0)
+    (mine / "notes").mkdir()
+    monkeypatch.chdir(mine / place)
+    before = everything(mine)
+    assert command("course", "open", *named, "--from", str(built / "older")) == 0
+    assert opened == [mine] and everything(mine) == before
+    assert capsys.readouterr().out == f"your own copy: {mine}\n"
+
+
+def test_no_copy_is_started_within_a_copy(built: Path, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (mine / "notes").mkdir()
+    before = everything(mine)
+    for place, named in ((mine, "my-course"), (mine / "notes", "."), (mine.parent, "mine/notes/deep")):
+        monkeypatch.chdir(place)
+        with pytest.raises(
+            UsageError, match=rf"within {mine}, .* labkit course open {mine} opens it; wanted a new folder"
+        ):
+            start(Path(named), built / "older")
+    assert everything(mine) == before
+    start(Path("../beside"), built / "older")
 
 
 # The commands

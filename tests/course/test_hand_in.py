@@ -12,6 +12,7 @@ from courses import code, work_in, write_course
 
 from labkit.cli import main
 from labkit.course.build import build
+from labkit.course.checking import Checked
 from labkit.course.copies import start
 from labkit.course.hand_in import hand_in
 from labkit.course.notebooks import NotebookError
@@ -73,6 +74,63 @@ def test_the_same_work_gives_the_same_bytes_and_other_work_others(
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     work_in(elsewhere / "01_lengths.ipynb", lambda notebook: notebook["cells"].append(code("more")))
     assert hand_in(elsewhere, "01").read_bytes() != first
+
+
+def test_what_was_handed_in_is_counted(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(mine)
+    monkeypatch.setenv("TZ", "UTC")
+    os.utime("01_lengths.ipynb", (1_790_000_000, 1_790_000_000))
+    os.utime("02_labels.ipynb", (1_790_000_060, 1_790_000_060))
+    Work().save("predictions", "01-of-another-time", {"choice": "13"})
+    Work().save("reflections", "01-think", {"text": " "})
+
+    def said(*arguments: str) -> list[str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["course", "hand-in", *arguments])
+        assert ended.value.code == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert said("01") == [
+        str(mine / "01_lengths-hand-in.zip"),
+        "  1 of 1 exercises passed when last checked",
+        "  1 of 1 predictions",
+        "  0 of 1 reflections",
+        "  the notebook as it was saved at 2026-09-21 14:13",
+    ]
+    Work().save("reflections", "01-think", {"text": "much"})
+    assert said("01")[3] == "  1 of 1 reflections"
+    assert said("02", "--output", "other.zip")[1:] == [  # untouched, and it asks nothing
+        "  0 of 1 exercises passed when last checked; not yet: 2.1",
+        "  the notebook as it was saved at 2026-09-21 14:14",
+    ]
+    for damaged in (b"{", b"[]", b'{"01-longest": 1}', b'{"01-longest": {"choice": null}}', b"[" * 100_000):
+        for kind in ("predictions", "checks"):
+            (mine / ".labkit" / f"{kind}.json").write_bytes(damaged)
+        assert said("01")[1:3] == ["  0 of 1 exercises passed when last checked; not yet: 1.3", "  0 of 1 predictions"]
+        assert (mine / ".labkit" / "predictions.json").read_bytes() == damaged
+
+
+def test_a_lesson_is_checked_by_what_it_is_handed_in_by(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checked: list[Path] = []
+    monkeypatch.setattr(
+        "labkit.course.checking.check_notebook",
+        lambda path, *_, **__: checked.append(path) or Checked(path.name, (), 0.0),
+    )
+    (mine / "notes").mkdir()
+    monkeypatch.chdir(mine / "notes")
+    with pytest.raises(SystemExit):
+        main(["check", "01", "2", "01_lengths", "../02_labels.ipynb"])
+    assert [path.resolve() for path in checked] == [
+        mine / f"{name}.ipynb" for name in ("01_lengths", "02_labels", "01_lengths", "02_labels")
+    ]
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "7"])
+    assert ended.value.code == 2 and len(checked) == 4
+    assert "has no lesson '7'; there are 01_lengths, 02_labels" in capsys.readouterr().err
 
 
 def test_nothing_in_the_zip_says_whose_machine_it_was(mine: Path) -> None:
@@ -172,4 +230,4 @@ def test_the_command_works_anywhere_below_the_copy(
     with pytest.raises(SystemExit) as ended:
         main(["course", "hand-in", "01"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"{mine / '01_lengths-hand-in.zip'}\n"
+    assert capsys.readouterr().out.splitlines()[0] == str(mine / "01_lengths-hand-in.zip")

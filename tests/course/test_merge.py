@@ -144,6 +144,49 @@ def test_what_the_release_no_longer_has_stays_where_the_student_changed_it() -> 
     assert sources(updated(change, newer).notebook) == ["# Lesson", "def f(): return 1", *sources(newer)[1:]]
 
 
+def test_an_exercise_that_left_and_came_again_has_its_answer_again() -> None:
+    without = notebook([cell for cell in lesson()["cells"] if not cell["id"].endswith("1-1")])
+
+    def change(mine: Notebook) -> None:
+        cell_of(mine, "exercise-1-1").update(source="def f(): return 1", outputs=[{"output_type": "stream"}])
+        mine["cells"].insert(2, code("f()"))
+
+    gone = updated(change, without)
+    assert sources(gone.notebook)[1:3] == ["def f(): return 1", "f()"]
+    (note,) = gone.notes
+    assert note.startswith("exercise-1-1: it is not in this release; your answer stays")
+    answer = cell_of(gone.notebook, "exercise-1-1")
+    answer.update(source="def f(): return 2")  # it is the student's, also meanwhile
+    back = merge(gone.notebook, record(without), lesson())
+    assert sources(back.notebook) == ["# Lesson", "def f(): return 2", "f()", *sources(lesson())[2:]]
+    assert cell_of(back.notebook, "exercise-1-1")["outputs"] == [{"output_type": "stream"}]
+    assert is_solution(cell_of(back.notebook, "exercise-1-1")) and back.notes == ()
+
+
+def test_a_cell_without_a_name_that_both_changed_is_there_twice_with_a_note_of_its_words() -> None:
+    """Its id hangs on its text, so that the release's new text has another."""
+
+    def with_text(kind: Callable[[str, str], dict[str, Any]], text: str, name: str) -> Notebook:
+        return notebook([*lesson()["cells"][:1], kind(text, name), *lesson()["cells"][1:]])
+
+    for kind in (prose, code):
+        older = with_text(kind, "# How long is\na review? Longer than one may believe of it.", "29e4c5c9a1c5")
+        newer = with_text(kind, "# How long is a tweet?", "0123456789ab")
+        for text, called in (
+            ("## As long as\nit takes to say what one thinks.", '"As long as it takes to say what one thin…"'),
+            ("Mine.", '"Mine."'),
+            ("", "a cell that you emptied"),
+        ):
+            mine = copy.deepcopy(older)
+            cell_of(mine, "29e4c5c9a1c5").update(source=text)
+            merged = merge(mine, record(older), newer)
+            assert sources(merged.notebook)[:3] == ["# Lesson", text, "# How long is a tweet?"]
+            assert merged.notes == (
+                f"{called}: you had changed this cell, and the release has another or none; yours stays",
+            )
+            assert merge(merged.notebook, record(newer), newer).notes == ()
+
+
 def test_new_ids_from_another_program_hide_neither_answer_nor_cell() -> None:
     def change(mine: Notebook) -> None:
         cell_of(mine, "exercise-1-1").update(source="def f(): return 1")

@@ -5,12 +5,14 @@ import json
 import re
 import shutil
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 from courses import LENGTHS, PAGE, every_notebook, work_in, write_course
 
+from labkit import __version__
 from labkit.checks.courses import Course, checkout
 from labkit.course import release as releasing
 from labkit.course.build import build
@@ -124,11 +126,44 @@ def test_a_release_is_what_a_copy_starts_from_and_is_updated_with(released: Path
     assert update(tmp_path / "mine", released).changed == ()
 
 
-def test_the_same_course_gives_the_same_bytes(built: Course, released: Path, wheel: Path, tmp_path: Path) -> None:
-    release(built, tmp_path / "again", wheel)
-    for path in released.rglob("*"):
+def test_the_same_course_at_the_same_moment_gives_the_same_bytes(
+    built: Course, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
+    for name in ("once", "again"):
+        release(built, tmp_path / name, wheel)
+    for path in (tmp_path / "once").rglob("*"):
         if path.is_file():
-            assert (tmp_path / "again" / path.relative_to(released)).read_bytes() == path.read_bytes()
+            assert (tmp_path / "again" / path.relative_to(tmp_path / "once")).read_bytes() == path.read_bytes()
+
+
+def test_a_release_bears_its_moment(
+    built: Course, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moment(name: str) -> str:
+        release(built, tmp_path / name, wheel)
+        return str(json.loads((tmp_path / name / "release.json").read_bytes())["release"])
+
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    before = datetime.now(UTC).replace(microsecond=0)
+    said = datetime.strptime(moment("now") + "Z", "%Y-%m-%d %H:%M:%S%z")
+    assert before <= said <= datetime.now(UTC)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
+    assert moment("then") == "2026-09-21 14:13:20"
+    for odd in ("soon", "", "-1", "1e9"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", odd)
+        with pytest.raises(UsageError, match=f"SOURCE_DATE_EPOCH={odd}: wanted seconds since 1970"):
+            moment("odd")
+    assert not (tmp_path / "odd").exists()
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0rc1+20260901080000"])
+def test_a_release_names_the_labkit_in_its_wheel(built: Course, tmp_path: Path, version: str) -> None:
+    wheel = tmp_path / f"labkit-{version}-py3-none-any.whl"
+    wheel.write_bytes(b"a wheel")
+    release(built, tmp_path / "released", wheel)
+    assert json.loads((tmp_path / "released" / "release.json").read_bytes())["labkit"] == version
+    assert f"Made with labkit {version}." in " ".join((tmp_path / "released" / "README.md").read_text("utf-8").split())
 
 
 def test_notebooks_that_are_stale_are_not_released(course: Course, wheel: Path, tmp_path: Path) -> None:
@@ -161,7 +196,10 @@ def test_a_folder_with_something_in_it_and_a_wheel_that_is_none_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match="is not empty"):
         release(built, tmp_path, wheel)
-    for other in (tmp_path / "labkit-9.whl", wheel.rename(tmp_path / "other-0.1.0-py3-none-any.whl")):
+    odd = [tmp_path / "labkit-9.whl", tmp_path / "other-0.1.0-py3-none-any.whl"]
+    for path in odd:
+        path.touch()
+    for other in (*odd, tmp_path / "labkit-0.2.0-py3-none-any.whl"):  # the last is not there
         with pytest.raises(UsageError, match=r"wanted a file labkit-VERSION-\.\.\.\.whl"):
             release(built, tmp_path / "new", other)
 
@@ -177,10 +215,12 @@ def test_the_wheel_of_a_release_has_labkit_without_solutions_and_the_same_bytes_
     found = []
     for name in ("once", "again"):
         (tmp_path / name).mkdir()
-        found.append(build_wheel(checkout(), tmp_path / name))
+        found.append(build_wheel(checkout(), tmp_path / name, "+20260901080000"))
     assert found[0].read_bytes() == found[1].read_bytes()
+    assert found[0].name == f"labkit-{__version__}+20260901080000-py3-none-any.whl"  # pip skips a version that is there
     with zipfile.ZipFile(found[0]) as archive:
         names = archive.namelist()
+        assert f'__version__ = "{__version__}+20260901080000"' in archive.read("labkit/__init__.py").decode()
     assert {name.split("/")[0] for name in names} == {
         "labkit",
         found[0].name.removesuffix("-py3-none-any.whl") + ".dist-info",

@@ -661,6 +661,19 @@ def test_overwrite_begins_again_and_leaves_nothing_of_the_run_before(finished, t
     assert weights(finished) != weights(whole.folder)
 
 
+def test_a_run_whose_folder_and_parts_are_links_to_a_larger_disk_is_overwritten_there(tune, whole, tmp_path):
+    disk, run = tmp_path / "disk", tmp_path / "run"
+    run.symlink_to(disk / "run")  # which is not there yet
+    tune()
+    for name in ("model", "run.json"):
+        (run / name).rename(disk / name)
+        (run / name).symlink_to(disk / name)
+    assert tune(overwrite=True, seed=1).record["settings"]["seed"] == 1
+    assert run.is_symlink() and (run / "model").is_symlink() and (run / "run.json").is_symlink()
+    assert weights(disk) == weights(run) != weights(whole.folder)
+    assert {entry.name for entry in run.iterdir()} == {entry.name for entry in whole.folder.iterdir()}
+
+
 @pytest.mark.parametrize("files", range(5))
 def test_killed_while_overwriting_the_same_command_overwrites(files, finished, tune, whole, monkeypatch):
     for name in ("results.json", "report.html"):
@@ -677,7 +690,7 @@ def test_killed_while_overwriting_the_same_command_overwrites(files, finished, t
         return remove
 
     with monkeypatch.context() as once:
-        once.setattr(runs.shutil, "rmtree", until_killed(shutil.rmtree))
+        once.setattr(shutil, "rmtree", until_killed(shutil.rmtree))
         once.setattr(Path, "unlink", until_killed(Path.unlink))
         with pytest.raises(Killed):
             tune(overwrite=True)

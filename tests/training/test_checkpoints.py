@@ -245,6 +245,15 @@ def test_checkpoints_are_ordered_by_their_number_however_many_digits_it_has(fold
     assert checkpoints.latest().facts["step"] == 100_000_000
 
 
+def test_checkpoints_in_a_folder_that_is_a_link_come_and_go_there(folder, tmp_path):
+    folder.symlink_to(tmp_path / "disk")  # which is not there yet
+    for step in (1, 2, 3):
+        checkpoints = save_state(folder, step, best=None)
+    assert names(tmp_path / "disk") == ["step-00000002", "step-00000003"]
+    assert checkpoints.remove() and folder.is_symlink() and not folder.exists()
+    assert save_state(folder, 4).latest()
+
+
 def test_without_anything_of_others_the_folder_goes_with_its_checkpoints(folder):
     assert save_state(folder, 1).remove() and not folder.exists()
     assert not CheckpointFolder(folder).remove()
