@@ -1,6 +1,7 @@
 """The commands `labkit course ...` and `labkit check`: thin. labkit.cli loads this module by name when one is called."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from labkit.course.running import CELL_SECONDS
-from labkit.display import print_json, quoted
+from labkit.display import json_list, quoted
 
 if TYPE_CHECKING:
     from labkit.checks.courses import Course
@@ -230,18 +231,20 @@ def check(
     timeout: Timeout = CELL_SECONDS,
     as_json: Annotated[bool, Parameter(name="--json", help="print JSON", negative="")] = False,
 ) -> int:
-    """Run notebooks from top to bottom and print points and hints by exercise."""
-    from labkit.course.checking import check_notebook, refuse_strangers
+    """Run notebooks from top to bottom and print points and hints by exercise.
 
-    refuse_strangers(notebooks, trust)
-    checked = []
-    for path in notebooks:
-        checked.append(check_notebook(path, timeout))
-        if not as_json:
-            print(checked[-1], flush=True)
-    if as_json:
-        print_json([one.as_json() for one in checked])
-    return int(any(one.trouble for one in checked))
+    NOTEBOOKS: files NAME.ipynb, zips of hand-ins, or patterns such as '*.ipynb'.
+    """
+    from labkit.course.checking import check_notebooks, matching, refuse_strangers
+
+    paths = matching(notebooks)
+    refuse_strangers(paths, trust)
+    is_odd, found = False, check_notebooks(paths, timeout)
+    with json_list() if as_json else nullcontext(lambda one: print(one, flush=True)) as tell:
+        for checked in found:
+            tell(checked.as_json() if as_json else checked)
+            is_odd = is_odd or bool(checked.trouble)
+    return int(is_odd)
 
 
 def _course(root: Path | None) -> "Course":
