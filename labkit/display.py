@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Tell = Callable[[str], None]  # where a long piece of work puts its notices
@@ -44,6 +44,25 @@ def discard_output() -> None:
 def print_json(content: Any) -> None:
     """Print a value as JSON that is JSON in any encoding."""
     print(json.dumps(content, indent=1, ensure_ascii=not _prints_utf8()))
+
+
+@contextlib.contextmanager
+def json_list() -> Iterator[Callable[[Any], None]]:
+    """Print a list as JSON, each value on a line of its own as soon as it is there.
+
+    Whatever ends the block, the list is closed behind what was printed, so that it can be read.
+    """
+    opening = "["
+
+    def tell(value: Any) -> None:
+        nonlocal opening
+        print(f"{opening}{json.dumps(value, ensure_ascii=not _prints_utf8())}", end="", flush=True)
+        opening = ",\n"
+
+    try:
+        yield tell
+    finally:
+        print("[]" if opening == "[" else "]", flush=True)
 
 
 def print_html(page: str) -> None:

@@ -16,6 +16,7 @@ from labkit.course.notebooks import (
     Cell,
     Notebook,
     NotebookError,
+    marks_of,
     notebook_bytes,
     parse_notebook,
     read_notebook,
@@ -23,7 +24,6 @@ from labkit.course.notebooks import (
 from labkit.errors import UsageError, did_you_mean, missing_extra
 from labkit.files import write_atomically
 
-POINTS = 10
 _LANGUAGE = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -114,10 +114,8 @@ def solution_notebook(master: Master, package: str = OWN_PACKAGE) -> Notebook:
     for cell in master.cells:
         facts: dict[str, Any] = {"tags": list(cell.tags)} if cell.tags else {}
         graded = bool(cell.check) and master.lesson != "00"
-        if cell.exercise or graded:  # the cell of an answer, or the locked one that earns its points
-            marks = {"grade": graded, "locked": graded, "solution": not graded, "task": False}
-            points = {"points": POINTS} if graded else {}
-            facts["nbgrader"] = {"grade_id": cell.id, "schema_version": 3, **marks, **points}
+        if cell.exercise or graded:
+            facts["nbgrader"] = dict(marks_of(cell.exercise or cell.check))[cell.id]
         built = {"cell_type": cell.type, "id": cell.id, "metadata": facts, "source": cell.source}
         cells.append(built | ({"execution_count": None, "outputs": []} if cell.type == "code" else {}))
     return {"cells": cells, "metadata": metadata, "nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}

@@ -1,36 +1,31 @@
 """`labkit check` and `labkit course run`: run notebooks and gather what their checks say, exercise by exercise.
 
 A student's own look before handing in, and an instructor's first one. It believes what the notebook's own kernel says, so
-it is no grading: a notebook may claim any points.
+it is no grading: a notebook may claim any points. Which exercises a lesson has, and what they are worth, the course says.
 """
 
 import dataclasses
+import glob
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.checks.courses import EXERCISE_ID, OWN_PACKAGE, SETTING, Course, served
-from labkit.course.build import POINTS, lesson_name
+from labkit.checks.courses import EXERCISE_ID, Course, served
+from labkit.course.build import lesson_name
 from labkit.course.copies import is_own_copy
 from labkit.course.lint import pictures_without_alt
-from labkit.course.notebooks import (
-    Notebook,
-    NotebookError,
-    answered_in,
-    exercise_of,
-    exercises_of,
-    read_notebook,
-    without_hidden_tests,
-)
+from labkit.course.notebooks import POINTS, Notebook, exercises_of, read_notebook, without_hidden_tests
 from labkit.course.running import CELL_SECONDS, run_notebook
+from labkit.course.submissions import Submission, claimed, exercises_asked, mended, read_submission
 from labkit.errors import UsageError
-from labkit.student_work import FOLDER, course_folder
+from labkit.student_work import FOLDER, KINDS, Work, course_folder
 
 MIME = "application/vnd.labkit.check+json"  # under which a result of labkit.checks shows itself as data
 NOT_SHOWN = "no result"
+STATUSES = ("passed", "failed", "not attempted")
 
 
 @dataclass(frozen=True)
@@ -47,12 +42,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Checked:
-    """One notebook's results. trouble: the first thing that went wrong while it ran, empty where nothing did."""
+    """One notebook's results.
+
+    trouble: the first thing that went wrong while it ran, empty where nothing did. notes: what else is odd in it.
+    """
 
     notebook: str
     rows: tuple[Row, ...]
     seconds: float
     trouble: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def points(self) -> float:
@@ -72,69 +71,120 @@ class Checked:
         return facts | sums | {"exercises": rows}
 
     def __str__(self) -> str:
-        lines = [f"{self.notebook}: {self.points:g} of {self.max_points:g} points, {self.seconds:.0f} s"]
+        lines = [f"{_printable(self.notebook)}: {self.points:g} of {self.max_points:g} points, {self.seconds:.0f} s"]
         for row in self.rows:
             lines.append(f"  {row.exercise:<5} {_printable(row.status):<13} {row.points:>4g} of {row.max_points:g}")
             lines += [f"        {_printable(row.hint)}"] if row.hint else []
         if not self.rows:
             lines.append("  no checks in it")
+        lines += [f"  note: {_printable(note)}" for note in self.notes]
         return "\n".join([*lines, f"  trouble: {_printable(self.trouble)}"] if self.trouble else lines)
 
 
+def matching(paths: Sequence[Path]) -> list[Path]:
+    """The paths, in place of a pattern those that it matches: not every shell does that.
+
+    A file whose name looks like a pattern is itself. Raises UsageError for a pattern that nothing matches.
+    """
+    found: list[Path] = []
+    for path in paths:
+        is_pattern = glob.has_magic(str(path)) and not path.exists()
+        matches = sorted(map(Path, glob.glob(str(path), recursive=True))) if is_pattern else [path]
+        if not matches:
+            raise UsageError(f"{_printable(str(path))}: nothing matches it; wanted notebooks, or zips of hand-ins")
+        found += matches
+    return found
+
+
 def refuse_strangers(paths: Sequence[Path], trust: bool) -> None:
-    """Raise UsageError for a path that is no notebook, or lies outside one's own course folder unless it is trusted."""
+    """Raise UsageError for a path that is nothing to check, or lies outside one's own course folder unless it is trusted."""
     if not paths:
         raise UsageError("nothing to check; wanted one notebook or more")
-    own = course_folder().resolve()
-    is_own_folder = is_own_copy(own)  # a .labkit alone may be what somebody's notebook left
     for path in paths:
-        if not path.is_file() or path.suffix != ".ipynb":
-            raise UsageError(f"{path}: no such notebook; wanted a file NAME.ipynb")
-        if not trust and not (is_own_folder and path.resolve().is_relative_to(own)):
+        name = _printable(str(path))
+        if not path.is_file() or path.suffix.lower() not in (".ipynb", ".zip"):
+            raise UsageError(f"{name}: no such notebook; wanted a file NAME.ipynb, or the zip of a hand-in")
+        if not trust and not _is_own(path):
             raise UsageError(
-                f"{path} is not in the copy of the course in which you are, and checking it runs its code with all your "
+                f"{name} is not in the copy of the course in which you are, and checking it runs its code with all your "
                 "rights: go into your own copy first; or, for somebody else's, read it and add --trust"
             )
 
 
-def check_notebook(path: Path, cell_seconds: int = CELL_SECONDS) -> Checked:
-    """Run one notebook in its folder and gather its results; a notebook that cannot be read is a result too.
+def _is_own(path: Path) -> bool:
+    """Whether a file lies in the copy of the course in which one is; a .labkit alone may be what somebody's notebook left."""
+    own = course_folder().resolve()
+    return is_own_copy(own) and path.resolve().is_relative_to(own)
 
-    Its checks are those of the course that is served where the command was called, not where the notebook lies.
+
+def check_notebooks(paths: Sequence[Path], cell_seconds: int = CELL_SECONDS) -> Iterator[Checked]:
+    """Run notebooks, or those in zips of hand-ins, and gather their results; one that cannot be read is a result too.
+
+    All are read before the first is run, so that none can change another. Checks and exercises are those of the course that is
+    served where the command was called, not where a notebook lies. What one's own notebook earns is kept in one's own folder.
     """
-    try:
-        notebook = read_notebook(path)
-    except NotebookError as why:
-        return Checked(str(path), (), 0.0, str(why))
-    course = served()
-    if course_of(notebook) not in ("", course.package):
-        other = f"it is of the course {course_of(notebook)}, and {course.package} is served here"
-        return Checked(str(path), (), 0.0, f"{other}; go to that course's folder, or name it in {SETTING}")
-    return _checked(str(path), notebook, path.resolve().parent, cell_seconds, course.surroundings())[0]
+    course, own, surroundings = served(), Work(tell=lambda _: None), served().surroundings()
+    read: list[tuple[Submission, list[str] | None, Work | None]] = []
+    for path in paths:
+        submission = read_submission(path, course)
+        is_own = _is_own(path) and path.suffix.lower() == ".ipynb"
+        if is_own:
+            kept = {name: own.folder / name for name in (f"{kind}.json" for kind in KINDS)}
+            mine = {f"{FOLDER}/{name}": file.read_bytes() for name, file in kept.items() if file.is_file()}
+            submission = dataclasses.replace(submission, files={**submission.files, **mine})
+        exercises = None if submission.trouble else exercises_asked(course, submission, is_own)
+        read.append((submission, exercises, own if is_own else None))
+    return (_check(submission, exercises, work, cell_seconds, surroundings) for submission, exercises, work in read)
 
 
-def course_of(notebook: Notebook) -> str:
-    """The package of the course that a built notebook is of; empty for a notebook of another origin.
-
-    >>> course_of({"metadata": {"labkit": {"lesson": "01", "course": "sorting"}}})
-    'sorting'
-    >>> course_of({"metadata": {"labkit": {"lesson": "01"}}}), course_of({"metadata": {}})
-    ('labkit.lessons', '')
-    """
-    about = notebook["metadata"].get("labkit")
-    return str(about.get("course", OWN_PACKAGE)) if isinstance(about, dict) and "lesson" in about else ""
+def _check(
+    submission: Submission,
+    exercises: list[str] | None,
+    work: Work | None,
+    cell_seconds: int,
+    environment: Mapping[str, str],
+) -> Checked:
+    """Run a submission in a new folder that holds its files and nothing else. work: where its results are kept."""
+    if submission.trouble:
+        return Checked(str(submission.path), (), 0.0, submission.trouble)
+    notebook = submission.notebook
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        (Path(folder) / FOLDER).mkdir()
+        for name, content in submission.files.items():
+            (Path(folder) / name).write_bytes(content)
+        checked = _checked(str(submission.path), notebook, Path(folder), cell_seconds, environment, exercises)[0]
+    notes = [*submission.notes, *checked.notes]
+    notes += [f"for nbgrader: {odd}" for odd in (mended(notebook, exercises)[1] if exercises else ())]
+    for row in [row for row in checked.rows if row.status in STATUSES]:
+        if work is None:
+            break
+        facts = {name: getattr(row, name) for name in ("status", "points", "max_points", "hint")}
+        try:
+            work.save("checks", row.exercise, facts | {"at": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+        except OSError as why:  # a folder that cannot be written to costs a sentence, not the result
+            notes.append(f"the result of {row.exercise} could not be kept: {why}")
+    return dataclasses.replace(checked, notes=tuple(notes))
 
 
 def _checked(
-    name: str, notebook: Notebook, folder: Path, cell_seconds: int, environment: Mapping[str, str]
+    name: str,
+    notebook: Notebook,
+    folder: Path,
+    cell_seconds: int,
+    environment: Mapping[str, str],
+    exercises: list[str] | None,
 ) -> tuple[Checked, Notebook]:
-    """The results of a notebook that is run now, and the notebook with its outputs."""
+    """The results of a notebook that is run now, and the notebook with its outputs. exercises: of its lesson; None for any."""
     begun = time.monotonic()
     for cell in notebook["cells"]:
         cell["source"] = without_hidden_tests(cell["source"])
     run = run_notebook(notebook, folder, cell_seconds, environment)
     seconds = round(time.monotonic() - begun, 1)
-    return Checked(name, tuple(results(run.notebook)), seconds, run.trouble), run.notebook
+    rows = results(run.notebook, claimed(notebook) if exercises is None else exercises)
+    counted = [row for row in rows if exercises is None or row.exercise in exercises or not row.max_points]
+    others = ", ".join(row.exercise for row in rows if row not in counted)
+    notes = (f"it shows results of exercises that its lesson has not, which are not counted: {others}",) * bool(others)
+    return Checked(name, tuple(counted), seconds, run.trouble, notes), run.notebook
 
 
 def rehearse(course: Course, lesson: str, cell_seconds: int = CELL_SECONDS) -> Iterator[tuple[Checked, list[str]]]:
@@ -152,28 +202,25 @@ def rehearse(course: Course, lesson: str, cell_seconds: int = CELL_SECONDS) -> I
         notebook, name = read_notebook(path), f"{folder.name}/{path.name}"
         with tempfile.TemporaryDirectory() as empty:
             (Path(empty) / FOLDER).mkdir()
-            checked, executed = _checked(name, notebook, Path(empty), cell_seconds, environment)
-        rows = [row for row in checked.rows if row.exercise in exercises_of(notebook) and row.status != wanted]
+            exercises = exercises_of(notebook)
+            checked, executed = _checked(name, notebook, Path(empty), cell_seconds, environment, exercises)
+        rows = [row for row in checked.rows if row.exercise in exercises and row.status != wanted]
         odd = [f"exercise {row.exercise} is {row.status}; wanted {wanted}. {row.hint}".strip() for row in rows]
         yield checked, [*filter(None, [checked.trouble]), *odd, *pictures_without_alt(executed)]
 
 
-def results(notebook: Notebook) -> Iterable[Row]:
+def results(notebook: Notebook, exercises: Sequence[str]) -> list[Row]:
     """The results that an executed notebook shows, by exercise; the last of each counts.
 
-    An exercise without one is named too, also where its check or all of its cells were removed.
+    exercises: that are named even where there is no result, as where the check or all cells of one were removed.
     """
-    rows = {exercise: Row(exercise, max_points=POINTS) for exercise in exercises_of(notebook)}
+    rows = {exercise: Row(exercise, max_points=POINTS) for exercise in exercises}
     for cell in notebook["cells"]:
-        asked = exercise_of(cell) or answered_in(cell)
-        if asked:
-            rows.setdefault(asked, Row(asked, max_points=POINTS))
         for output in cell.get("outputs", ()) if cell["cell_type"] == "code" else ():
-            shown = output.get("data", {}).get(MIME)
-            row = _row(shown)
+            row = _row(output.get("data", {}).get(MIME))
             if row:
                 rows[row.exercise] = row
-    return rows.values()
+    return list(rows.values())
 
 
 def _row(shown: Any) -> Row | None:
@@ -185,8 +232,9 @@ def _row(shown: Any) -> Row | None:
         rows = tuple({"name": str(each["name"]), "held": bool(each["held"])} for each in facts["properties"])
     except (KeyError, TypeError, ValueError):
         return None
-    sane = 0 <= points <= most <= POINTS and EXERCISE_ID.fullmatch(text["exercise"])
-    return Row(points=points, max_points=most, properties=rows, **text) if sane else None
+    known = EXERCISE_ID.fullmatch(text["exercise"]) and text["status"] in STATUSES
+    sane = 0 <= points <= most == (0 if text["exercise"].startswith("0.") else POINTS)
+    return Row(points=points, max_points=most, properties=rows, **text) if known and sane else None
 
 
 def _printable(text: str) -> str:

@@ -1,6 +1,7 @@
 """The commands `labkit course ...` and `labkit check`: thin. labkit.cli loads this module by name when one is called."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from labkit.course.running import CELL_SECONDS
-from labkit.display import print_json, quoted
+from labkit.display import json_list, quoted
 
 if TYPE_CHECKING:
     from labkit.checks.courses import Course
@@ -241,23 +242,24 @@ def check(
 ) -> int:
     """Run notebooks from top to bottom and print points and hints by exercise.
 
-    NOTEBOOKS: their files, or the numbers of lessons of your own copy, such as 01.
+    NOTEBOOKS: files NAME.ipynb, zips of hand-ins, patterns such as '*.ipynb', or the numbers of lessons of your own copy, such
+    as 01.
     """
-    from labkit.course.checking import check_notebook, refuse_strangers
+    from labkit.course.checking import check_notebooks, matching, refuse_strangers
     from labkit.course.hand_in import notebook_of
     from labkit.student_work import course_folder
 
-    is_lesson = {path: not path.suffix and not path.exists() for path in notebooks}
-    notebooks = tuple(notebook_of(course_folder(), str(path)) if is_lesson[path] else path for path in notebooks)
-    refuse_strangers(notebooks, trust)
-    checked = []
-    for path in notebooks:
-        checked.append(check_notebook(path, timeout))
-        if not as_json:
-            print(checked[-1], flush=True)
-    if as_json:
-        print_json([one.as_json() for one in checked])
-    return int(any(one.trouble for one in checked))
+    paths = [
+        notebook_of(course_folder(), str(path)) if not path.suffix and not path.exists() else path
+        for path in matching(notebooks)
+    ]
+    refuse_strangers(paths, trust)
+    is_odd, found = False, check_notebooks(paths, timeout)
+    with json_list() if as_json else nullcontext(lambda one: print(one, flush=True)) as tell:
+        for checked in found:
+            tell(checked.as_json() if as_json else checked)
+            is_odd = is_odd or bool(checked.trouble)
+    return int(is_odd)
 
 
 def _course(root: Path | None) -> "Course":

@@ -7,7 +7,7 @@ broken. Knows cells, not what they teach.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ Cell = dict[str, Any]
 Notebook = dict[str, Any]
 
 LESSON_NAME = re.compile(r"(\d\d)_\w+")
+POINTS = 10  # of every exercise
 FORMAT = (4, 5)  # of every notebook that is built: the first whose cells have ids
 _CELL_TYPES = ("code", "markdown", "raw")
 
@@ -104,6 +105,13 @@ def cell_hash(cell: Cell) -> str:
 def grader(cell: Cell) -> dict[str, Any]:
     """Nbgrader's metadata of a cell; empty where it has none."""
     return cell["metadata"].get("nbgrader", {})
+
+
+def marks_of(exercise: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """By cell id nbgrader's marks of an exercise's two cells: that of the answer, and the locked one that earns its points."""
+    for name, graded in ((exercise_cell_id(exercise), False), (check_cell_id(exercise), True)):
+        kind = {"grade": graded, "locked": graded, "solution": not graded, "task": False}
+        yield name, {"grade_id": name, "schema_version": 3} | kind | ({"points": POINTS} if graded else {})
 
 
 def is_solution(cell: Cell) -> bool:

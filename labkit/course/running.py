@@ -1,4 +1,4 @@
-"""A notebook executed from top to bottom in its own folder, and what went wrong on the way.
+"""A notebook executed from top to bottom in a folder that the caller chose, and what went wrong on the way.
 
 In memory: the file on disk stays as it is. Runs whatever the notebook says with the rights of who calls it; who may be
 trusted is asked elsewhere (checking.py).
@@ -23,6 +23,8 @@ from labkit.course.notebooks import Notebook
 from labkit.errors import UsageError, missing_extra
 
 CELL_SECONDS = 600
+HEED_SECONDS = 10  # that a cell has to end once it was told to stop
+_LATE = "CellTimeoutError"
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,38 @@ class Run:
 def run_notebook(
     notebook: Notebook, folder: Path, cell_seconds: int = CELL_SECONDS, environment: Mapping[str, str] | None = None
 ) -> Run:
-    """Execute every cell, also those after one that raised; a kernel that dies or hangs ends the run at once.
+    """Execute every cell, also those after one that raised or was stopped because its time was up.
 
-    folder: where the kernel works. environment: added to this process's. Raises UsageError where Jupyter's parts are absent.
+    A kernel that dies, or that does not heed being stopped, ends the run at once. It is this Python's, whatever else calls
+    itself python3, and no file of its folder takes the place of a module. folder: where the kernel works. environment: added to
+    this process's. Raises UsageError where Jupyter's parts are absent.
     """
     try:
+        import ipykernel  # noqa: F401  (the kernel, which another process imports)
+        from jupyter_client.kernelspec import KernelSpecManager
+        from jupyter_client.manager import AsyncKernelManager
         from nbclient import NotebookClient, exceptions
     except ImportError:
         raise missing_extra("running notebooks", "jupyterlab", "lab") from None
     import nbformat
 
     executed = nbformat.from_dict(unrun(notebook))
+    late: list[int] = []
+
+    def note(cell: Any, cell_index: int, execute_reply: Any) -> None:
+        late.extend([cell_index + 1] * (execute_reply["content"].get("ename") == _LATE))
+
+    # Where no folder is looked into for kernels, python3 is ipykernel's own answer: this Python.
+    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     client = NotebookClient(
         executed,
+        km=kernel,
         timeout=cell_seconds,
-        kernel_name="python3",  # this Python, whatever kernel the notebook was written with
+        interrupt_on_timeout=True,
+        error_on_timeout={"ename": _LATE, "evalue": "", "traceback": []},
+        iopub_timeout=HEED_SECONDS,
+        raise_on_iopub_timeout=True,
+        on_cell_executed=note,
         allow_errors=True,
         resources={"metadata": {"path": str(folder)}},
     )
@@ -58,15 +77,19 @@ def run_notebook(
     try:
         with _interruptible(client):
             # What a cell prints comes by messages; on its standard error a kernel only talks of itself.
-            client.execute(env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL)
+            surroundings = {**os.environ, **(environment or {}), "PYTHONSAFEPATH": "1"}
+            client.execute(env=surroundings, stderr=subprocess.DEVNULL, cleanup_kc=True)
     except exceptions.DeadKernelError:
         trouble = f"{_last_cell(executed)}: the kernel died (out of memory, or a crash in a library)"
     except exceptions.CellTimeoutError:
-        trouble = f"{_last_cell(executed)}: took longer than {cell_seconds} s and was stopped"
+        late.append(_begun(executed)[-1])
     except RuntimeError as why:  # the kernel did not come up
         trouble = f"the kernel did not start: {why}"
+        client.km = kernel  # for which nbclient asks once more when this program ends
     except Exception as why:  # whatever oddity of a notebook that is not ours Jupyter trips over
         trouble = f"{_last_cell(executed)}: could not be run ({type(why).__name__}: {why})"
+    if late and not trouble:
+        trouble = f"{_named(executed, late[0])}: took longer than {cell_seconds} s and was stopped"
     for number, cell in enumerate(executed.cells, start=1):
         for output in cell.get("outputs", ()):
             if output.output_type == "error" and not trouble:
@@ -126,9 +149,10 @@ def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
     """
     if find_spec("jupyterlab") is None:
         raise missing_extra("opening the course", "jupyterlab", "lab")
-    # Its terminals are to find labkit.
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, "PATH": programs}
+    # Its terminals are to find labkit, and its notebooks this Python, whatever else calls itself python3.
+    first = {"PATH": str(Path(sys.executable).parent), "JUPYTER_PATH": str(Path(sys.prefix, "share", "jupyter"))}
+    paths = {name: os.pathsep.join(filter(None, [path, os.environ.get(name)])) for name, path in first.items()}
+    environment = {**os.environ, **paths}
     with contextlib.suppress(UsageError):  # a copy of labkit's own course has none of its own
         environment |= read_course(folder).import_path()
     command = [sys.executable, "-m", "jupyterlab", str(folder), *arguments]
@@ -145,8 +169,13 @@ def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
 
 def _last_cell(notebook: Any) -> str:
     """The last cell that was begun."""
-    begun = [number for number, cell in enumerate(notebook.cells, start=1) if "execution" in cell.metadata]
+    begun = _begun(notebook)
     return _named(notebook, begun[-1]) if begun else "the first cell"
+
+
+def _begun(notebook: Any) -> list[int]:
+    """The numbers of the cells that were begun."""
+    return [number for number, cell in enumerate(notebook.cells, start=1) if "execution" in cell.metadata]
 
 
 def _named(notebook: Any, number: int) -> str:

@@ -1,0 +1,170 @@
+"""What students hand in, read as it is: a notebook, or the zip of `labkit course hand-in`, which is never unpacked on the disk.
+
+Knows which marks nbgrader stops at. Runs nothing and judges nothing (checking.py).
+"""
+
+import copy
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from labkit.checks.courses import OWN_PACKAGE, SETTING, Course
+from labkit.course.hand_in import KEPT, MANIFEST
+from labkit.course.notebooks import (
+    LESSON_NAME,
+    Notebook,
+    NotebookError,
+    answered_in,
+    exercise_of,
+    exercises_of,
+    marks_of,
+    parse_notebook,
+    read_notebook,
+)
+from labkit.student_work import FOLDER
+
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")  # what a lesson may read, and Python never imports
+LARGEST = 256 * 2**20  # bytes that a zip may hold, all files together
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A notebook as it was handed in.
+
+    name: its file's. files: by path what else it is run with: the tables beside a notebook, or the predictions and reflections
+    in the same zip. trouble: why there is no notebook, empty where there is one. notes: what else is odd, a sentence each.
+    """
+
+    path: Path
+    name: str = ""
+    notebook: Notebook = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    trouble: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lesson(self) -> str:
+        """The two digits of its lesson, by its file's name or else by its own word; empty where neither tells."""
+        named = re.match(r"\d\d(?=_)", self.name, re.ASCII)
+        about = self.notebook.get("metadata", {}).get("labkit")
+        said = str(about.get("lesson")) if isinstance(about, dict) else ""
+        return named[0] if named else said if re.fullmatch(r"\d\d", said, re.ASCII) else ""
+
+
+def read_submission(path: Path, course: Course) -> Submission:
+    """The submission in a file; whatever is wrong with it is its trouble, and never raised."""
+    try:
+        if path.suffix.lower() != ".zip":
+            tables = [one for one in path.parent.iterdir() if one.suffix.lower() in TABLES and one.is_file()]
+            found = Submission(path, path.name, read_notebook(path), {one.name: one.read_bytes() for one in tables})
+        else:
+            found = _unzipped(path)
+    except (NotebookError, OSError) as why:
+        return Submission(path, path.name, trouble=str(why))
+    package = course_of(found.notebook)
+    if package not in ("", course.package):
+        other = f"it is of the course {package}, and {course.package} is served here"
+        return Submission(path, found.name, trouble=f"{other}; go to that course's folder, or name it in {SETTING}")
+    return found
+
+
+def _unzipped(path: Path) -> Submission:
+    """The notebook in a zip: the one that its manifest names, or the only one. Raises NotebookError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if sum(entry.file_size for entry in entries) > LARGEST:
+                raise NotebookError(f"{path} would fill more than {LARGEST >> 20} MiB; it was not read")
+            files = {PurePosixPath(entry.filename).name: archive.read(entry) for entry in reversed(entries)}
+    except NotebookError:
+        raise
+    except Exception as why:  # a foreign or damaged archive fails in many ways
+        raise NotebookError(f"{path} is no zip that can be read: {why}") from None
+    try:
+        manifest: Any = json.loads(files.get(MANIFEST, b"{}"))
+        named, listed = str(manifest.get("notebook", "")), dict(manifest.get("files", {}))
+        odd = [name for name, facts in listed.items() if facts["sha256"] != hashlib.sha256(files[name]).hexdigest()]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        named, odd = "", [MANIFEST]
+    notebooks = sorted(name for name in files if name.endswith(".ipynb") and not name.startswith("."))
+    name = named if named in notebooks else notebooks[0] if len(notebooks) == 1 else ""
+    if not name:
+        raise NotebookError(
+            f"{path} holds {', '.join(notebooks) or 'no notebook'}; wanted a zip of labkit course hand-in"
+        )
+    kept = {f"{FOLDER}/{kind}.json": files[f"{kind}.json"] for kind in KEPT if f"{kind}.json" in files}
+    notes = tuple(f"{each} is not what was packed into the zip by labkit course hand-in" for each in odd)
+    return Submission(path, name, parse_notebook(files[name], f"{path}: {name}"), kept, notes=notes)
+
+
+def course_of(notebook: Notebook) -> str:
+    """The package of the course that a built notebook is of; empty for a notebook of another origin.
+
+    >>> course_of({"metadata": {"labkit": {"lesson": "01", "course": "sorting"}}})
+    'sorting'
+    >>> course_of({"metadata": {"labkit": {"lesson": "01"}}}), course_of({"metadata": {}})
+    ('labkit.lessons', '')
+    """
+    about = notebook["metadata"].get("labkit")
+    return str(about.get("course", OWN_PACKAGE)) if isinstance(about, dict) and "lesson" in about else ""
+
+
+def built_notebook(course: Course, lesson: str) -> Path | None:
+    """The students' notebook of a lesson as its master gave it; None where the course's folder has none."""
+    paths = sorted(course.notebooks.glob(f"{lesson}_*.ipynb")) if lesson else []
+    return next((path for path in paths if LESSON_NAME.fullmatch(path.stem)), None)
+
+
+def exercises_asked(course: Course, submission: Submission, is_own: bool = False) -> list[str] | None:
+    """The exercises of the lesson that a submission is of, as the course has them, whatever the submission says of itself.
+
+    is_own: it lies in one's own copy, which may be of another release. There, and where the course's folder has no notebooks,
+    it has those of its lesson that it says it came with, or all of them where it names none. None for a notebook of no lesson.
+    """
+    built = None if is_own else built_notebook(course, submission.lesson)
+    if built is not None:
+        return exercises_of(read_notebook(built))
+    if not submission.lesson:
+        return None
+    known = [one for one in course.earning() if int(one.partition(".")[0]) == int(submission.lesson)]
+    return [one for one in known if one in claimed(submission.notebook)] or known
+
+
+def claimed(notebook: Notebook) -> list[str]:
+    """The exercises that a notebook says it has, by its own metadata or the marks of its cells."""
+    by_cells = [exercise_of(cell) or answered_in(cell) for cell in notebook["cells"]]
+    return list(dict.fromkeys([*exercises_of(notebook), *filter(None, by_cells)]))
+
+
+def mended(notebook: Notebook, exercises: Iterable[str]) -> tuple[Notebook, list[str]]:
+    """A copy whose marks are those of the lesson, so that nbgrader does not stop at it, and what was odd, a sentence each.
+
+    exercises: of the lesson. Of a cell that is there more than once the last keeps the marks, since it sees all answers above.
+    A check that is gone is named, and not brought back.
+    """
+    wanted = {name: marks for exercise in exercises for name, marks in marks_of(exercise)}
+    fixed, found = copy.deepcopy(notebook), []
+    places: dict[str, list[int]] = {name: [] for name in wanted}
+    for number, cell in enumerate(fixed["cells"], start=1):
+        said = cell["metadata"].pop("nbgrader", {})
+        name = next((one for one in (said.get("grade_id"), cell.get("id")) if one in places), None)
+        if name is None:
+            found += [f"cell {number} has marks of no exercise of this lesson"] * bool(said)
+            continue
+        places[name].append(number)
+        if {key: said.get(key) for key in wanted[name]} != wanted[name]:
+            found.append(f"cell {number} ({name}) has other marks than in the lesson")
+        cell["metadata"]["nbgrader"] = {"checksum": said.get("checksum", ""), **wanted[name]}
+    for name, numbers in places.items():
+        if len(numbers) > 1:
+            found.append(f"the cell {name} is there {len(numbers)} times (cells {', '.join(map(str, numbers))})")
+        elif not numbers:
+            found.append(f"the cell {name} is gone")
+        for number in numbers[:-1]:
+            del fixed["cells"][number - 1]["metadata"]["nbgrader"]
+    return fixed, found
