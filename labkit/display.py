@@ -11,7 +11,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 Tell = Callable[[str], None]  # where a long piece of work puts its notices
 LEFT = "text-align:left"  # of the cell itself: a notebook's own style sheet sets it to the right
@@ -107,6 +110,21 @@ class Markup(str):
 
     What came from outside is escaped in it already.
     """
+
+
+def page_template(name: str, **filters: Callable[..., str]) -> "Template":
+    """One of the pages of templates/, which writes every text as text."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("labkit", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= filters
+    return environment.get_template(name)
 
 
 def html_table(

@@ -143,7 +143,7 @@ def predict(key: str, question: str, choices: Sequence[str]) -> Interactive:
     )
 
     def keep(change: Any) -> None:
-        problem = _problem(lambda: keep_prediction(key, Prediction(question, tuple(choices), buttons.value)))
+        problem = _problem(key, lambda: keep_prediction(key, Prediction(question, tuple(choices), buttons.value)))
         said.value = html.escape(problem or _kept_words(present()))
         asked.redraw()
 
@@ -162,7 +162,7 @@ def outcome(key: str, actual: object, explanation: str = "") -> None:
         _shown.add((Work().folder, key))
         display(Outcome(found, explanation=explanation))
         return
-    problem = _problem(lambda: keep_outcome(key, found))
+    problem = _problem(key, lambda: keep_outcome(key, found))
     display(Outcome(found, prediction, f"{explanation} {problem}".strip()))
 
 
@@ -171,7 +171,7 @@ def reflection(key: str, question: str) -> Interactive:
 
     Earlier text is shown and can be continued.
     """
-    text = str(_entries("reflections").get(key, {}).get("text", ""))
+    text = str(kept_entries("reflections").get(key, {}).get("text", ""))
     area = labelled(ipywidgets.Textarea, "Your reflection:", value=text, rows=5, layout={"width": "95%"})
     said = ipywidgets.HTML(html.escape(_words_kept(text)))
     question_shown = ipywidgets.HTML(f"<strong>Reflect.</strong> {html.escape(question)}")
@@ -180,7 +180,9 @@ def reflection(key: str, question: str) -> Interactive:
 
     def keep(change: Any) -> None:
         entry = {"question": question, "text": area.value, "at": _now()}
-        said.value = html.escape(_problem(lambda: Work().save("reflections", key, entry)) or _words_kept(area.value))
+        said.value = html.escape(
+            _problem(key, lambda: Work().save("reflections", key, entry)) or _words_kept(area.value)
+        )
         asked.redraw()
 
     area.observe(keep, names="value")
@@ -189,7 +191,7 @@ def reflection(key: str, question: str) -> Interactive:
 
 def kept_prediction(key: str) -> Prediction | None:
     """The prediction that was made under this key, if one was."""
-    return read_prediction(_entries("predictions").get(key, {}))
+    return read_prediction(kept_entries("predictions").get(key, {}))
 
 
 def read_prediction(entry: Mapping[str, Any]) -> Prediction | None:
@@ -208,7 +210,7 @@ def keep_prediction(key: str, prediction: Prediction) -> None:
     """
     entry = {"question": prediction.question, "choice": prediction.choice, "choices": list(prediction.choices)}
     work = Work()
-    earlier = _entries("predictions").get(key, {})
+    earlier = kept_entries("predictions").get(key, {})
     if "before_outcome" not in earlier and "outcome" in earlier:
         entry["before_outcome"] = earlier.get("choice")
     elif not earlier and (work.folder, key) in _shown:
@@ -218,10 +220,10 @@ def keep_prediction(key: str, prediction: Prediction) -> None:
 
 def keep_outcome(key: str, actual: str) -> None:
     """Keep an outcome with the prediction that was made under this key."""
-    Work().save("predictions", key, _entries("predictions")[key] | {"outcome": actual})
+    Work().save("predictions", key, kept_entries("predictions")[key] | {"outcome": actual})
 
 
-def _entries(kind: str) -> dict[str, dict[str, Any]]:
+def kept_entries(kind: str) -> dict[str, dict[str, Any]]:
     """What was kept earlier; nothing where the folder cannot be read."""
     try:
         return dict(getattr(Work(), kind))
@@ -230,13 +232,16 @@ def _entries(kind: str) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _problem(keep: Callable[[], None]) -> str:
-    """Call `keep`; why it could not be kept, or nothing.
+def _problem(key: str, keep: Callable[[], None]) -> str:
+    """Call `keep`, and bring the student's page of the lesson up to date; why it could not be kept, or nothing.
 
     A folder that cannot be written to costs a sentence, not the cell.
     """
+    from labkit.widgets.lesson_page import bring_up_to_date
+
     try:
         keep()
+        bring_up_to_date(key)
     except OSError as why:
         return f"This could not be kept: {why}"
     return ""
