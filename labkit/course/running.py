@@ -24,6 +24,7 @@ from labkit.errors import UsageError, missing_extra
 
 CELL_SECONDS = 600
 HEED_SECONDS = 10  # that a cell has to end once it was told to stop
+SETTINGS = Path(__file__).resolve().parent.parent / "shipped" / "jupyter"
 _LATE = "CellTimeoutError"
 
 
@@ -149,8 +150,13 @@ def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
     """
     if find_spec("jupyterlab") is None:
         raise missing_extra("opening the course", "jupyterlab", "lab")
-    # Its terminals are to find labkit, and its notebooks this Python, whatever else calls itself python3.
-    first = {"PATH": str(Path(sys.executable).parent), "JUPYTER_PATH": str(Path(sys.prefix, "share", "jupyter"))}
+    # Its terminals are to find labkit, and its notebooks this Python, whatever else calls itself python3. Its settings,
+    # unless who uses them chose others: no question about news of Jupyter's before the first line is read.
+    first = {
+        "PATH": str(Path(sys.executable).parent),
+        "JUPYTER_PATH": str(Path(sys.prefix, "share", "jupyter")),
+        "JUPYTER_CONFIG_PATH": str(SETTINGS),
+    }
     paths = {name: os.pathsep.join(filter(None, [path, os.environ.get(name)])) for name, path in first.items()}
     environment = {**os.environ, **paths}
     with contextlib.suppress(UsageError):  # a copy of labkit's own course has none of its own
