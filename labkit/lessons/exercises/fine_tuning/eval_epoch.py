@@ -122,6 +122,7 @@ EXERCISE = Exercise(
             on=("values", "uneven"),
             test=_gives(1, "logits"),
             core=True,
+            idea=True,
         ),
         Property(
             "gives the labels of every review, in the same order",
@@ -148,6 +149,7 @@ EXERCISE = Exercise(
             "In training mode dropout changes what the model says. Which mode is the model in while you evaluate?",
             on=("training", "mixed"),
             test=_gives(1, "logits"),
+            idea=True,
         ),
         Property(
             "builds no graph for gradients",
