@@ -10,16 +10,25 @@ import pytest
 
 from labkit.checks import CheckResult, Exercise, check_only, exercise
 from labkit.checks.child import Observations, observe_one
-from labkit.checks.trial import SEEDS, lazy_answers, odd_hints, try_answer, unfinished
+from labkit.checks.trial import SEEDS, lazy_answers, misses_idea, odd_hints, try_answer, unfinished
 from labkit.checks.verdict import judge_all
 
 
 def judged(exercise: Exercise, answer: Any, seed: int = 0) -> CheckResult:
     """The result without a child: quick, and only for answers that come back."""
-    cases = list(exercise.cases(np.random.default_rng(seed)))
-    return judge_all(
-        exercise, cases, Observations([observe_one(exercise.observe, answer, case.inputs) for case in cases])
-    )
+    known = _JUDGED.get((id(exercise), id(answer), seed))
+    if known is None:
+        cases = list(exercise.cases(np.random.default_rng(seed)))
+        observed = [observe_one(exercise.observe, answer, case.inputs) for case in cases]
+        known = _JUDGED[id(exercise), id(answer), seed] = (
+            exercise,
+            answer,
+            judge_all(exercise, cases, Observations(observed)),
+        )
+    return known[2]
+
+
+_JUDGED: dict[tuple[int, int, int], tuple[Exercise, Any, CheckResult]] = {}  # several laws ask for the same
 
 
 def verdicts(exercise: Exercise, answer: Any, seeds: int = SEEDS) -> set[tuple[str, float]]:
@@ -110,6 +119,12 @@ class ExerciseLaws:
     def test_six_or_more_wrong_answers_have_hints_of_their_own(self, one: Exercise) -> None:
         wrong = [judged(one, answer).hint for name, answer, _ in self.wrong if name == one.id]
         assert len({known.hint for known in one.misconceptions}.union(wrong)) >= 6
+
+    def test_a_wrong_answer_that_misses_the_idea_gets_at_most_half_of_the_points(self, one: Exercise) -> None:
+        wrong = [known.answer for known in one.misconceptions] + [row[1] for row in self.wrong if row[0] == one.id]
+        missed = [judged(one, answer) for answer in wrong if misses_idea(judged(one, answer))]
+        assert bool(missed) == bool(one.share_of_idea)
+        assert all(result.points <= result.max_points / 2 for result in missed)
 
     def test_hints_are_sentences_without_a_line_of_a_solution(self, one: Exercise) -> None:
         assert_hints_are_hints(one, self.right[one.id], *self.more_hints.get(one.id, ()))

@@ -80,5 +80,6 @@ def _class_in_its_cell(kind: type) -> str:
             continue
         for node in found:
             if node.name == kind.__name__:
-                return "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
     return ""

@@ -126,7 +126,7 @@ class _Told:
         for name, note in self.notes:
             notes.setdefault(name, []).append(note)
         left, value = notes.pop("left", []), observation.seen.get("value")
-        more = {"value": {**value, **notes}} if notes and isinstance(value, Mapping) else {}
+        more = {"value": {**value, **notes}} if notes and isinstance(value, Mapping) else notes
         return dataclasses.replace(observation, seen={**observation.seen, **more, "left": left})
 
 

@@ -76,9 +76,10 @@ class Property:
     hint: for those who fail it in a way that no known wrong answer explains. fixed: the inputs of the cases that it brings with
     it, which have the first of its labels. on: the labels of its cases; where there is none, it is about the cases that it
     brings, or about all if it brings none. test: None where it holds; without one the exercise's test is asked. core: a value
-    property on cases that are not trivial; the others earn points only where one of these holds. witnessed: it is seen only
-    from inside the process that runs the answer. manners: it is about how an answer comes back, as all that is witnessed is, so
-    a case from which it does not come back says nothing. applies: to which cases, where labels cannot say it.
+    property on cases that are not trivial; the others earn points only where one of these holds. idea: it carries the idea of
+    the exercise, which has at least half of the points; where several do, they earn it together or not at all. witnessed: it is
+    seen only from inside the process that runs the answer. manners: it is about how an answer comes back, as all that is
+    witnessed is, so a case from which it does not come back says nothing. applies: to which cases, where labels cannot say it.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Property:
     fixed: Sequence[Inputs] = ()
     test: Test | None = None
     core: bool = False
+    idea: bool = False
     witnessed: bool = False
     manners: bool = False
     applies: Callable[[Case], bool] = lambda case: True
@@ -204,6 +206,12 @@ class Exercise:
         """Its own and the manners that every exercise asks for."""
         manners = [keeps_arguments(self.keeps_arguments, self.observe)] if self.keeps_arguments else []
         return (*self.properties, *manners, *([keeps_random_state(self.observe)] if self.keeps_random_state else []))
+
+    @property
+    def share_of_idea(self) -> float:
+        """The share of the points for the properties that carry its idea, 0 where none is said to."""
+        ideas = sum(each.idea for each in self.all_properties)
+        return max(0.5, ideas / len(self.all_properties)) if ideas else 0.0
 
     @cached_property
     def misconceptions(self) -> tuple[Misconception, ...]:

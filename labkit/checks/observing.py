@@ -38,8 +38,8 @@ class Watched:
 def tell(name: str, note: Plain) -> None:
     """Tell the judge something at once: what was told, no answer can take back. note: what JSON has.
 
-    What was told of a name, in order, stands in the observed value under that name, which must be a dict then; of `left` it
-    stands beside the value. Every note of `left` must be one that the answer which does nothing gives too (exercise.py).
+    What was told of a name stands, in order, under that name in the observed value if that is a dict, else beside it as all of
+    `left` does. Every note of `left` should be one that an answer which does nothing gives too (exercise.py).
     """
     listener = _LISTENER.get(None)
     if listener is not None:

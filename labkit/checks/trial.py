@@ -171,6 +171,11 @@ def _odd_facts(exercise: Exercise, seeds: int) -> Iterator[str]:
         yield f"{exercise.name!r} is no name for a function or a class"
     if exercise.max_points != wanted:
         yield f"max_points is {exercise.max_points:g}; wanted {wanted:g}, as for every {'exercise' if wanted else 'warm-up'}"
+    ideas = [each for each in exercise.properties if each.idea]
+    if ideas and not any(each.core for each in ideas):
+        yield "no property that carries its idea is core, so that a trivial answer may earn half of the points"
+    if any(each.manners for each in ideas):
+        yield "what carries its idea is nothing of manners"
     if not any(each.core for each in exercise.properties):
         yield "no property is core, so that a part of the answer earns nothing"
     if exercise.reference and not exercise.misconceptions:
@@ -209,19 +214,28 @@ def odd_hints(exercise: Exercise, solutions: Iterable[str] = (), more: Sequence[
 
 def _misjudged(exercise: Exercise, seeds: int) -> Iterator[str]:
     """Wrong answers that pass, or are not told from one another; answers that are none and earn something."""
+    missed = []
     for known in exercise.misconceptions:
         trial = try_answer(exercise, known.answer, seeds, hinted=seeds)
+        missed += [known.name] if misses_idea(trial.first) else []
         fault = trial.fault(is_right=False)
         if fault:
             yield f"the wrong answer {known.name!r}: {fault}"
         elif trial.first.hint != known.hint:
             yield f"the wrong answer {known.name!r} gets another hint than its own: {trial.first.hint!r}"
+    if exercise.share_of_idea and exercise.misconceptions and not missed:
+        yield "every wrong answer that it knows has its idea; wanted one that misses it"
     for name, answer in lazy_answers().items():
         result = try_answer(exercise, answer, 1).first
         if (result.status, result.points) != ("failed", 0.0):
             yield f"an answer that is none ({name}): {result.status}, {result.points:g} points; wanted failed, 0 points"
     if try_answer(exercise, unfinished, 1).first.status != "not attempted":
         yield "what raises NotImplementedError was not taken for an answer that nobody has begun"
+
+
+def misses_idea(result: CheckResult) -> bool:
+    """Whether an answer was found not to have the idea of its exercise, which costs at least half of the points."""
+    return any(row.idea and not row.held for row in result.properties)
 
 
 def lazy_answers() -> dict[str, Callable[..., Any]]:

@@ -31,10 +31,14 @@ class Example:
 
 @dataclass(frozen=True)
 class PropertyRow:
-    """One property that was checked, and whether it held."""
+    """One property that was checked, whether it held, and whether it carries the idea of the exercise."""
 
     name: str
     held: bool
+    idea: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} (the idea: half of the points)" if self.idea else self.name
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class CheckResult:
 
     def __str__(self) -> str:
         lines = [self._head()]
-        lines += [f"  {'holds' if row.held else 'FAILS'}  {row.name}" for row in self.properties]
+        lines += [f"  {'holds' if row.held else 'FAILS'}  {row}" for row in self.properties]
         if self.hint:
             lines.append(f"  Hint: {self.hint}")
         if self.example:
@@ -109,7 +113,7 @@ class CheckResult:
     def _repr_html_(self) -> str:
         mark, colour = {"passed": ("✓", GOOD), "failed": ("✗", BAD)}.get(self.status, ("…", OPEN))
         rows = "".join(
-            f"<li>{'✓ holds' if row.held else '✗ fails'}: {html.escape(row.name)}</li>" for row in self.properties
+            f"<li>{'✓ holds' if row.held else '✗ fails'}: {html.escape(str(row))}</li>" for row in self.properties
         )
         plate = f"background:{colour};color:#fff;border-radius:3px;padding:0 .4em"
         parts = [f'<span aria-hidden="true" style="{plate}">{mark}</span> <strong>{html.escape(self._head())}</strong>']
@@ -161,23 +165,26 @@ Failures = Mapping[str, Failure | None]  # of one case: by the name of a propert
 def score(
     exercise: Exercise, observed: Sequence[Observation], failures: Sequence[Failures]
 ) -> tuple[str, float, list[PropertyRow]]:
-    """Status, points and what holds: the share of the properties, and nothing where no value property holds.
+    """Status, points and what holds: for the idea its share, for the rest the share of the other properties that hold.
 
-    A property holds that was put to the test at all, and held wherever it was.
+    Nothing where no core property holds. A property holds that was put to the test at all, and held wherever it was.
     """
     if all(one.unfinished for one in observed):
         return "not attempted", 0.0, []
     tested = {
         each.name: [case[each.name] for case in failures if each.name in case] for each in exercise.all_properties
     }
-    rows = [PropertyRow(name, bool(found) and not any(found)) for name, found in tested.items()]
+    ideas = {each.name for each in exercise.all_properties if each.idea}
+    rows = [PropertyRow(name, bool(found) and not any(found), name in ideas) for name, found in tested.items()]
     held = {row.name for row in rows if row.held}
     if len(held) == len(rows):
         return "passed", exercise.max_points, rows
     if not any(each.core and each.name in held for each in exercise.all_properties):
         return "failed", 0.0, rows
-    most = exercise.max_points
-    return "failed", max(0.0, min(round(most * len(held) / len(rows), 1), most - 0.1)), rows
+    most, share = exercise.max_points, exercise.share_of_idea
+    others = [row.held for row in rows if not row.idea]
+    earned = (share if ideas and ideas <= held else 0.0) + (1 - share) * sum(others) / max(1, len(others))
+    return "failed", max(0.0, min(round(most * earned, 1), most - 0.1)), rows
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.checks.courses import EXERCISE_ID, Course, served
+from labkit.checks.further import asked_in
 from labkit.course.build import lesson_name
 from labkit.course.copies import is_own_copy
 from labkit.course.lint import pictures_without_alt
@@ -38,6 +39,7 @@ class Row:
     max_points: float = 0.0
     hint: str = ""
     properties: tuple[dict[str, Any], ...] = ()
+    further_hints: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Checked:
         for row in self.rows:
             lines.append(f"  {row.exercise:<5} {_printable(row.status):<13} {row.points:>4g} of {row.max_points:g}")
             lines += [f"        {_printable(row.hint)}"] if row.hint else []
+            lines += [f"        further hints asked for: {row.further_hints}"] if row.further_hints else []
         if not self.rows:
             lines.append("  no checks in it")
         lines += [f"  note: {_printable(note)}" for note in self.notes]
@@ -226,11 +229,12 @@ def results(notebook: Notebook, exercises: Sequence[str]) -> list[Row]:
 def _row(shown: Any) -> Row | None:
     """A result as a check shows it; none for anything else, since a notebook may show what it likes."""
     try:
-        facts = {field.name: shown[field.name] for field in dataclasses.fields(Row)}
+        facts = {field.name: shown[field.name] for field in dataclasses.fields(Row) if field.name != "further_hints"}
         points, most = float(facts["points"]), float(facts["max_points"])
-        text = {name: str(facts[name]) for name in ("exercise", "status", "hint")}
+        text: dict[str, Any] = {name: str(facts[name]) for name in ("exercise", "status", "hint")}
+        text["further_hints"] = asked_in({"asked": shown.get("further_hints")})
         rows = tuple({"name": str(each["name"]), "held": bool(each["held"])} for each in facts["properties"])
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     known = EXERCISE_ID.fullmatch(text["exercise"]) and text["status"] in STATUSES
     sane = 0 <= points <= most == (0 if text["exercise"].startswith("0.") else POINTS)

@@ -164,7 +164,15 @@ def test_where_the_course_has_no_function_of_that_name_its_reference_stands_besi
 def test_a_class_that_a_cell_defines_has_its_source_too() -> None:
     import linecache
 
-    text = "import torch\n\nclass Rule:\n    def step(self, loss):\n        return loss > 0\n"
+    text = """import functools
+
+@functools.total_ordering
+class Rule:
+    def step(self, loss):
+        return loss > 0
+    def __lt__(self, other):
+        return False
+"""
     linecache.cache["<cell 7>"] = len(text), None, text.splitlines(keepends=True), "<cell 7>"
     space: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(text, "<cell 7>", "exec"), space)

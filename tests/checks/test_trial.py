@@ -41,7 +41,7 @@ SUM = Exercise(
     takes="numbers",
     drawn=draw,
     properties=(
-        Property("the sum", HINT, on="some", fixed=[([1, 2],), ([5, 1, 9],)], core=True),
+        Property("the sum", HINT, on="some", fixed=[([1, 2],), ([5, 1, 9],)], core=True, idea=True),
         Property("0 of nothing", "What comes out where there is nothing?", on="none", fixed=[([],)]),
         returns("an int", is_integer),
     ),
@@ -90,7 +90,7 @@ def test_points_that_hang_on_the_seed_are_told() -> None:
         return float(total) if len(numbers) == 6 and numbers[0] % 20 == 8 else total
 
     assert re.fullmatch(
-        r"its points hang on the seed: 8 with \d+ seeds, such as 0; 6 with \d+ seeds, such as \d+",
+        r"its points hang on the seed: 8\.8 with \d+ seeds, such as 0; 7\.5 with \d+ seeds, such as \d+",
         try_answer(SUM, untidy, 100).fault(is_right=False),
     )
 
@@ -168,6 +168,15 @@ BROKEN = {
     "points of its own": (only(max_points=5.0), "max_points is 5; wanted 10, as for every exercise"),
     "a warm-up with points": (only(id="0.1"), "max_points is 10; wanted 0, as for every warm-up"),
     "nothing core": (with_property(0, core=False), "no property is core"),
+    "an idea that a trivial answer may have": (
+        with_property(0, core=False),
+        "no property that carries its idea is core",
+    ),
+    "an idea that is a matter of manners": (with_property(2, idea=True), "what carries its idea is nothing of manners"),
+    "an idea that every wrong answer has": (
+        only(wrong={"always a float": ("It is one of the right number.", lambda numbers: float(sum(numbers)))}),
+        "every wrong answer that it knows has its idea; wanted one that misses it",
+    ),
     "no wrong answer": (only(wrong={}), "it knows no wrong answer"),
     "no reference": (only(reference=None), "a property without a test needs a reference"),
     "a property without a case": (with_property(1, on="never", fixed=()), "'0 of nothing' has no case with 200 seeds"),
@@ -199,7 +208,7 @@ BROKEN = {
     ),
     "points for nothing": (
         with_property(1, core=True),
-        r"an answer that is none \(always 0\): failed, 8 points; wanted failed, 0 points",
+        r"an answer that is none \(always 0\): failed, 5 points; wanted failed, 0 points",
     ),
     "an untouched answer that is attempted": (
         only(observe=lambda answer, inputs: {"value": 0} if answer is unfinished else observe(answer, inputs)),
@@ -213,6 +222,29 @@ def test_every_law_can_be_broken_and_is_said(law: str) -> None:
     exercise, said = BROKEN[law]
     found = broken_laws(exercise)
     assert any(re.search(said, one) for one in found), found
+
+
+def points(of: Exercise, answer: Any) -> float:
+    return try_answer(of, answer, 1).first.points
+
+
+def test_the_idea_has_at_least_half_of_the_points() -> None:
+    assert SUM.share_of_idea == 0.5
+    assert points(SUM, lambda numbers: sum(numbers) if numbers else 1) == 8.8
+    assert points(with_property(1, core=True), lambda numbers: max(numbers, default=0)) == 5
+    row = next(row for row in try_answer(SUM, fails_sometimes, 1).first.properties if row.idea)
+    assert str(row) == "the sum (the idea: half of the points)"
+
+
+def test_an_idea_of_several_properties_is_had_or_not() -> None:
+    two = with_property(1, idea=True)
+    assert two.share_of_idea == 0.5
+    assert points(two, lambda numbers: sum(numbers) if numbers else 1) == points(two, len) + 5 == 5
+    assert dataclasses.replace(two, keeps_arguments=None, keeps_random_state=False).share_of_idea == 2 / 3
+
+
+def test_an_exercise_whose_idea_nobody_named_gives_the_share_of_its_properties() -> None:
+    assert points(with_property(0, idea=False), lambda numbers: sum(numbers) if numbers else 1) == 8
 
 
 def test_a_line_of_a_solution_in_a_hint_is_found() -> None:

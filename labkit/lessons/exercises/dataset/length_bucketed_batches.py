@@ -144,6 +144,7 @@ EXERCISE = Exercise(
             on=("skewed", "many"),
             test=_wastes_little,
             core=True,
+            idea=True,
         ),
         Property(
             "batches do not come in order of length",

@@ -82,6 +82,7 @@ EXERCISE = Exercise(
             on="uneven",
             test=has_tensor("input_ids", pad_batch_reference),
             core=True,
+            idea=True,
         ),
         Property(
             "padding has the caller's id",

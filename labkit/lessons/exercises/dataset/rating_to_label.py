@@ -46,12 +46,14 @@ EXERCISE = Exercise(
             on="clear",
             fixed=[(2.0,), (-1.5,), (0.75,), (-0.75,), *({"rating": each, "_as_numpy": True} for each in (3.8, -4.0))],
             core=True,
+            idea=True,
         ),
         Property(
             "neutral ratings get None",
             "A review that people found neither good nor bad is to be left out: it gets None, not a label of its own.",
             on="neutral",
             fixed=[(0.0,), (0.25,), (-0.25,)],
+            idea=True,
         ),
         Property(
             "a rating on the edge of the band keeps its label",

@@ -102,6 +102,7 @@ EXERCISE = Exercise(
             on="short",
             test=_items_have("input_ids"),
             core=True,
+            idea=True,
         ),
         Property(
             "long reviews are cut to max_length, [SEP] kept at the end",
@@ -109,6 +110,7 @@ EXERCISE = Exercise(
             on="long",
             test=_items_have("input_ids"),
             core=True,
+            idea=True,
         ),
         Property(
             "a review without words is only its special tokens",

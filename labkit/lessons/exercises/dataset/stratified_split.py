@@ -167,12 +167,14 @@ EXERCISE = Exercise(
             applies=lambda case: case.inputs.get("fractions", USUAL_FRACTIONS) == USUAL_FRACTIONS,
             test=_shares_follow,
             core=True,
+            idea=True,
         ),
         Property(
             "identical texts share a split",
             SPLIT_HINTS["identical"],
             on="identical",
             test=_copies_stay,
+            idea=True,
         ),
         Property(
             "texts that differ in case or outer white space share a split",

@@ -101,6 +101,7 @@ EXERCISE = Exercise(
             on="one",
             fixed=[([[HEAD]],), ([[HEAD, OTHER]],), _random(FIXED, 1, 3, 4)],
             core=True,
+            idea=True,
         ),
         Property(
             "several layers are multiplied, the later ones from the left",
@@ -113,6 +114,7 @@ EXERCISE = Exercise(
                 _random(FIXED, 4, 3, 5),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "it is one share a token, and the shares sum to 1",

@@ -120,6 +120,7 @@ EXERCISE = Exercise(
                 _inputs(REVIEW, TEN[::-1]),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "the number of hidden tokens is rounded up",

@@ -168,6 +168,7 @@ EXERCISE = Exercise(
                 _inputs(FOURTH, [1.0], [0.0]),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "the way begins at the baseline",
@@ -180,6 +181,7 @@ EXERCISE = Exercise(
                 _inputs(FOURTH, [-1.0], [0.5]),
                 _inputs(PRODUCT, [1.0, 2.0], [1.0, 2.0]),
             ],
+            idea=True,
         ),
         Property(
             "inputs of several axes keep their shape",

@@ -94,6 +94,7 @@ EXERCISE = Exercise(
                 (["play", "##ing", "play", "##ed", "play"], [1.0, 0.5, -0.25, 0.125, 2.0]),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "whole words stay as they are, also when they come twice",

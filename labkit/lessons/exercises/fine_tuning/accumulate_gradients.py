@@ -110,6 +110,7 @@ EXERCISE = Exercise(
             on="uneven",
             fixed=[_inputs(FIXED, sizes) for sizes in ([4, 1], [1, 5, 2], [4, 4, 4, 2])],
             core=True,
+            idea=True,
         ),
         Property(
             "gradients that stood before are discarded",

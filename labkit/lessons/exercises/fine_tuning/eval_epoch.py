@@ -131,6 +131,7 @@ EXERCISE = Exercise(
             on=("values", "uneven"),
             test=_gives(1, "logits"),
             core=True,
+            idea=True,
         ),
         Property(
             "gives the labels of every review, in the same order",
@@ -157,6 +158,7 @@ EXERCISE = Exercise(
             "In training mode dropout changes what the model says. Which mode is the model in while you evaluate?",
             on=("training", "mixed"),
             test=_gives(1, "logits"),
+            idea=True,
         ),
         Property(
             "builds no graph for gradients",

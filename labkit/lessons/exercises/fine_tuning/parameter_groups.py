@@ -90,6 +90,7 @@ EXERCISE = Exercise(
             "Print name, shape and decay of every parameter in your groups. Which should not shrink, and which are absent?",
             fixed=[("a classifier", 0.01, {"seed": 1})],
             core=True,
+            idea=True,
         ),
         Property(
             "the decay is the caller's",

@@ -184,6 +184,7 @@ EXERCISE = Exercise(
             "What has to happen once a batch, and what once a group? And to what do the parts of a group add up?",
             fixed=[_inputs(FIXED, [2, 2], 2), _inputs(FIXED, [2] * 6, 3)],
             core=True,
+            idea=True,
         ),
         Property(
             "a last, shorter group is a group too",

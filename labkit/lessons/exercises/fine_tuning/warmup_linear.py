@@ -77,12 +77,14 @@ EXERCISE = Exercise(
             "Draw the first steps on paper: where does the line start, and at which step has it come up to 1?",
             on="rising",
             core=True,
+            idea=True,
         ),
         Property(
             "after warmup it falls in a line to the end of training",
             "After warmup, how many steps are left in all, and how many of them are still to come at this one?",
             on="falling",
             core=True,
+            idea=True,
         ),
         Property(
             "it starts at 0",

@@ -133,6 +133,7 @@ EXERCISE = Exercise(
             ],
             test=_says_the_best,
             core=True,
+            idea=True,
         ),
         Property(
             "the threshold reaches that F1",
@@ -140,6 +141,7 @@ EXERCISE = Exercise(
             on="ordinary",
             test=_reaches_the_best,
             core=True,
+            idea=True,
         ),
         Property(
             "equal scores stay together",
@@ -168,6 +170,7 @@ EXERCISE = Exercise(
                 ([1, 0, 0, 0, 1, 1], NEAR),
                 ([1, 0, 0, 0, 1, 1, 1, 0], [*NEAR, 500.0, -500.0]),
             ],
+            idea=True,
         ),
         Property(
             "without positives the F1 is 0",

@@ -110,6 +110,7 @@ EXERCISE = Exercise(
                 {"logits": TWO, "labels": [0, 1, 0, 1, 0, 1], "_as_tensor": True},
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "the most confident stands first",

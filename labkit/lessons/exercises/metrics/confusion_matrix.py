@@ -65,6 +65,7 @@ EXERCISE = Exercise(
             on="two",
             fixed=[([0, 1, 1], [0, 1, 0], 2), ([0, 0, 1, 1, 0, 0, 1], [0, 1, 1, 1, 1, 1, 0], 2)],
             core=True,
+            idea=True,
         ),
         Property(
             "more than two classes",
@@ -72,6 +73,7 @@ EXERCISE = Exercise(
             on="more",
             fixed=[([0, 1, 2, 2], [0, 2, 2, 1], 3), ([3, 0, 1, 2, 3, 3, 1, 0, 1], [3, 0, 1, 0, 1, 1, 2, 0, 1], 4)],
             core=True,
+            idea=True,
         ),
         Property(
             "a class that does not occur keeps its row and column",
@@ -87,7 +89,11 @@ EXERCISE = Exercise(
         Property(
             "a pair that comes often is counted to the end",
             "Which is the largest number that your cells can hold? A data set may have a hundred thousand of one pair.",
-            fixed=[(300 * [0, 1], 300 * [0, 0], 2), (70_000 * [1] + [0], 70_000 * [1] + [1], 2)],
+            fixed=[
+                (200 * [0, 1], 200 * [0, 0], 2),
+                (300 * [0, 1], 300 * [0, 0], 2),
+                (70_000 * [1] + [0], 70_000 * [1] + [1], 2),
+            ],
         ),
         returns(
             "an array of ints",

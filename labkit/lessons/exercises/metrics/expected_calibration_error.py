@@ -99,6 +99,7 @@ EXERCISE = Exercise(
                 ([*300 * [0.9], *40 * [0.3]], [*(299 * [1] + [0]), *40 * [1]], 2),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "a confidence on an edge belongs to the bin below, 0 to the first",

@@ -100,6 +100,7 @@ EXERCISE = Exercise(
             ],
             test=_equals(0),
             core=True,
+            idea=True,
         ),
         Property(
             "recall is the share of the positives that were found",
@@ -107,6 +108,7 @@ EXERCISE = Exercise(
             on="ordinary",
             test=_equals(1),
             core=True,
+            idea=True,
         ),
         Property(
             "F1 is their harmonic mean",
@@ -114,6 +116,7 @@ EXERCISE = Exercise(
             on="ordinary",
             test=_equals(2),
             core=True,
+            idea=True,
         ),
         Property(
             "positive is the caller's",

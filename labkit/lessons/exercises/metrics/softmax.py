@@ -81,6 +81,7 @@ EXERCISE = Exercise(
                 _of([[1, 1], [3, -2], [-1, 0], [0.5, 4]], "float32"),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "the last axis counts, however many there are",
@@ -101,6 +102,7 @@ EXERCISE = Exercise(
                 _of([[-10000, -9990], [3, 10000], [-2, 0]]),
             ],
             test=_nearly_the_reference,
+            idea=True,
         ),
         returns("an array of floats", array_of(np.floating)),
     ),

@@ -152,6 +152,7 @@ EXERCISE = Exercise(
             "Draw a histogram of your resampled means. Which share of them should lie below your interval, and which above it?",
             on="usual",
             core=True,
+            idea=True,
         ),
         Property(
             "the level is the caller's",

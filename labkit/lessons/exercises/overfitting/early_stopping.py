@@ -134,6 +134,7 @@ EXERCISE = Exercise(
             fixed=[([1.0, 0.5, 0.75, 0.875],), ([1.0, 1.5, 1.25],), ([2.0, 1.5, 1.0, 0.5, 1.0, 0.75],)],
             test=_says,
             core=True,
+            idea=True,
         ),
         Property(
             "an improvement starts the count anew",
@@ -145,6 +146,7 @@ EXERCISE = Exercise(
             ],
             test=_says,
             core=True,
+            idea=True,
         ),
         Property(
             "best_loss and best_epoch are those of the best call",

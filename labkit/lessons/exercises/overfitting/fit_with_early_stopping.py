@@ -133,6 +133,7 @@ EXERCISE = Exercise(
             ],
             test=_gives_the_losses,
             core=True,
+            idea=True,
         ),
         Property(
             "a run that was stopped ends with the model of its best epoch",
@@ -140,6 +141,7 @@ EXERCISE = Exercise(
             on="stops",
             test=_ends_at_the_best,
             core=True,
+            idea=True,
         ),
         Property(
             "a run that reaches max_epochs ends with the model of its best epoch too",
@@ -148,6 +150,7 @@ EXERCISE = Exercise(
             fixed=[_of([1.0, 0.5, 0.75]), _of([1.0, 0.75, 0.5, 0.625]), _of([1.0, 1.5])],
             test=_ends_at_the_best,
             core=True,
+            idea=True,
         ),
         Property(
             "while the loss falls it runs to max_epochs",

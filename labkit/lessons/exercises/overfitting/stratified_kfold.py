@@ -180,6 +180,7 @@ EXERCISE = Exercise(
             "Count the classes of each validation part. Folds drawn without a look at the labels differ by chance.",
             test=_folds_have_the_classes,
             core=True,
+            idea=True,
         ),
         Property(
             "each fold trains on all that it does not validate on",

@@ -62,6 +62,7 @@ EXERCISE = Exercise(
             on=("short", "long"),
             test=has_tensor("input_ids", encode_reference),
             core=True,
+            idea=True,
         ),
         Property(
             "the empty text and another tokenizer's padding are right too",

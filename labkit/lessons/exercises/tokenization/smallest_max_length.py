@@ -43,6 +43,7 @@ EXERCISE = Exercise(
             "Sort the lengths on paper: which place in that list is the first by which enough reviews fit?",
             on="share",
             core=True,
+            idea=True,
         ),
         Property(
             "a coverage of 1 fits every review",

@@ -88,6 +88,7 @@ EXERCISE = Exercise(
             "Which piece does your loop take when several fit at one place, and where does it go on afterwards?",
             on=("whole", "split"),
             core=True,
+            idea=True,
         ),
         Property(
             "a remainder without a match makes the whole word unknown",

@@ -44,6 +44,7 @@ EXERCISE = Exercise(
             on="some",
             fixed=[([1, 0], [1, 1]), ([1, 0, 1, 1], [1, 0, 0, 1]), ([0, 0, 0, 1], [1, 1, 1, 1])],
             core=True,
+            idea=True,
         ),
         Property(
             "1 where all are right, 0 where none is",

@@ -45,6 +45,7 @@ EXERCISE = Exercise(
             on="mixed",
             fixed=[([3, 1, 2],), ([5, -2, 9, 0],), ([4, 3, 2, 1],)],
             core=True,
+            idea=True,
         ),
         Property(
             "a number that is there twice stays there twice",

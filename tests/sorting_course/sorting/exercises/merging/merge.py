@@ -54,6 +54,7 @@ EXERCISE = Exercise(
             on="woven",
             fixed=[([1, 4], [2, 9]), ([5, 6, 30], [1, 7, 20]), ([2, 8], [1, 3, 9])],
             core=True,
+            idea=True,
         ),
         Property(
             "a number that is in both lists comes twice",

@@ -24,7 +24,7 @@ def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, tuple[Plain, .
 
 def _halves(case: Case, observation: Observation) -> Failure | None:
     most = 2 * len(case.inputs["numbers"]).bit_length() + 2
-    looks = observation.seen["looks"]
+    looks = sum(observation.seen["looks"])
     return None if looks <= most else Failure(f"at most {most} places looked at", f"{looks} places looked at")
 
 
@@ -72,6 +72,7 @@ EXERCISE = Exercise(
             on="there",
             fixed=[([4], 4), ([2, 7], 2), ([2, 7], 7), ([1, 5, 8, 9, 12], 1), (list(range(0, 40, 2)), 38)],
             core=True,
+            idea=True,
         ),
         Property(
             "-1 for a number that is not there",
@@ -86,6 +87,7 @@ EXERCISE = Exercise(
             fixed=[(list(range(500)), 499), (list(range(500)), 250), (list(range(1, 1000, 2)), 1)],
             test=_halves,
             witnessed=True,
+            idea=True,
         ),
         returns("an int", is_integer),
     ),
