@@ -55,6 +55,11 @@ class Observation:
         """What the answer returned, None where it did not return."""
         return self.seen.get("value") if self.ok else None
 
+    @property
+    def returned(self) -> Plain:
+        """The same for a reader: `returned` alone, where an observer's value has it beside what else came of the call."""
+        return self.value["returned"] if isinstance(self.value, Mapping) and "returned" in self.value else self.value
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -247,7 +252,7 @@ class Exercise:
         try:
             return (each.test or self.test or self.as_the_reference)(case, observation)
         except Exception:  # what came back has not even the form that the test looks into
-            return Failure("a result of the form that the exercise asks for", shown(observation.value), OTHER_FORM)
+            return Failure("a result of the form that the exercise asks for", shown(observation.returned), OTHER_FORM)
 
     def as_the_reference(self, case: Case, observation: Observation) -> Failure | None:
         """The test that the value is what the reference makes of the same inputs."""

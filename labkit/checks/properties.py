@@ -74,7 +74,8 @@ def has_tensor(name: str, reference: Callable[..., Mapping[str, Any]]) -> Test:
     def test(case: Case, observation: Observation) -> Failure | None:
         wanted = plain(from_reference(reference, case)[name])
         if name not in observation.value:
-            return Failure(f"{name} = {shown(wanted)}", f"no {name}")
+            hint = f"Your result has no {name}. Compare the names in it with those that the exercise asks for."
+            return Failure(f"{name} = {shown(wanted)}", f"no {name}", hint)
         found = as_array(observation.value[name])
         return None if close(found, wanted) else Failure(f"{name} = {shown(wanted)}", f"{name} = {shown(found)}")
 

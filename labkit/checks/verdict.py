@@ -152,7 +152,7 @@ def judge_all(exercise: Exercise, cases: Sequence[Case], observed: Observations,
         _misconception_hint(exercise, cases, observed, failures, first) or _trouble(observed, observation) or first.hint
     )
     got = first.failure.got or (
-        shown(observation.value) if observation.ok else observation.raised or "nothing within the time"
+        shown(observation.returned) if observation.ok else observation.raised or "nothing within the time"
     )
     inputs = ", ".join(f"{name}={shown(value, 120)}" for name, value in visible(case.inputs).items())
     example = None if graded else Example(inputs, got, first.failure.expected)

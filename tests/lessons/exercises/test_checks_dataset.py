@@ -528,7 +528,7 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("2.3", FloatLabels, "64 bits"),
     ("2.3", PlainLabels, "64 bits"),
     ("2.3", ListItems, OTHER_FORM),
-    ("2.3", NoLabels, "Compare the labels"),
+    ("2.3", NoLabels, "Your items have no labels"),
     ("2.3", ShortLength, "How many items"),
     ("2.3", ItemsInTurn, "Turn the ids"),
     ("2.3", NoDataset, "inherit"),

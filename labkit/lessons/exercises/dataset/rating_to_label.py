@@ -112,6 +112,14 @@ EXERCISE = Exercise(
             "Negative reviews are class 0, not -1: the loss counts classes from 0.",
             lambda rating, neutral_band=0.5: {1: 1, 0: -1, None: None}[rating_to_label_reference(rating, neutral_band)],
         ),
+        "minus one for negative, 0 for neutral": (
+            "You give the sign of the rating: -1, 0 or +1. Class 0 means negative here, and a neutral review has no class.",
+            lambda rating, neutral_band=0.5: {1: 1, 0: -1, None: 0}[rating_to_label_reference(rating, neutral_band)],
+        ),
+        "minus one for negative, no neutral band": (
+            "Your labels are -1 and +1, and every rating gets one. Which numbers do two classes have, and what is left out?",
+            lambda rating, neutral_band=0.5: 1 if rating > 0 else -1,
+        ),
         "the classes swapped": (
             "Your two classes are the wrong way round: which number stands for positive?",
             lambda rating, neutral_band=0.5: {1: 0, 0: 1, None: None}[rating_to_label_reference(rating, neutral_band)],

@@ -1,6 +1,6 @@
 """Exercise 2.3, ReviewDataset: one item a review, cut and not padded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,12 +58,20 @@ def _items_have(name: str) -> Test:
     def test(case: Case, observation: Observation) -> Failure | None:
         wanted = from_reference(review_dataset_reference, case)
         for place, (item, right) in enumerate(zip(observation.value["items"], wanted, strict=True)):
-            if not close(item.get(name) if name == "labels" else as_array(item[name]), right[name]):
-                where = f"item {place}: {name} ="
+            where = f"item {place}: {name} ="
+            if name not in item:
+                hint = f"Your items have no {name}. Compare their names with those that the exercise asks for."
+                return Failure(f"{where} {shown(right[name])}", f"item {place}: {', '.join(item)}", hint)
+            if not close(item[name] if name == "labels" else as_array(item[name]), right[name]):
                 return Failure(f"{where} {shown(right[name])}", f"{where} {shown(item.get(name))}")
         return None
 
     return test
+
+
+def _named(items: Sequence[Mapping[str, Plain]]) -> list[dict[str, Plain]]:
+    """What items have under the names that are asked for, and under the one that is often taken for one of them."""
+    return [{name: item.get(name) for name in (*NAMES, "label")} for item in items]
 
 
 def _has_length(case: Case, observation: Observation) -> Failure | None:
@@ -178,6 +186,10 @@ EXERCISE = Exercise(
             "Your items have two dimensions, as batches of one review. An item is one review, so one dimension is too many.",
             _dataset(lambda item, max_length: {name: item[name][None] for name in NAMES[:2]}),
         ),
+        "the key label": (
+            "You call it label. The model takes its arguments by name, and looks for labels.",
+            _dataset(lambda item, max_length: {"label": item.pop("labels")}),
+        ),
         "labels with a dimension": (
             "Your label is a list of one number. Stacked into a batch it would become a column.",
             _dataset(lambda item, max_length: {"labels": item["labels"][None]}),
@@ -195,6 +207,6 @@ EXERCISE = Exercise(
         ("long", _inputs(6, "unwatchably overacted", "a film about a man who is not there")),
         *_drawn(np.random.default_rng(23), 4),
     ],
-    same=lambda one, other: close([{name: item[name] for name in NAMES} for item in one["items"]], other["items"]),
+    same=lambda one, other: close(_named(one["items"]), _named(other["items"])),
     keeps_arguments="texts and labels",
 )

@@ -191,6 +191,18 @@ EXERCISE = Exercise(
             "You weigh micro-batches by their tokens. The mean is over reviews: a long one counts as much as a short one.",
             _accumulating(partial(batching.share, weight=batching.tokens)),
         ),
+        "weighted by tokens, in the loss too": (
+            "Gradients and loss are means over tokens in yours. The mean is over reviews, each with one label, long or short.",
+            _accumulating(
+                partial(batching.share, weight=batching.tokens), partial(batching.mean_loss, weight=batching.tokens)
+            ),
+        ),
+        "weighted by places, padding included": (
+            "You weigh micro-batches by the size of their tensors. That counts tokens, and padding too, where reviews count.",
+            _accumulating(
+                partial(batching.share, weight=batching.places), partial(batching.mean_loss, weight=batching.places)
+            ),
+        ),
         "returns the sum of the losses": (
             "The gradients are right. What you return is a sum of losses, where a mean is asked for.",
             _accumulating(returned=lambda losses, batches: sum(losses)),

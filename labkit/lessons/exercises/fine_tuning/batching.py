@@ -74,11 +74,27 @@ def loss_and_gradients(model: nn.Module, batch: Batch) -> tuple[float, dict[str,
 
 
 def unlike(what: str, found: Mapping[str, Plain], wanted: Mapping[str, Array]) -> Failure | None:
-    """None where all arrays agree, else the first that does not."""
-    for name, right in wanted.items():
-        if not close(found.get(name), right):
-            return Failure(f"{what} of {name} = {shown(right)}", f"{what} of {name} = {shown(found.get(name))}")
-    return None
+    """None where all arrays agree, else the smallest that does not, from its first number that is another."""
+    apart = [(right.values.size, name) for name, right in wanted.items() if not close(found.get(name), right)]
+    if not apart:
+        return None
+    _, name = min(apart)
+    told = f"{what} of {name}: "
+    one, other = found.get(name), wanted[name]
+    if not isinstance(one, Array) or one.values.shape != other.values.shape:
+        return Failure(told + shown(other), told + shown(one))
+    return Failure(*(told + words for words in in_few_numbers(other.values, one.values)))
+
+
+def in_few_numbers(wanted: np.ndarray, found: np.ndarray, most: int = 4) -> tuple[str, str]:
+    """Two arrays of a shape, in numbers that set them apart, and by how much one is the other's multiple."""
+    both = wanted.ravel(), found.ravel()
+    apart = np.flatnonzero(~(np.abs(both[1] - both[0]) <= 1e-5 * max(1.0, np.abs(both[0]).max())))[:most]
+    told = [", ".join(f"{number:.5g}" for number in numbers[apart]) for numbers in both]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = (both[1] / both[0])[np.abs(both[0]) > 1e-6]
+    is_multiple = len(ratios) > 1 and np.isfinite(ratios).all() and np.ptp(ratios) <= 1e-4 * abs(ratios[0])
+    return told[0], told[1] + (f" ({ratios[0]:.3g} times as much)" if is_multiple and ratios[0] else "")
 
 
 def other_loss(observation: Observation, wanted: float) -> Failure | None:
@@ -95,6 +111,11 @@ def examples(batch: Batch) -> int:
 def tokens(batch: Batch) -> float:
     """How many tokens a batch has, padding left out."""
     return float(batch["attention_mask"].sum())
+
+
+def places(batch: Batch) -> float:
+    """How many places a batch has, padding included."""
+    return float(batch["input_ids"].numel())
 
 
 def share(batch: Batch, batches: Batches, weight: Callable[[Batch], float] = examples) -> float:

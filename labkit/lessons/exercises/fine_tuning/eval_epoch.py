@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation, Property, Test, left_alone
+from labkit.checks.exercise import OTHER_FORM, Case, Exercise, Failure, Inputs, Observation, Property, Test, left_alone
 from labkit.checks.properties import returns
 from labkit.checks.wire import Array, Plain, as_array, as_number, close, is_number, plain, shown
 from labkit.lessons.exercises.fine_tuning import batching
@@ -54,10 +54,14 @@ def _gives(place: int, what: str) -> Test:
     def test(case: Case, observation: Observation) -> Failure | None:
         returned = observation.value["returned"]
         if not isinstance(returned, (list, tuple)) or len(returned) != 3:
-            raise TypeError(f"no three things: {shown(returned)}")
-        found = as_array(returned[place]) if place else as_number(returned[place])
+            hint = TOO_FEW if isinstance(returned, (list, tuple)) and len(returned) < 3 else ""
+            return Failure("a loss, logits and labels", shown(returned), hint or OTHER_FORM)
         wanted = eval_epoch_reference(case)[place]
-        return None if close(found, wanted) else Failure(f"{what} {shown(wanted)}", f"{what} {shown(found)}")
+        if not place:
+            loss = as_number(returned[0])
+            return None if close(loss, wanted) else Failure(f"{what} {wanted:.6g}", f"{what} {loss:.6g}")
+        found, right = as_array(returned[place]), as_array(wanted)
+        return None if close(found, right) else Failure(*_rows_apart(what, right.values, found.values))
 
     return test
 
@@ -73,6 +77,20 @@ def _same(one: Plain, other: Plain) -> bool:
     return built[0] == built[1] and close(one["returned"], other["returned"])
 
 
+def _rows_apart(what: str, wanted: np.ndarray, found: np.ndarray) -> tuple[str, str]:
+    """The review of which two answers say the most different things."""
+    if wanted.shape != found.shape:
+        return f"{what} of shape {wanted.shape}", f"{what} of shape {found.shape}"
+    apart = np.nan_to_num(np.abs(wanted - found), nan=np.inf).reshape(len(wanted), -1).max(axis=1)
+    row = int(apart.argmax())
+    told = (", ".join(f"{number:.5g}" for number in np.atleast_1d(each[row])) for each in (wanted, found))
+    first, second = (f"{what} of review {row}: {numbers}" for numbers in told)
+    return first, second
+
+
+TOO_FEW = (
+    "You give back fewer than three things. Every metric but the loss needs the logits, and the labels in their order."
+)
 GRAPH = Failure("no graph for a backward that never comes", "logits with a graph behind them")
 Modes = Mapping[nn.Module, bool]
 
@@ -272,6 +290,14 @@ EXERCISE = Exercise(
         "parameters left frozen": (
             "After your call other parameters can be trained than before. Evaluation changes none of that.",
             _evaluating(after=lambda model: model.requires_grad_(False)),
+        ),
+        "the loss alone": (
+            "You give back the loss alone. Accuracy, F1 and a look at single reviews need the logits and the labels too.",
+            _evaluating(returned=lambda loss, logits, labels: loss),
+        ),
+        "the loss and the logits": (
+            "Loss and logits are there, but no labels. Whoever computes a metric needs them, in the order of the logits.",
+            _evaluating(returned=lambda loss, logits, labels: (loss, logits)),
         ),
         "another order of the three": (
             "The three things are there, but in another order than the exercise has them.",

@@ -151,6 +151,17 @@ EXERCISE = Exercise(
             "Your warmup goes the wrong way round: it begins high and ends low.",
             _schedule(lambda step, warmup: 1 - step / warmup),
         ),
+        "whole-number division everywhere": (
+            "Both of your divisions drop the fraction, so the multiplier is 0 nearly everywhere. Which one keeps it?",
+            _schedule(
+                lambda step, warmup: step // warmup,
+                lambda step, warmup, total: max(0, (total - step) // (total - warmup)),
+            ),
+        ),
+        "whole-number division in the decay": (
+            "The division in your decay drops the fraction, so from the first step after warmup on nothing is learned.",
+            _schedule(after=lambda step, warmup, total: max(0, (total - step) // (total - warmup))),
+        ),
         "whole-number division": (
             "A division that drops the fraction leaves 0 for all of the warmup. Which one keeps it?",
             _schedule(lambda step, warmup: step // warmup),

@@ -94,6 +94,21 @@ EXERCISE = Exercise(
                 for name, rows in _encoding(truncation=False, max_length=99)(texts, tokenizer, max_length).items()
             },
         ),
+        "cut by hand, and padded to the longest text": (
+            "You cut finished rows, so long ones lose their [SEP], and short ones end where the longest of this call does.",
+            lambda texts, tokenizer, max_length: {
+                name: rows[:, :max_length]
+                for name, rows in _encoding(truncation=False, padding="longest")(texts, tokenizer, max_length).items()
+            },
+        ),
+        "[SEP] sliced off": (
+            "None of your rows has its [SEP], short ones neither. Does a slice of yours take the last id of every text away?",
+            lambda texts, tokenizer, max_length: {
+                **(found := _encoding()(texts, tokenizer, max_length)),
+                "attention_mask": (kept := found["attention_mask"] * (found["input_ids"] != tokenizer.sep_token_id)),
+                "input_ids": found["input_ids"].where(kept == 1, tokenizer.pad_token_id),
+            },
+        ),
         "padded to the longest text": (
             "The rows are as long as the longest text of this call. This exercise pads every row to max_length.",
             _encoding(padding="longest"),
@@ -133,6 +148,6 @@ EXERCISE = Exercise(
         ("empty", ([""], 5, False)),
         *_drawn(np.random.default_rng(12), 6),
     ],
-    same=lambda one, other: close({name: one[name] for name in NAMES}, {name: other[name] for name in NAMES}),
+    same=lambda one, other: close({name: one.get(name) for name in NAMES}, {name: other[name] for name in NAMES}),
     keeps_arguments="texts and tokenizer",
 )
