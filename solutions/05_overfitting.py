@@ -349,7 +349,7 @@ outcome("05-width", found, why)
 # %% [markdown]
 # ## Another seed
 #
-# That interval knows of other reviews, for *this* model. But the seed drew the new classifier, the order of the reviews, the
+# That interval knows of other reviews, for *this* model. But the seed drew the new head, the order of the reviews, the
 # dropout. Another seed is another model.
 
 # %%
