@@ -149,7 +149,7 @@ token_table({"input_ids": input_ids}, lesson.tokenizer)
 # ### Station 3: a model that cannot judge yet
 #
 # The *encoder* is pretrained: it has read a great deal of text. On top of it sits a *head* that turns what it read into
-# two numbers, one for each verdict. The head is new, its weights are random.
+# two numbers, one for each verdict. Its last layer, the *classifier*, is new: its weights are random.
 
 # %%
 from labkit import Classifier
@@ -270,12 +270,15 @@ from labkit import Work
 Work()
 
 # %% [markdown]
-# How far you are with the exercises, across all lessons, is one call away.
+# How far you are, across all lessons, is one call away. It also says how long each lesson takes: its core path, and all
+# of it. What goes beyond the core stands under headings that begin with *Further*. It can wait: nothing in the core needs
+# it. When you come back to the course, run the next cell and go on where it says. (The exercises one by one: `from
+# labkit.checks import progress`, and then `progress()`.)
 
 # %%
-from labkit.checks import progress
+from labkit.lessons import course_map
 
-progress()
+course_map()
 
 # %% [markdown]
 # ## How to hand in

@@ -1,6 +1,7 @@
 # ---
 # title: Tokenization
-# minutes: 45
+# minutes: 55
+# further: 15
 # ---
 
 # %% [markdown]
@@ -17,13 +18,13 @@
 # * choose a `max_length` from the data, and name its price.
 
 # %% [markdown]
-# **You need** lesson [00](00_map.ipynb), and Python's strings, lists and sets. **Time**: about 45 minutes, with three
-# exercises. The next cell says which profile is on.
+# **You need** lesson [00](00_map.ipynb), and Python's strings, lists and sets. **Time**: about 55 minutes with three
+# exercises, and 70 minutes with the sections headed *Further*, which can wait. The next cell says which profile is on.
 
 # %%
 from labkit.checks import check
 from labkit.lessons import open_lesson
-from labkit.widgets import expect_error, figure, outcome, predict, reflection
+from labkit.widgets import expect_error, figure, outcome, predict, reflection, token_table
 
 lesson = open_lesson()
 tokenizer = lesson.tokenizer
@@ -52,7 +53,9 @@ share = len(new) / len(met)
 outcome("01-new-words", shares[int(share >= 0.02) + int(share > 0.05)], f"It is {share:.1%} of them.")
 
 # %% [markdown]
-# Would more reading help? Look at the share of new words after 10, 100 and more reviews. The curve falls, but ever more
+# ### Further: would more reading help?
+#
+# Look at the share of new words after 10, 100 and more reviews. The curve falls, but ever more
 # slowly. Names, slang and inventions never end.
 
 # %%
@@ -173,7 +176,34 @@ print("lost as [UNK]:", sum(pieces == ["[UNK]"] for pieces in ours))
 # The *attention mask* is 1 on what is real, 0 on padding.
 
 # %% [markdown]
-# Play: type a review, and move `max_length` down until something is cut, and up until padding appears. What happens to
+# ### The line behind it
+#
+# `lesson.tokenizer` is not labkit's. It is Hugging Face's, read from a folder on your disk by one call of transformers:
+
+# %%
+from transformers import AutoTokenizer
+
+hf_tokenizer = AutoTokenizer.from_pretrained(lesson.folder)
+print("in the folder:", *sorted(path.name for path in lesson.folder.iterdir()))
+hf_tokenizer("A fine film.")
+
+# %% [markdown]
+# **Now you.** Type that call in place of `None`, and run the cell after it. In place of a folder it takes a model's name,
+# such as `"bert-base-uncased"`, and fetches what the folder has here.
+
+# %% name="your-own-tokenizer"
+my_tokenizer = None
+
+# %%
+mine = my_tokenizer if callable(my_tokenizer) else hf_tokenizer
+print("yours:" if mine is my_tokenizer else "not written yet, so this is the one above:")
+print("the same numbers as from lesson.tokenizer:", mine("A fine film.") == tokenizer("A fine film."))
+print("and back to text:", mine.decode(mine("A fine film.")["input_ids"]))
+
+# %% [markdown]
+# ### Play with it
+#
+# Type a review, and move `max_length` down until something is cut, and up until padding appears. What happens to
 # `[SEP]`?
 
 # %%
@@ -183,12 +213,12 @@ review = lesson.splits.validation.texts[26]
 tokenizer_explorer(tokenizer, review, max_length=40)
 
 # %% [markdown]
+# ### Further: two texts in one input
+#
 # The third row of numbers, the *token types*, is for two texts in one input, such as a question and an answer: 0 for
 # the first text, 1 for the second. A review alone has only zeros.
 
 # %%
-from labkit.widgets import token_table
-
 pair = tokenizer("Is it good?", "It is brilliant!")
 token_table(pair, tokenizer)
 
@@ -233,7 +263,7 @@ token_table(encoded, tokenizer)
 # %% [markdown]
 # ### Does padding change the verdict?
 #
-# The same short review, once alone and once with padding to 128 places. The head of this model is random, but that does
+# The same short review, once alone and once with padding to 128 places. This model's classifier is random, but that does
 # not matter here: we only ask whether the numbers stay the same.
 
 # %%
@@ -283,15 +313,7 @@ outcome("01-too-long", fates[1], why)
 
 # %% [markdown]
 # The tokenizer only warned; the model fails. Read the message: two sizes do not match, the number of tokens and the
-# number of positions. With the input ids alone the same failure speaks of an *expanded size*. A bare table of positions
-# calls it *index out of range*.
-
-# %%
-with expect_error(RuntimeError):
-    model(input_ids=too_long["input_ids"])
-positions = model.base_model.embeddings.position_embeddings
-with expect_error(IndexError):
-    positions(torch.tensor([model.config.max_position_embeddings]))
+# number of positions.
 
 # %% [markdown]
 # So long reviews are truncated. Usually their *head* is kept. But what if the verdict stands at the end? Then the
@@ -304,6 +326,19 @@ twist = "For an hour the funniest film of the year. Then it falls apart, and the
 for truncation in ("head", "tail", "head+tail"):
     kept = tokenize([twist], tokenizer, 16, truncation)
     print(f"{truncation:<10} {tokenizer.decode(kept.input_ids[0])}")
+
+# %% [markdown]
+# ### Further: the same failure in other words
+#
+# With the input ids alone the same failure speaks of an *expanded size*. A bare table of positions calls it *index out of
+# range*.
+
+# %%
+with expect_error(RuntimeError):
+    model(input_ids=too_long["input_ids"])
+positions = model.base_model.embeddings.position_embeddings
+with expect_error(IndexError):
+    positions(torch.tensor([model.config.max_position_embeddings]))
 
 # %% [markdown]
 # ## How long is long enough?
@@ -360,7 +395,9 @@ from labkit.widgets import max_length_explorer
 max_length_explorer(lengths, max_length=needed)
 
 # %% [markdown]
-# Both prices at once, for many choices. Too small cuts reviews to pieces; too large makes the model compute on padding.
+# ### Further: both prices at once
+#
+# They are drawn for many choices. Too small cuts reviews to pieces; too large makes the model compute on padding.
 
 # %%
 from labkit import length_costs
@@ -380,7 +417,7 @@ print("half of them fit into", labkit_smallest(long_lengths, coverage=0.5), "tok
 figure(length_costs_figure(length_costs(long_lengths), name="long reviews"))
 
 # %% [markdown]
-# ### What does it cost in time?
+# ### Further: what does it cost in time?
 #
 # When every row is padded to `max_length`, the model computes on all of it. From 32 to 256 is eight times as many
 # places. And the time? (The best of three tries counts.)

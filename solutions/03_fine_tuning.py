@@ -1,7 +1,7 @@
 # ---
 # title: Fine-tuning
-# minutes: 55
-# further: 55
+# minutes: 60
+# further: 50
 # ---
 
 # %% [markdown]
@@ -19,7 +19,7 @@
 # * (further) choose a precision, get out of memory trouble, and say what pretraining is worth.
 
 # %% [markdown]
-# **You need** lesson 02 (batches, padding) and a little PyTorch: a module, a loss, `backward()`. **Time**: about 55
+# **You need** lesson 02 (batches, padding) and a little PyTorch: a module, a loss, `backward()`. **Time**: about 60
 # minutes, and 110 minutes with the sections headed *Further*, which can wait.
 #
 # The *profile* says with which model and on how many reviews you train.

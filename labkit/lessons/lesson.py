@@ -111,7 +111,7 @@ class Lesson:
         return load_tokenizer(self.folder)
 
     def model(self, seed: int = 0, **options: Any) -> "PreTrainedModel":
-        """The encoder with a fresh head drawn from the seed.
+        """The encoder with a fresh classifier drawn from the seed.
 
         options: those of `load_encoder`.
         """
