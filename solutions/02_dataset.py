@@ -1,6 +1,7 @@
 # ---
 # title: Dataset
-# minutes: 45
+# minutes: 60
+# further: 35
 # ---
 
 # %% [markdown]
@@ -19,7 +20,8 @@
 # * measure how much of the computing is padding, and do away with it.
 
 # %% [markdown]
-# **You need** lesson 01: tokens, `max_length`, the attention mask. **Time**: about 45 minutes.
+# **You need** lesson 01: tokens, `max_length`, the attention mask. **Time**: about 60 minutes,
+# and 95 minutes with the sections headed *Further*, which can wait.
 #
 # The *profile* says with which model and how many reviews. You chose it in lesson 00.
 
@@ -271,7 +273,7 @@ print(f"new:                     {remembered.correct[~seen].mean():.3f} of {(~se
 # nobody looks for it. A large model that has seen a text a few times remembers it too.
 
 # %% [markdown]
-# ### Why the classes in equal shares?
+# ### Further: why the classes in equal shares?
 #
 # Let 1 review in 10 be positive, and draw a test split of 30 out of 300, five times over. How many positive ones does
 # it get?
@@ -391,9 +393,40 @@ with expect_error(RuntimeError):
 # DataLoader lets you do that in a function of your own, its `collate_fn`.
 
 # %% [markdown]
-# ### Exercise 2.4
+# `labkit.pad_batch` pads a batch to its own longest review, on the right. This is *dynamic padding*: each batch has a width
+# of its own.
+
+# %%
+from functools import partial
+from itertools import islice
+
+collate = partial(labkit.pad_batch, pad_token_id=lesson.tokenizer.pad_token_id)
+for batch in islice(DataLoader(dataset, batch_size=8, collate_fn=collate), 4):
+    height, width = batch["input_ids"].shape
+    print(f"{height} rows, {width} wide, {int(batch['attention_mask'].sum())} real tokens")
+
+# %% [markdown]
+# What if somebody forgets the mask? Below, one review goes through the model alone, then padded beside the longest
+# review, then padded without its mask. Compare the two numbers that the model gives. (Its head is untrained: what they
+# are does not matter.)
+
+# %%
+model = lesson.model().eval()
+lengths = np.array([len(dataset[place]["input_ids"]) for place in range(len(dataset))])
+alone, padded = collate([dataset[0]]), collate([dataset[0], dataset[int(lengths.argmax())]])
+forgotten = {**padded, "attention_mask": torch.ones_like(padded["attention_mask"])}
+for what, batch in {"alone": alone, "padded": padded, "mask forgotten": forgotten}.items():
+    with torch.inference_mode():
+        print(f"{what:<15}", model(**batch).logits[0].tolist())
+
+# %% [markdown]
+# With the mask the numbers agree, up to rounding. Without it the model reads `[PAD]` as if somebody had written it. No
+# error says so: the verdict of a review then depends on its neighbours in the batch.
+
+# %% [markdown]
+# ### Further: Exercise 2.4
 #
-# Pad a batch to its own longest review, on the right. This is *dynamic padding*. The id of `[PAD]` is the caller's: it
+# Write that padding yourself: a batch to its own longest review, on the right. The id of `[PAD]` is the caller's: it
 # is not 0 in every vocabulary.
 
 
@@ -426,36 +459,6 @@ float(result.points)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# With it the DataLoader works. Each batch has a width of its own.
-
-# %%
-from functools import partial
-from itertools import islice
-
-collate = partial(labkit.pad_batch, pad_token_id=lesson.tokenizer.pad_token_id)
-for batch in islice(DataLoader(dataset, batch_size=8, collate_fn=collate), 4):
-    rows, width = batch["input_ids"].shape
-    print(f"{rows} rows, {width} wide, {int(batch['attention_mask'].sum())} real tokens")
-
-# %% [markdown]
-# What if somebody forgets the mask? Below, one review goes through the model alone, then padded beside the longest
-# review, then padded without its mask. Compare the two numbers that the model gives. (Its head is untrained: what they
-# are does not matter.)
-
-# %%
-model = lesson.model().eval()
-lengths = np.array([len(dataset[place]["input_ids"]) for place in range(len(dataset))])
-alone, padded = collate([dataset[0]]), collate([dataset[0], dataset[int(lengths.argmax())]])
-forgotten = {**padded, "attention_mask": torch.ones_like(padded["attention_mask"])}
-for what, batch in {"alone": alone, "padded": padded, "mask forgotten": forgotten}.items():
-    with torch.inference_mode():
-        print(f"{what:<15}", model(**batch).logits[0].tolist())
-
-# %% [markdown]
-# With the mask the numbers agree, up to rounding. Without it the model reads `[PAD]` as if somebody had written it. No
-# error says so: the verdict of a review then depends on its neighbours in the batch.
-
-# %% [markdown]
 # ## What padding wastes
 #
 # The model computes every place of the rectangle, the padding too. The mask only keeps the real tokens from looking
@@ -467,7 +470,8 @@ predict("02-padding", "Pad every review to 128 tokens. How much of all places is
 
 # %% [markdown]
 # See for yourself. Each bar is a review; hatched is padding. Go from `fixed` to `dynamic`, then make the batches
-# larger: who gains, who loses? Then try the other two ways.
+# larger: who gains, who loses? Then try the other two: `buckets` lets reviews of nearly one length meet, `packed` lays them
+# end to end in one row.
 
 # %%
 from labkit.widgets import batch_explorer
@@ -480,7 +484,7 @@ fixed = labkit.padding_waste(lengths, plan, "fixed", max_length=128)
 outcome("02-padding", wastes[int(fixed >= 0.5) + int(fixed > 0.75)], f"{fixed:.1%} of the places.")
 
 # %% [markdown]
-# ### Exercise 2.5
+# ### Further: Exercise 2.5
 #
 # Dynamic padding still suffers when one long review meets many short ones. So let reviews of nearly one length meet:
 # *length buckets*.
@@ -517,7 +521,7 @@ float(result.points)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### Before and after
+# ### Further: before and after
 #
 # The four ways on your training reviews, in batches of 32. *Packed* goes further still: the reviews of a batch lie end
 # to end in one long row, and each attends only to itself. That takes a model that knows where one ends and the next
@@ -537,7 +541,7 @@ figure(padding_waste_figure(waste))
 # otherwise.
 
 # %% [markdown]
-# ## What waste means in seconds
+# ## Further: what waste means in seconds
 #
 # Places are not seconds. Take 256 reviews in three ways, and count the places that the model will compute.
 
@@ -565,12 +569,12 @@ predict("02-seconds", question, times)
 # %%
 import time
 
-model = model.to(labkit.choose_device())
-labkit.eval_epoch(model, batches["buckets"])
+on_device = model.to(labkit.choose_device())
+labkit.eval_epoch(on_device, batches["buckets"])
 seconds, losses = dict.fromkeys(batches, float("inf")), {}
 for way in [*batches] * 2:
     began = time.perf_counter()
-    losses[way] = labkit.eval_epoch(model, batches[way]).loss
+    losses[way] = labkit.eval_epoch(on_device, batches[way]).loss
     seconds[way] = min(seconds[way], time.perf_counter() - began)
 
 # %%
@@ -593,7 +597,7 @@ for way, loss in losses.items():
 # The loss is the same up to rounding. How you pad changes what it costs, and not what comes out.
 
 # %% [markdown]
-# ## The same at scale: `datasets`
+# ## Further: the same at scale with `datasets`
 #
 # Our reviews fit into memory. A hundred million would not. The library `datasets` can keep its tables in *Arrow* files
 # on the disk and read from there only what is asked for. This small one stands in memory, and works the same way.
@@ -634,15 +638,15 @@ all(torch.equal(from_table[name], ours[name]) for name in ours)
 import tempfile
 from pathlib import Path
 
-with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-    table.save_to_disk(folder)
-    on_disk = datasets.load_from_disk(folder)
+with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as arrow_folder:
+    table.save_to_disk(arrow_folder)
+    on_disk = datasets.load_from_disk(arrow_folder)
     for max_length in (128, 128, 64):
         began = time.perf_counter()
         encode = partial(lesson.tokenizer, truncation=True, max_length=max_length)
         on_disk.map(encode, input_columns="text", batched=True)
         took = time.perf_counter() - began
-        kept = len(list(Path(folder).glob("cache-*.arrow")))
+        kept = len(list(Path(arrow_folder).glob("cache-*.arrow")))
         print(f"max_length {max_length:>3}: {took:.2f} s, results kept: {kept}")
 
 # %% [markdown]
@@ -650,7 +654,7 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
 # own. And it sees only what is in the function and its arguments: a file that your function reads may change unnoticed.
 
 # %% [markdown]
-# ## Your own reviews
+# ## Further: your own reviews
 #
 # `labkit.read_reviews` takes a CSV, TSV, JSON lines or Parquet file with the columns `text` and `label` (0 or 1, neg or
 # pos).
@@ -658,7 +662,7 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
 # **Break it first.** Here is a file whose author was not sure.
 
 # %%
-folder = tempfile.TemporaryDirectory()
+folder = tempfile.TemporaryDirectory()  # removed when the notebook's kernel ends
 path = Path(folder.name) / "mine.csv"
 rows = ["text,label", "A fine film.,pos", "A dull film.,neg", "Well.,maybe"]
 rows += ["A FINE film. ,1", "Hmm.,perhaps", "a dull film. ,0"]
@@ -680,9 +684,9 @@ with expect_error(labkit.ReviewFileError):
 
 # %%
 kept = [row for row in rows if not row.endswith(("maybe", "perhaps"))]
-path.write_text("\n".join(kept), encoding="utf-8")
-mine = labkit.read_reviews(path)
-folder.cleanup()
+cleaned = path.with_name("cleaned.csv")
+cleaned.write_text("\n".join(kept), encoding="utf-8")
+mine = labkit.read_reviews(cleaned)
 print(*mine.notes, sep="\n")
 mine
 

@@ -1,6 +1,7 @@
 # ---
 # title: Metrics
-# minutes: 45
+# minutes: 55
+# further: 40
 # ---
 
 # %% [markdown]
@@ -19,7 +20,8 @@
 # * hold a model beside the people who rated the same reviews.
 
 # %% [markdown]
-# **You need** lesson 03: logits, training, validation reviews. **Time**: about 45 minutes.
+# **You need** lesson 03: logits, training, validation reviews. **Time**: about 55 minutes, and 95 minutes with
+# the sections headed *Further*, which can wait.
 #
 # The *profile* says with which model and on how many reviews. You chose it in lesson 00.
 
@@ -138,7 +140,7 @@ figure(softmax_curve(balanced))
 
 # %%
 negative, positive = (np.flatnonzero(labels == side) for side in (0, 1))
-places = np.concatenate([negative, positive[: round(len(negative) / 19)]])
+places = np.concatenate([negative, positive[: max(1, round(len(negative) / 19))]])
 mixed = labkit.EvalResult.from_logits(labels[places], logits[places], f"{lesson.encoder}, 19 to 1")
 mixed
 
@@ -166,44 +168,8 @@ question = "Of the reviews in this mix that our model calls praise, how many are
 predict("04-precision", question, shares)
 
 # %% [markdown]
-# ### Exercise 4.3
-#
-# (4.2 comes next.) The **confusion matrix** counts every pair of true and predicted class: what it is in rows, what the
-# model says in columns. The diagonal is right.
-
-
-# %% exercise="4.3"
-def confusion_matrix(labels, predictions, num_classes):
-    """How often each true class (row) was predicted as each class (column).
-
-    labels, predictions: class indices from 0 to num_classes - 1, equally long. Returns an array of
-    integers of shape (num_classes, num_classes); a class that never occurs has zeros.
-    """
-    ### BEGIN SOLUTION
-    counts = np.zeros((num_classes, num_classes), dtype=int)
-    for label, prediction in zip(labels, predictions, strict=True):
-        counts[label, prediction] += 1
-    return counts
-    ### END SOLUTION
-
-
-# %% check="4.3"
-result = check("4.3", confusion_matrix)
-result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
-
-# %%
-from labkit.figures import confusion_matrix_figure
-
-figure(confusion_matrix_figure(mixed))
-figure(confusion_matrix_figure(nothing))
-
-# %% [markdown]
-# **Recall** reads a row: of the reviews that *are* praise, how many does the model find? **Precision** reads a column: of
-# those that it *calls* praise, how many are? **F1** is their harmonic mean, `2pr / (p + r)`, and stays close to the
-# lower of the two.
+# **Recall** asks: of the reviews that *are* praise, how many does the model find? **Precision** asks: of those that it
+# *calls* praise, how many are? **F1** is their harmonic mean, `2pr / (p + r)`, and stays close to the lower of the two.
 
 # %% [markdown]
 # ### Exercise 4.2
@@ -244,6 +210,16 @@ why = "One negative review in 19 called praise, and there are as many false alar
 outcome("04-precision", found, f"Precision {scores.precision:.3f}. {why}")
 
 # %% [markdown]
+# Which mistakes went into these three? The **confusion matrix** counts every pair of true and predicted class: what it is
+# in rows, what the model says in columns. The diagonal is right. Recall reads a row of it, precision a column.
+
+# %%
+from labkit.figures import confusion_matrix_figure
+
+figure(confusion_matrix_figure(mixed))
+figure(confusion_matrix_figure(nothing))
+
+# %% [markdown]
 # From here on let scikit-learn count. It should find the same:
 
 # %%
@@ -269,6 +245,34 @@ figure(score_intervals([balanced, mixed, nothing]))
 # and a mix**. And of few positives not much can be known: that is what a long line says.
 
 # %% [markdown]
+# ### Further: Exercise 4.3
+#
+# Count the matrix yourself, for any number of classes.
+
+
+# %% exercise="4.3"
+def confusion_matrix(labels, predictions, num_classes):
+    """How often each true class (row) was predicted as each class (column).
+
+    labels, predictions: class indices from 0 to num_classes - 1, equally long. Returns an array of
+    integers of shape (num_classes, num_classes); a class that never occurs has zeros.
+    """
+    ### BEGIN SOLUTION
+    counts = np.zeros((num_classes, num_classes), dtype=int)
+    for label, prediction in zip(labels, predictions, strict=True):
+        counts[label, prediction] += 1
+    return counts
+    ### END SOLUTION
+
+
+# %% check="4.3"
+result = check("4.3", confusion_matrix)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## Where to cut
 #
 # Up to now a review was called positive from 0.5 on. Nobody says that it must be so. Whoever prints a poster would rather
@@ -286,37 +290,25 @@ from labkit.widgets import threshold_explorer
 threshold_explorer(mixed)
 
 # %% [markdown]
-# ### Two curves without a threshold
+# ### One threshold, chosen
 #
-# Each curve goes through all thresholds. The **precision-recall curve** you know now. The **ROC curve** has recall up and
-# the *false-positive rate* across: of the negative reviews, the share called positive. An area sums each up in a number.
+# Somebody has to choose. Say that precision and recall weigh alike: then let the computer look for the threshold with the
+# best F1, over all validation reviews.
 
 # %%
-curves = ["the ROC curve", "the precision-recall curve"]
-predict("04-curves", "From the balanced reviews to the mix: which curve moves less?", curves)
+from labkit.figures import threshold_figure
 
-# %%
-from labkit.figures import precision_recall_figure, roc_curve_figure
-
-figure(roc_curve_figure([balanced, mixed]))
-figure(precision_recall_figure([balanced, mixed]))
-
-# %%
-roc = [labkit.roc_auc(each.labels, each.probabilities[:, 1]) for each in (balanced, mixed)]
-pr = [labkit.average_precision(each.labels, each.probabilities[:, 1]) for each in (balanced, mixed)]
-found = curves[int(abs(roc[0] - roc[1]) > abs(pr[0] - pr[1]))]
-why = "A ROC curve looks at each class on its own, so the mix can only move it by luck."
-outcome("04-curves", found, f"Areas: ROC {roc[0]:.3f}, {roc[1]:.3f}; PR {pr[0]:.3f}, {pr[1]:.3f}. {why}")
+threshold, best_f1 = labkit.best_f1_threshold(labels, balanced.probabilities[:, 1])
+figure(threshold_figure(balanced, threshold))
 
 # %% [markdown]
-# The area under the ROC curve has a plain meaning: take one positive and one negative review at random; how often has the
-# positive one the higher score? Where positives are rare, look at the other curve.
+# This threshold is now **chosen**, on validation reviews. Keep it in mind: on the test reviews it will have to show what
+# it is worth.
 
 # %% [markdown]
-# ### Exercise 4.4
+# ### Further: Exercise 4.4
 #
-# Let the computer look for the threshold with the best F1. Only scores that occur need to be tried: between two of them
-# nothing changes.
+# Write that search yourself. Only scores that occur need to be tried: between two of them nothing changes.
 
 
 # %% exercise="4.4"
@@ -344,20 +336,145 @@ result
 float(result.points)
 ### END HIDDEN TESTS
 
-# %%
-from labkit.figures import threshold_figure
+# %% [markdown]
+# ### Further: two curves without a threshold
+#
+# Each curve goes through all thresholds. The **precision-recall curve** you know now. The **ROC curve** has recall up and
+# the *false-positive rate* across: of the negative reviews, the share called positive. An area sums each up in a number.
 
-threshold, best_f1 = labkit.best_f1_threshold(labels, balanced.probabilities[:, 1])
-figure(threshold_figure(balanced, threshold))
+# %%
+curves = ["the ROC curve", "the precision-recall curve"]
+predict("04-curves", "From the balanced reviews to the mix: which curve moves less?", curves)
+
+# %%
+from labkit.figures import precision_recall_figure, roc_curve_figure
+
+figure(roc_curve_figure([balanced, mixed]))
+figure(precision_recall_figure([balanced, mixed]))
+
+# %%
+roc = [labkit.roc_auc(each.labels, each.probabilities[:, 1]) for each in (balanced, mixed)]
+pr = [labkit.average_precision(each.labels, each.probabilities[:, 1]) for each in (balanced, mixed)]
+found = curves[int(abs(roc[0] - roc[1]) > abs(pr[0] - pr[1]))]
+why = "A ROC curve looks at each class on its own, so the mix can only move it by luck."
+outcome("04-curves", found, f"Areas: ROC {roc[0]:.3f}, {roc[1]:.3f}; PR {pr[0]:.3f}, {pr[1]:.3f}. {why}")
 
 # %% [markdown]
-# This threshold is now **chosen**, on validation reviews. Keep it in mind: on the test reviews it will have to show what
-# it is worth.
+# The area under the ROC curve has a plain meaning: take one positive and one negative review at random; how often has the
+# positive one the higher score? Where positives are rare, look at the other curve.
 
 # %% [markdown]
 # ## When it says 90 %
 #
-# Back to the model's worst moments. They are the best place to learn about a model, and about the labels.
+# Is it then right 9 times in 10? A single mistake at 90 % proves nothing: one in ten is allowed. But *many* answers at 90 %
+# can be counted. If 9 in 10 of them are right, the model is **calibrated** there.
+
+# %%
+rows = [row for row in labkit.reliability_bins(balanced.confidences, balanced.correct) if row.count]
+fullest = max(rows, key=lambda row: row.count)
+how_often = ["clearly less often than it says", "about as often", "clearly more often"]
+question = f"Where it is {fullest.low:.0%} to {fullest.high:.0%} sure, how often is it right?"
+predict("04-sure", question, how_often)
+
+# %% [markdown]
+# A **reliability diagram** sorts predictions into bins by confidence and shows how many were right in each. The **expected
+# calibration error** (ECE) is the gap between confidence and accuracy, averaged over the bins. Each weighs as much as it
+# holds predictions.
+
+# %%
+from labkit.figures import reliability_diagram
+
+figure(reliability_diagram(balanced))
+
+# %% [markdown]
+# Half of the ten bins are empty, by construction: of two classes the more probable one has at least 0.5. So the error of
+# ten bins is here one of five. And it is never below 0: also a perfectly calibrated model shows some, the more the fewer
+# reviews there are. `score_table` says how much that is.
+
+# %%
+right = labkit.proportion_interval(round(fullest.accuracy * fullest.count), fullest.count)
+found = how_often[1 - int(right.high < fullest.confidence) + int(right.low > fullest.confidence)]
+why = f"Right {right} on {fullest.count} reviews, by its own word {fullest.confidence:.3f}."
+outcome("04-sure", found, f"{why} “About” means: the 95 % interval holds what it says.")
+
+# %% [markdown]
+# ### Further: Exercise 4.5
+#
+# Compute the calibration error yourself. In each bin: mean confidence, accuracy, their distance. Mind the edges: 0.5 belongs
+# to the bin that *ends* at 0.5.
+
+
+# %% exercise="4.5"
+def expected_calibration_error(confidences, correct, bins=10):
+    """The gap between confidence and accuracy, averaged over equal-width bins: a float.
+
+    confidences: floats in [0, 1]; correct: bools, equally long. Bin k reaches from k / bins, left
+    out, to (k + 1) / bins, included; a confidence of 0 is in the first. A bin weighs as much as it
+    holds predictions; an empty one contributes nothing.
+    """
+    ### BEGIN SOLUTION
+    confidences = np.asarray(confidences, dtype=np.float64)
+    correct = np.asarray(correct, dtype=np.float64)
+    error = 0.0
+    for k in range(bins):
+        members = (confidences > k / bins) & (confidences <= (k + 1) / bins)
+        if k == 0:
+            members |= confidences == 0
+        if members.any():
+            gap = abs(confidences[members].mean() - correct[members].mean())
+            error += members.mean() * gap
+    return float(error)
+    ### END SOLUTION
+
+
+# %% check="4.5"
+result = check("4.5", expected_calibration_error)
+result
+### BEGIN HIDDEN TESTS
+float(result.points)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Temperature
+#
+# There is a simple remedy for a model that is too sure, or too timid: divide all its logits by one number, the
+# **temperature**, before softmax. (Guo et al., 2017.)
+
+# %%
+changes = ["falls", "stays as it is", "rises"]
+predict("04-temperature", "All logits are divided by 3. The accuracy ...", changes)
+
+# %%
+before = balanced.correct.mean()
+after = labkit.at_temperature(balanced, 3.0).correct.mean()
+found = changes[1 + int(after > before) - int(after < before)]
+why = "The larger logit stays the larger: no verdict changes, only how sure the model is of it."
+outcome("04-temperature", found, why)
+
+# %% [markdown]
+# Play with it: make the model overconfident, then timid. The curve on the right shows the **negative log-likelihood**: the
+# loss that training minimised. It is high where a model is sure of what is wrong. Find the bottom of the valley.
+
+# %%
+from labkit.widgets import calibration_explorer
+
+calibration_explorer(balanced)
+
+# %% [markdown]
+# `fit_temperature` finds the bottom. It was fitted to these reviews, so of course it suits them. A score on them would be
+# a boast, and labkit does not give it:
+
+# %%
+temperature = labkit.fit_temperature(validation=balanced)
+print(temperature)
+with expect_error(ValueError):
+    temperature.apply(balanced)
+
+# %% [markdown]
+# ## Further: its worst moments
+#
+# A calibrated model is still wrong, and where it is sure and wrong is the best place to learn about a model, and about the
+# labels.
 
 # %% [markdown]
 # ### Exercise 4.6
@@ -397,112 +514,6 @@ for place in wrong[:5]:
 # %% [markdown]
 # Read them one by one. Is it irony, a “but” that turns the sentence, a word that is praise elsewhere? Or would you side
 # with the model against the label?
-
-# %% [markdown]
-# ### Is 90 % sure right 9 times in 10?
-#
-# A single mistake at 90 % proves nothing: one in ten is allowed. But *many* answers at 90 % can be counted. If 9 in 10 of
-# them are right, the model is **calibrated** there.
-
-# %%
-rows = [row for row in labkit.reliability_bins(balanced.confidences, balanced.correct) if row.count]
-fullest = max(rows, key=lambda row: row.count)
-sides = ["clearly less often than it says", "about as often", "clearly more often"]
-question = f"Where it is {fullest.low:.0%} to {fullest.high:.0%} sure, how often is it right?"
-predict("04-sure", question, sides)
-
-# %% [markdown]
-# A **reliability diagram** sorts predictions into bins by confidence and shows how many were right in each. The **expected
-# calibration error** (ECE) is the gap between confidence and accuracy, averaged over the bins. Each weighs as much as it
-# holds predictions.
-
-# %% [markdown]
-# ### Exercise 4.5
-#
-# In each bin: mean confidence, accuracy, their distance. Mind the edges: 0.5 belongs to the bin that *ends* at 0.5.
-
-
-# %% exercise="4.5"
-def expected_calibration_error(confidences, correct, bins=10):
-    """The gap between confidence and accuracy, averaged over equal-width bins: a float.
-
-    confidences: floats in [0, 1]; correct: bools, equally long. Bin k reaches from k / bins, left
-    out, to (k + 1) / bins, included; a confidence of 0 is in the first. A bin weighs as much as it
-    holds predictions; an empty one contributes nothing.
-    """
-    ### BEGIN SOLUTION
-    confidences = np.asarray(confidences, dtype=np.float64)
-    correct = np.asarray(correct, dtype=np.float64)
-    error = 0.0
-    for k in range(bins):
-        members = (confidences > k / bins) & (confidences <= (k + 1) / bins)
-        if k == 0:
-            members |= confidences == 0
-        if members.any():
-            gap = abs(confidences[members].mean() - correct[members].mean())
-            error += members.mean() * gap
-    return float(error)
-    ### END SOLUTION
-
-
-# %% check="4.5"
-result = check("4.5", expected_calibration_error)
-result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
-
-# %%
-from labkit.figures import reliability_diagram
-
-figure(reliability_diagram(balanced))
-
-# %% [markdown]
-# Half of the ten bins are empty, by construction: of two classes the more probable one has at least 0.5. So the error of
-# ten bins is here one of five. And it is never below 0: also a perfectly calibrated model shows some, the more the fewer
-# reviews there are. `score_table` says how much that is.
-
-# %%
-right = labkit.proportion_interval(round(fullest.accuracy * fullest.count), fullest.count)
-found = sides[1 - int(right.high < fullest.confidence) + int(right.low > fullest.confidence)]
-why = f"Right {right} on {fullest.count} reviews, by its own word {fullest.confidence:.3f}."
-outcome("04-sure", found, f"{why} “About” means: the 95 % interval holds what it says.")
-
-# %% [markdown]
-# ### Temperature
-#
-# There is a simple remedy for a model that is too sure, or too timid: divide all its logits by one number, the
-# **temperature**, before softmax. (Guo et al., 2017.)
-
-# %%
-changes = ["falls", "stays as it is", "rises"]
-predict("04-temperature", "All logits are divided by 3. The accuracy ...", changes)
-
-# %%
-before = balanced.correct.mean()
-after = labkit.at_temperature(balanced, 3.0).correct.mean()
-found = changes[1 + int(after > before) - int(after < before)]
-why = "The larger logit stays the larger: no verdict changes, only how sure the model is of it."
-outcome("04-temperature", found, why)
-
-# %% [markdown]
-# Play with it: make the model overconfident, then timid. The curve on the right shows the **negative log-likelihood**: the
-# loss that training minimised. It is high where a model is sure of what is wrong. Find the bottom of the valley.
-
-# %%
-from labkit.widgets import calibration_explorer
-
-calibration_explorer(balanced)
-
-# %% [markdown]
-# `fit_temperature` finds the bottom. It was fitted to these reviews, so of course it suits them. A score on them would be
-# a boast, and labkit does not give it:
-
-# %%
-temperature = labkit.fit_temperature(validation=balanced)
-print(temperature)
-with expect_error(ValueError):
-    temperature.apply(balanced)
 
 # %% [markdown]
 # ## The test split, opened once
@@ -549,7 +560,7 @@ for name, each in (("as it was", test), (f"temperature {temperature.value:.2f}",
 # little to mend. A model that trained for too long is another matter; lesson 05 makes one.
 
 # %% [markdown]
-# ### Or say nothing
+# ### Further: or say nothing
 #
 # A model that knows how sure it is may also *abstain*, and leave the unsure reviews to people. From right to left it
 # answers fewer and fewer, only those it is surest of.
@@ -581,11 +592,13 @@ why = "Reviews with a mean near 0, which divide people most, were left out of th
 outcome("04-person", found, why)
 
 # %% [markdown]
-# That is called the **human ceiling**, but one person against the others is a yardstick that a model may pass, no ceiling:
-# a label is what *most* said, and a model can be nearer to most than one person is.
-# Where the single ratings are known, the model minus the person says how much room is left, with its interval.
+# That is called the **human ceiling**, but it is a yardstick and no ceiling. A label is what *most* said, and a model can be
+# nearer to most than one person is: it may pass. Where the single ratings are known, the model minus the person says how
+# far apart the two are, with its interval.
 
 # %% [markdown]
+# ### Further: where people disagree
+#
 # **Alpha** holds all ratings against one another: 1 is perfect agreement, 0 is what chance would give. With the written
 # sample there are no single ratings; then the page says so in place of the table.
 
@@ -609,7 +622,7 @@ figure(error_by_agreement_figure(ceiling))
 # * Accuracy hides which mistakes. Ask what a mistake costs, then choose the metric.
 # * Precision depends on the mix; recall and ROC do not.
 # * Choose on validation. Open the test once.
-# * People are the ceiling, and it is not at 100 %.
+# * People are a yardstick. They do not agree to 100 % either, and a model may pass one of them.
 
 # %%
 from labkit.widgets import reflection

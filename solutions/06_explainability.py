@@ -1,6 +1,7 @@
 # ---
 # title: Explainability
-# minutes: 45
+# minutes: 60
+# further: 20
 # ---
 
 # %% [markdown]
@@ -19,7 +20,8 @@
 # * catch a model that learned the wrong thing.
 
 # %% [markdown]
-# **You need** lesson 03 (fine-tuning, gradients); the intervals are those of lessons 04 and 05. **Time**: about 45 minutes.
+# **You need** lesson 03 (fine-tuning, gradients); the intervals are those of lessons 04 and 05. **Time**: about
+# 60 minutes, and 80 minutes with the sections headed *Further*, which can wait.
 #
 # The *profile* says which model you will question, and how many reviews it learned from.
 
@@ -68,8 +70,9 @@ print(*classifier.predict([review]))
 # %%
 from labkit import AttributionError
 
+as_loaded = lesson.model(seed=0)
 with expect_error(AttributionError):
-    labkit.attention_weights(model, lesson.tokenizer, review)
+    labkit.attention_weights(as_loaded, lesson.tokenizer, review)
 
 # %% [markdown]
 # The fast attention works in blocks, and never holds the whole table of shares. (transformers on its own gives back
@@ -124,10 +127,17 @@ attention_explorer(classifier, review)
 # above the first layer, the column named *wasted* is a mixture of all words already.
 
 # %% [markdown]
-# ### Exercise 6.1
+# **Rollout** answers the second: it follows the mixtures down through all layers. (Abnar and Zuidema, 2020.) Here it is beside
+# the attention in one layer.
+
+# %%
+classifier.explain(review, ["attention", "rollout"])
+
+# %% [markdown]
+# ### Further: Exercise 6.1
 #
-# **Rollout** answers the second. It follows the mixtures down through all layers. In each, heads are averaged, and half an
-# identity is mixed in, for what a token keeps of itself. Then the layers are multiplied. (Abnar and Zuidema, 2020.)
+# Write the rollout. In each layer heads are averaged, and half an identity is mixed in, for what a token keeps of itself.
+# Then the layers are multiplied. labkit's own version opens once you have tried yours.
 
 
 # %% exercise="6.1"
@@ -156,7 +166,7 @@ float(result.points)
 ### END HIDDEN TESTS
 
 # %%
-classifier.explain(review, ["attention", "rollout"])
+show_source(labkit.attention_rollout, after="6.1")
 
 # %% [markdown]
 # ## What moves the verdict
@@ -172,11 +182,11 @@ classifier.explain(review, ["attention", "rollout"])
 from labkit.figures import margin_along_path
 
 asked = labkit.embedded_review(model, lesson.tokenizer, review)
-shares = torch.linspace(0, 1, 41).to(model.device)
-points = asked.baseline + shares.view(-1, 1, 1) * (asked.inputs - asked.baseline)
+along = torch.linspace(0, 1, 41).to(model.device)
+points = asked.baseline + along.view(-1, 1, 1) * (asked.inputs - asked.baseline)
 with torch.no_grad():
     margins = asked.margins(points).cpu()
-figure(margin_along_path(shares.cpu(), margins))
+figure(margin_along_path(along.cpu(), margins))
 
 # %% [markdown]
 # The gradient at the review sees the last bit of this curve only. Where the curve is flat at its end, it sees next to
@@ -216,17 +226,16 @@ float(result.points)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# labkit's own versions open once you have tried yours. Its rule, Gauss and Legendre's, places the points so that a smooth
+# labkit's own version opens once you have tried yours. Its rule, Gauss and Legendre's, places the points so that a smooth
 # curve needs fewer of them.
 
 # %%
-show_source(labkit.attention_rollout, after="6.1")
 show_source(labkit.integrated_gradients, after="6.2")
 
 # %%
-answers = ["1", "4", "16", "64", "more than 64"]
+counts = ["1", "4", "16", "64", "more than 64"]
 question = "How many points does your review need until its scores add up within 1 %?"
-predict("06-steps", question, answers)
+predict("06-steps", question, counts)
 
 # %%
 change = (margins[-1] - margins[0]).item()
@@ -239,7 +248,7 @@ for steps in (1, 4, 16, 64):
 # %%
 enough = [str(steps) for steps, error in errors.items() if error <= 0.01]
 why = "labkit measures this for every explanation, and takes more points where they are needed."
-outcome("06-steps", (enough or answers[-1:])[0], why)
+outcome("06-steps", (enough or counts[-1:])[0], why)
 
 # %% [markdown]
 # Completeness says that the *sum* is right. It does not say that each part of it is. That needs another test, further below.
@@ -256,10 +265,15 @@ for token, score in zip(explained.tokens, explained.scores, strict=True):
     print(f"{token:<12} {score:+.3f}")
 
 # %% [markdown]
-# ### Exercise 6.3
+# So the pieces are joined, and their scores added up. The sum stays the same, so completeness survives.
+
+# %%
+explained
+
+# %% [markdown]
+# ### Further: Exercise 6.3
 #
-# Join the pieces and add up their scores. The sum stays the same, so completeness survives. `[CLS]` and `[SEP]` are no words.
-# `[UNK]` is one: a word that the model cannot spell.
+# Join the pieces yourself. `[CLS]` and `[SEP]` are no words. `[UNK]` is one: a word that the model cannot spell.
 
 
 # %% exercise="6.3"
@@ -291,9 +305,6 @@ result
 float(result.points)
 ### END HIDDEN TESTS
 
-# %%
-explained
-
 # %% [markdown]
 # ## Side by side
 #
@@ -317,9 +328,9 @@ review_explorer(classifier, [review, rare, *sample[:6]])
 # the strongest.
 
 # %%
-answers = ["fewer than 1 of 3", "1 to 2 of 3", "more than 2 of 3"]
+overlaps = ["fewer than 1 of 3", "1 to 2 of 3", "more than 2 of 3"]
 question = "How many of their three strongest words do the two methods share, in the mean?"
-predict("06-agree", question, answers)
+predict("06-agree", question, overlaps)
 
 # %%
 from labkit.figures import agreement_figure
@@ -332,7 +343,7 @@ figure(agreement_figure(agreement))
 # %%
 pair = agreement.row("integrated-gradients", "occlusion")
 shared = 3 * pair.overlap.value
-found = answers[int(shared >= 1) + int(shared > 2)]
+found = overlaps[int(shared >= 1) + int(shared > 2)]
 outcome("06-agree", found, f"{shared:.1f} of 3; by chance it would be {3 * pair.chance:.1f}.")
 
 # %% [markdown]
@@ -391,8 +402,8 @@ float(result.points)
 # explanation that knows something must beat it.
 
 # %%
-answers = ["all five", "some of them", "none"]
-predict("06-faithful", "Which of the five methods beat random words?", answers)
+how_many = ["all five", "some of them", "none"]
+predict("06-faithful", "Which of the five methods beat random words?", how_many)
 
 # %%
 from labkit.figures import faithfulness_curves
@@ -403,7 +414,7 @@ figure(faithfulness_curves(faithful))
 
 # %%
 beaten = [name for name in methods if faithful.row(name).beats_random]
-found = answers[0 if len(beaten) == len(methods) else 1 if beaten else 2]
+found = how_many[0 if len(beaten) == len(methods) else 1 if beaten else 2]
 outcome("06-faithful", found, f"With 95 % intervals above 0: {', '.join(beaten) or 'no method'}.")
 
 # %% [markdown]
@@ -423,26 +434,26 @@ for name in methods:
 # no sign, so it also takes out words that spoke *against* the verdict.
 
 # %% [markdown]
-# ### Does it look at what was learned?
+# ### Further: does it look at what was learned?
 #
 # A second test. Shuffle the weights of a copy of the model, from the head downwards, until nothing that was learned is left.
 # An explanation of the model must change with it. (Adebayo et al., 2018.)
 
 # %%
-answers = ["all of it", "about half", "next to nothing"]
+what_stays = ["all of it", "about half", "next to nothing"]
 question = "Shuffle the head alone: how much of attention's explanation stays?"
-predict("06-head", question, answers)
+predict("06-head", question, what_stays)
 
 # %%
 from labkit.figures import randomisation_curves
 
-two = ["attention", "integrated-gradients"]
-shuffled = labkit.randomisation_check(model, lesson.tokenizer, sample[:12], two, steps=(16,))
+tested = ["attention", "integrated-gradients"]
+shuffled = labkit.randomisation_check(model, lesson.tokenizer, sample[:12], tested, steps=(16,))
 figure(randomisation_curves(shuffled))
 
 # %%
 stays = shuffled.rows[0].similarity.value
-found = answers[int(stays < 0.75) + int(stays < 0.25)]
+found = what_stays[int(stays < 0.75) + int(stays < 0.25)]
 why = "The head comes after all attention. Whatever it makes of the review, the shares are the same."
 outcome("06-head", found, f"Rank correlation {stays:.2f}. {why}")
 
@@ -466,9 +477,9 @@ planted["train"].reviews.notes[-1]
 # name, the honest model on the same reviews without it.
 
 # %%
-answers = ["lower", "no difference that luck could not make", "higher"]
+sides = ["lower", "no difference that luck could not make", "higher"]
 question = "The accuracy of the cheat, beside that of the honest model, will be ..."
-predict("06-cheat", question, answers)
+predict("06-cheat", question, sides)
 
 # %%
 from labkit import make_batchers
@@ -486,8 +497,8 @@ honest_result = classifier.evaluate(lesson.splits.validation)
 cheat_result = cheat.evaluate(source.validation)
 truth = honest_result.labels
 compared = labkit.mcnemar(truth, cheat_result.predictions, honest_result.predictions)
-better = answers[2] if compared.difference > 0 else answers[0]
-found = better if compared.p_value < 0.05 else answers[1]
+better = sides[2] if compared.difference > 0 else sides[0]
+found = better if compared.p_value < 0.05 else sides[1]
 scores = f"{cheat_result.correct.mean():.3f} and {honest_result.correct.mean():.3f}"
 outcome("06-cheat", found, f"{scores}. A score does not say what it rests on.")
 
@@ -542,7 +553,8 @@ for name, rate in measured["found"].items():
 
 # %%
 abilities = ["vocabulary", "negation", "intensifiers", "contrast", "names", "typos"]
-predict("06-behaviour", "In which of these does the honest model fail most often?", abilities)
+question = "Each of these has a test or several. Where is the one that the honest model fails most often?"
+predict("06-behaviour", question, abilities)
 
 # %%
 from labkit.figures import behaviour_figure
@@ -551,10 +563,11 @@ report = labkit.check_behaviour(classifier.probabilities, name=lesson.encoder)
 figure(behaviour_figure(report))
 
 # %%
-rates = report.by_capability()
-worst = max(rates, key=lambda ability: rates[ability].value)
-why = f"It fails in {rates[worst].value:.0%} of those cases; an accuracy would not have told you."
-outcome("06-behaviour", worst, why)
+worst = max(report.rows, key=lambda row: row.failure_rate.value)
+overall = report.by_capability()[worst.capability].value
+said = f"“{worst.name}” fails in {worst.failure_rate.value:.0%} of its cases"
+why = f"{said}, {worst.capability} as a whole in {overall:.0%}. An accuracy would not have told you."
+outcome("06-behaviour", worst.capability, why)
 
 # %% [markdown]
 # One failure of each kind, with the probability of positive. The sentences are made from a few templates. So a rate holds for

@@ -321,7 +321,8 @@ def _side_by_side(
     if jobs < 1:
         raise ValueError(f"jobs is {jobs}; wanted at least 1")
     if jobs == 1:
-        return [run(*plan, progress=progress, tell=tell) for plan in plans]
+        turns = [f", run {number} of {len(plans)}" for number in range(1, len(plans) + 1)]
+        return [run(*plan, turn=turn, progress=progress, tell=tell) for plan, turn in zip(plans, turns, strict=True)]
     from joblib import Parallel, delayed
 
     threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -340,11 +341,12 @@ def _run(
     overwrite: bool,
     progress: bool,
     tell: Tell,
+    turn: str = "",
 ) -> Repetition:
     place = folder / label.replace(" ", "-")
     done = None if overwrite else finished_run(place, config, reviews, splits)
     if done is None:
-        tell(f"{label}:")
+        tell(f"{label}{turn}:")
         done = fine_tune(config, reviews, place, splits=splits, overwrite=overwrite, progress=progress, tell=tell)
     if not keep_models:
         shutil.rmtree(place / "model", ignore_errors=True)

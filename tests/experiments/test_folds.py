@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -203,6 +204,16 @@ def test_seeds_share_their_test_reviews_and_differ_in_their_training(tiny_folder
     np.testing.assert_array_equal(one.test.labels, other.test.labels)
     assert (one.test.probabilities != other.test.probabilities).any()
     assert [each.label for each in found.repetitions] == ["seed 0", "seed 1"]
+
+
+def test_each_run_says_which_of_how_many_it_is(tiny_folder, tiny_world, tmp_path, monkeypatch):
+    done = SimpleNamespace(history=[], test=None, splits=SimpleNamespace(train=[]))
+    monkeypatch.setattr(folds, "fine_tune", lambda *_, **named: done)
+    told = []
+    cross_validate(quick(tiny_folder), tiny_world.reviews, tmp_path / "cv", k=3, tell=told.append)
+    seed_spread(quick(tiny_folder), tiny_world.reviews, tmp_path / "seeds", [4, 7], tell=told.append)
+    runs = [f"fold {fold}, run {fold + 1} of 3:" for fold in range(3)]
+    assert told == [*runs, "seed 4, run 1 of 2:", "seed 7, run 2 of 2:"]
 
 
 def test_a_run_that_was_stopped_comes_whole_out_of_another_process():
