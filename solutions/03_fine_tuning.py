@@ -537,11 +537,11 @@ plain_model = BertForSequenceClassification.from_pretrained(start, num_labels=2,
 matrices = [weight for weight in plain_model.parameters() if weight.dim() > 1]
 vectors = [weight for weight in plain_model.parameters() if weight.dim() <= 1]
 groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
-optimizer = torch.optim.AdamW(groups, lr=peak)
+adamw = torch.optim.AdamW(groups, lr=peak)
 order = torch.Generator().manual_seed(0)
 loader = DataLoader(list(zip(texts, verdicts, strict=True)), batch_size=32, shuffle=True, generator=order)
 steps_in_all = epochs * len(loader)
-scheduler = get_linear_schedule_with_warmup(optimizer, steps_in_all // 10, steps_in_all)
+schedule = get_linear_schedule_with_warmup(adamw, steps_in_all // 10, steps_in_all)
 
 plain_model.train()
 plain_losses = []
@@ -552,9 +552,9 @@ for _ in range(epochs):
         loss = plain_model(**encoded.to(device), labels=labels.to(device)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(plain_model.parameters(), 1.0)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
+        adamw.step()
+        schedule.step()
+        adamw.zero_grad()
         plain_losses.append(loss.item())
 
 plain_model.save_pretrained(saved)
