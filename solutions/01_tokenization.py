@@ -24,7 +24,7 @@
 # %%
 from labkit.checks import check
 from labkit.lessons import open_lesson
-from labkit.widgets import expect_error, figure, outcome, predict, reflection
+from labkit.widgets import expect_error, figure, outcome, predict, reflection, token_table
 
 lesson = open_lesson()
 tokenizer = lesson.tokenizer
@@ -219,8 +219,6 @@ tokenizer_explorer(tokenizer, review, max_length=40)
 # the first text, 1 for the second. A review alone has only zeros.
 
 # %%
-from labkit.widgets import token_table
-
 pair = tokenizer("Is it good?", "It is brilliant!")
 token_table(pair, tokenizer)
 

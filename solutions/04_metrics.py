@@ -140,7 +140,7 @@ figure(softmax_curve(balanced))
 
 # %%
 negative, positive = (np.flatnonzero(labels == side) for side in (0, 1))
-places = np.concatenate([negative, positive[: round(len(negative) / 19)]])
+places = np.concatenate([negative, positive[: max(1, round(len(negative) / 19))]])
 mixed = labkit.EvalResult.from_logits(labels[places], logits[places], f"{lesson.encoder}, 19 to 1")
 mixed
 

@@ -347,8 +347,8 @@ as_before = labkit.EvalResult.from_logits(labels, logits, "as before")
 print(f"accuracy {as_before.correct.mean():.3f} on {len(unseen)} unseen reviews")
 
 # %% [markdown]
-# How far would that number move if you did it all again? The *seed* drew the new classifier, the order of the reviews,
-# the dropout. Another seed is another model.
+# How far would that number move if you did it all again? The *seed* drew the new classifier, the order of the reviews, the
+# dropout. Another seed is another model.
 
 # %%
 spans = ["less than 1 point", "1 to 3 points", "more than 3 points"]
