@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from courses import KNOWN, LABELS, LENGTHS, STUB, cell_of, every_notebook, work_in, write_course
 
-from labkit.checks.courses import Course
+from labkit.checks.courses import SETTING, Course, checkout
 from labkit.cli import main
+from labkit.course import commands
 from labkit.course.build import build, drift, masters
 from labkit.course.masters import read_master
 from labkit.course.notebooks import read_notebook
@@ -185,6 +186,32 @@ def test_the_command_builds_checks_and_ends_with_1_on_drift(tmp_path: Path, caps
     code, said = run("--check")
     assert code == 1 and "notebooks/02_labels.ipynb: cell 2" in said
     assert run() == (0, f"{course.notebooks / '02_labels.ipynb'}\n")
+
+
+def test_who_stands_in_another_folder_than_the_courses_is_told_which_it_is(
+    built: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def served(folder: Path, root: Path | None = None) -> tuple[Path, str]:
+        monkeypatch.chdir(folder)
+        return commands._course(root).root, capsys.readouterr().err
+
+    def told(root: Path) -> str:
+        return f"labkit: you stand outside the course that is served here, {root}\n"
+
+    monkeypatch.delenv(SETTING, raising=False)
+    for inside in (built.root, built.solutions):
+        assert served(inside) == (built.root, "")
+    assert served(tmp_path) == (checkout(), told(checkout()))
+    assert served(tmp_path, built.root) == (built.root, "")
+    (tmp_path / "solutions").mkdir()
+    (tmp_path / "solutions" / "01_lengths.py").write_text(LENGTHS, "utf-8")
+    for place in (tmp_path, tmp_path / "solutions"):
+        with pytest.raises(UsageError, match=rf"^{tmp_path} has masters and no course\.toml; wanted that file"):
+            served(place)
+    other = write_course(tmp_path / "other")
+    assert served(other.root) == (other.root, "")
+    monkeypatch.setenv(SETTING, str(built.root))
+    assert served(other.root) == (built.root, told(built.root))
 
 
 def test_one_odd_master_and_nothing_is_written(course: Course) -> None:
