@@ -1,18 +1,20 @@
-"""Notebooks from masters: solutions/NN_name.ipynb with every mark, notebooks/NN_name.ipynb as students get it.
+"""Notebooks from masters: solutions/NN_name.ipynb with every mark, notebooks/NN_name.ipynb as students get it, and their list.
 
 What a student must not see is taken out by nbgrader's own preprocessors, so that `nbgrader generate_assignment` over the
 solution notebooks gives the very same cells. Reads no answer and runs nothing.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from labkit.checks.courses import OWN_PACKAGE, Course
 from labkit.course.masters import Master, read_master
 from labkit.course.notebooks import (
     FORMAT,
+    PAGE,
     Cell,
     Notebook,
     NotebookError,
@@ -24,6 +26,8 @@ from labkit.course.notebooks import (
 from labkit.errors import UsageError, did_you_mean, missing_extra
 from labkit.files import write_atomically
 
+LESSONS = "lessons.md"  # beside course.toml: what the list of lessons says, around the lessons themselves
+_BUILT = f"<!-- labkit course build makes this page from the masters, and its words from {LESSONS} beside course.toml -->\n\n"
 _LANGUAGE = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -48,7 +52,10 @@ def lesson_name(course: Course, asked: str) -> str:
 
 
 def build(course: Course) -> list[Path]:
-    """Write both notebooks of every lesson, those that stand so already left alone; the paths that were written."""
+    """Write both notebooks of every lesson and the list of lessons; the paths that were written.
+
+    What stands so already is left alone, and so is a list that was written by hand.
+    """
     written = []
     for path, content in _built(course):
         if not path.is_file() or path.read_bytes() != content:
@@ -74,9 +81,11 @@ def _shown(course: Course, path: Path) -> str:
 
 
 def _difference(path: Path, content: bytes) -> str:
-    """The first cell in which a notebook differs from what it should be."""
+    """Where a file differs from what it should be: a notebook's first such cell."""
     if not path.is_file():
         return "is not there"
+    if path.name == PAGE:
+        return f"is not what the masters and {LESSONS} give"
     try:
         found = read_notebook(path)["cells"]
     except NotebookError as why:
@@ -93,11 +102,34 @@ def _difference(path: Path, content: bytes) -> str:
 
 
 def _built(course: Course) -> Iterator[tuple[Path, bytes]]:
-    """Every notebook of the course with what it should hold."""
-    for master in masters(course):
+    """Every notebook of the course with what it should hold, and the list of lessons unless it was written by hand."""
+    every = masters(course)
+    for master in every:
         solution = solution_notebook(master, course.package)
         yield course.solutions / master.notebook_name, notebook_bytes(solution)
         yield course.notebooks / master.notebook_name, notebook_bytes(student_notebook(solution))
+    page = course.notebooks / PAGE
+    if (course.root / LESSONS).is_file() or not page.is_file() or page.read_bytes().startswith(_BUILT.encode()):
+        yield page, _list_of_lessons(course, every).encode()
+
+
+def _list_of_lessons(course: Course, every: Sequence[Master]) -> str:
+    """The page of lessons: the course's own lessons.md filled in, or the one that serves any course."""
+    rows = [
+        f"| {one.lesson} | [{one.title.replace('|', '&#124;')}]({one.notebook_name}) "
+        f"| {one.minutes} | {one.minutes + one.further} |"
+        for one in every
+    ]
+    facts = {"lessons": "\n".join(rows), "title": course.title}
+    return _BUILT + filled_in(course.root / LESSONS, Path(__file__).with_name(LESSONS), facts)
+
+
+def filled_in(own: Path, usual: Path, facts: Mapping[str, str]) -> str:
+    """A page from its template, the course's own or else the usual one. Raises UsageError where it cannot be filled in."""
+    try:
+        return Template((own if own.is_file() else usual).read_text("utf-8")).substitute(facts)
+    except (KeyError, ValueError) as why:  # a name that is none, a lonely $, no UTF-8
+        raise UsageError(f"{own}: {why}; there are ${', $'.join(facts)}, and $$ for the sign itself") from None
 
 
 def solution_notebook(master: Master, package: str = OWN_PACKAGE) -> Notebook:

@@ -1,5 +1,6 @@
 """The commands `labkit course ...` and `labkit check`: thin. labkit.cli loads this module by name when one is called."""
 
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,6 +11,7 @@ from cyclopts.validators import Number
 
 from labkit.course.running import CELL_SECONDS
 from labkit.display import json_list, quoted
+from labkit.errors import UsageError
 
 if TYPE_CHECKING:
     from labkit.checks.courses import Course
@@ -263,6 +265,18 @@ def check(
 
 
 def _course(root: Path | None) -> "Course":
-    from labkit.checks.courses import read_course, served
+    """The course to work on; it is said which, where that is not the one in whose folder one stands."""
+    from labkit.checks.courses import FILE, SETTING, read_course, served
 
-    return read_course(root) if root else served()
+    if root:
+        return read_course(root)
+    course, here = served(), Path.cwd()
+    if course.root.resolve() not in (here, *here.parents):
+        masters = (folder for folder in (here, *here.parents) if any(folder.glob("solutions/[0-9][0-9]_*.py")))
+        other = next(masters, None)
+        if other and not os.environ.get(SETTING):
+            raise UsageError(
+                f"{other} has masters and no {FILE}; wanted that file, which makes it a course, or --root FOLDER"
+            )
+        print(f"labkit: you stand outside the course that is served here, {course.root}", file=sys.stderr)
+    return course

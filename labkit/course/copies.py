@@ -20,14 +20,13 @@ from typing import Any
 from labkit import __version__
 from labkit.checks.courses import FILE, IN_A_COPY, OWN_PACKAGE, RECORD, SETTING, Course, checkout, read_course
 from labkit.course.merge import merge, record
-from labkit.course.notebooks import LESSON_NAME, NotebookError, notebook_bytes, parse_notebook, read_notebook
+from labkit.course.notebooks import LESSON_NAME, PAGE, NotebookError, notebook_bytes, parse_notebook, read_notebook
 from labkit.display import quoted
 from labkit.errors import LabkitError, UsageError
 from labkit.files import atomic_folder, target_of, write_atomically
 from labkit.student_work import FOLDER, KINDS
 
 MANIFEST = "release.json"
-PAGE = "README.md"  # the list of lessons, to which notebooks link
 BACKUPS = "backups"
 _FORMAT = 1
 _NOTEBOOK = re.compile(rf"{LESSON_NAME.pattern}\.ipynb")

@@ -59,9 +59,6 @@ def new_exercise(course: Course, exercise_id: str, name: str, lesson: str | None
     master = course.solutions / f"{number}_{lesson}.py"
     master = next(iter(sorted(course.solutions.glob(f"{number}_*.py"))), master)
     written[master] = _with_cells(master, facts)
-    page = course.notebooks / "README.md"
-    if not page.exists():
-        written[page] = f"# {course.title}: the lessons\n\n* [{number} {facts['title']}]({master.stem}.ipynb)\n"
     for path, text in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)

@@ -17,6 +17,7 @@ Cell = dict[str, Any]
 Notebook = dict[str, Any]
 
 LESSON_NAME = re.compile(r"(\d\d)_\w+")
+PAGE = "README.md"  # the list of lessons beside the notebooks, to which they link
 POINTS = 10  # of every exercise
 FORMAT = (4, 5)  # of every notebook that is built: the first whose cells have ids
 _CELL_TYPES = ("code", "markdown", "raw")

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from labkit.checks.courses import PROFILE, Course
-from labkit.course.copies import PAGE
 from labkit.course.lint import pictures_without_alt
-from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook, time_needed, without_hidden_tests
+from labkit.course.notebooks import LESSON_NAME, PAGE, Notebook, read_notebook, time_needed, without_hidden_tests
 from labkit.course.running import run_notebook
 from labkit.errors import LabkitError, UsageError, missing_extra
 from labkit.files import atomic_folder, write_atomically

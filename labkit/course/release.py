@@ -14,12 +14,11 @@ import tempfile
 import time
 import tomllib
 from pathlib import Path
-from string import Template
 
 from labkit.checks.courses import Course, checkout
-from labkit.course.build import drift
-from labkit.course.copies import MANIFEST, PAGE
-from labkit.course.notebooks import LESSON_NAME, Notebook, read_notebook, time_needed
+from labkit.course.build import drift, filled_in
+from labkit.course.copies import MANIFEST
+from labkit.course.notebooks import LESSON_NAME, PAGE, Notebook, read_notebook, time_needed
 from labkit.errors import LabkitError, UsageError
 from labkit.files import atomic_folder, sha256, write_atomically
 
@@ -161,12 +160,6 @@ def _readme(course: Course, wheel: str, version: str, notebooks: list[Path]) -> 
     for path in notebooks:
         about = read_notebook(path)["metadata"]["labkit"]
         lessons.append(f"| {about['lesson']} | {about['title']} | {time_needed(about)} |")
+    facts = {"lessons": "\n".join(lessons), "title": course.title, "package": course.package, "version": version}
     own, usual = course.root / "release.md", Path(__file__).with_name("release.md")
-    template = Template((own if own.is_file() else usual).read_text("utf-8"))
-    facts = {"title": course.title, "package": course.package, "version": version, "wheel": wheel}
-    try:
-        return template.substitute(facts, lessons="\n".join(lessons))
-    except (KeyError, ValueError) as why:  # a name that is none, or a lonely $
-        raise UsageError(
-            f"{own}: {why}; there are $lessons, ${', $'.join(facts)}, and $$ for the sign itself"
-        ) from None
+    return filled_in(own, usual, facts | {"wheel": wheel})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,12 @@ from pathlib import Path
 import pytest
 from courses import KNOWN, LABELS, LENGTHS, STUB, cell_of, every_notebook, work_in, write_course
 
-from labkit.checks.courses import Course
+from labkit.checks.courses import SETTING, Course, checkout
 from labkit.cli import main
+from labkit.course import commands
 from labkit.course.build import build, drift, masters
 from labkit.course.masters import read_master
-from labkit.course.notebooks import read_notebook
+from labkit.course.notebooks import PAGE, read_notebook
 from labkit.errors import UsageError
 
 
@@ -185,6 +187,81 @@ def test_the_command_builds_checks_and_ends_with_1_on_drift(tmp_path: Path, caps
     code, said = run("--check")
     assert code == 1 and "notebooks/02_labels.ipynb: cell 2" in said
     assert run() == (0, f"{course.notebooks / '02_labels.ipynb'}\n")
+
+
+def page_of(course: Course) -> str:
+    return (course.notebooks / PAGE).read_text("utf-8")
+
+
+def test_the_list_of_lessons_is_built_from_the_masters(course: Course) -> None:
+    (course.notebooks / PAGE).unlink()
+    assert drift(course) == ["notebooks/README.md: is not there"]
+    assert build(course) == [course.notebooks / PAGE] and drift(course) == build(course) == []
+    assert "# labkit's own course: the lessons\n" in page_of(course)
+    assert "| 02 | [Labels](02_labels.ipynb) | 5 |\n" in page_of(course)
+    master = course.solutions / "02_labels.py"
+    master.write_text(LABELS.replace("title: Labels", "title: P(x|y)").replace("minutes: 5", "minutes: 60"), "utf-8")
+    assert "notebooks/README.md: is not what the masters and lessons.md give" in drift(course)
+    build(course)
+    assert "| 02 | [P(x&#124;y)](02_labels.ipynb) | 60 |\n" in page_of(course)
+
+
+def test_the_words_around_the_list_of_lessons_are_the_courses_own_if_it_has_some(course: Course) -> None:
+    (course.root / "lessons.md").write_text("# $title for $$5\n\n$lessons\n", "utf-8")
+    build(course)
+    assert "# labkit's own course for $5\n\n| 01 | [How long a review is](01_lengths.ipynb) | 5 |\n" in page_of(course)
+    for odd in (b"$titel", b"costs $ 5", b"\xff"):
+        (course.root / "lessons.md").write_bytes(odd)
+        with pytest.raises(
+            UsageError, match=r"lessons\.md: .*; there are \$lessons, \$title, and \$\$ for the sign itself"
+        ):
+            build(course)
+
+
+def test_a_list_of_lessons_that_was_written_by_hand_stays(course: Course) -> None:
+    page_of_ones_own = "# Mine\n"
+    (course.notebooks / PAGE).write_text(page_of_ones_own, "utf-8")
+    assert build(course) == drift(course) == [] and page_of(course) == page_of_ones_own
+
+
+@pytest.mark.parametrize("page", ["labkit/course/lessons.md", "lessons.md"])
+def test_the_list_of_lessons_names_nothing_that_does_not_work_in_a_copy(page: str) -> None:
+    from labkit.cli import app
+
+    text = (checkout() / page).read_text("utf-8")
+    said = re.findall(r"`([^`]+)`", text)
+    commands = [span.split() for span in said if span.startswith("labkit ")]
+    assert len(commands) >= 4 and not [span for span in said if re.match(r"make|git|python|\.", span)]
+    for _, *words in commands:
+        wanted = words[: 1 + (words[0] == "course")]
+        assert list(app.parse_commands(wanted)[0]) == wanted
+    assert "](" not in text, "a copy has its lessons alone to link to"
+
+
+def test_who_stands_in_another_folder_than_the_courses_is_told_which_it_is(
+    built: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def served(folder: Path, root: Path | None = None) -> tuple[Path, str]:
+        monkeypatch.chdir(folder)
+        return commands._course(root).root, capsys.readouterr().err
+
+    def told(root: Path) -> str:
+        return f"labkit: you stand outside the course that is served here, {root}\n"
+
+    monkeypatch.delenv(SETTING, raising=False)
+    for inside in (built.root, built.solutions):
+        assert served(inside) == (built.root, "")
+    assert served(tmp_path) == (checkout(), told(checkout()))
+    assert served(tmp_path, built.root) == (built.root, "")
+    (tmp_path / "solutions").mkdir()
+    (tmp_path / "solutions" / "01_lengths.py").write_text(LENGTHS, "utf-8")
+    for place in (tmp_path, tmp_path / "solutions"):
+        with pytest.raises(UsageError, match=rf"^{tmp_path} has masters and no course\.toml; wanted that file"):
+            served(place)
+    other = write_course(tmp_path / "other")
+    assert served(other.root) == (other.root, "")
+    monkeypatch.setenv(SETTING, str(built.root))
+    assert served(other.root) == (built.root, told(built.root))
 
 
 def test_one_odd_master_and_nothing_is_written(course: Course) -> None:

@@ -50,7 +50,6 @@ def everything(folder: Path) -> dict[str, bytes]:
 def test_the_first_exercise_of_a_course_makes_all_that_is_missing(empty: Course) -> None:
     written = new_exercise(empty, "1.1", "merge", "merging")
     assert sorted(path.relative_to(empty.root).as_posix() for path in written) == [
-        "notebooks/README.md",
         "solutions/01_merging.py",
         "sorting/__init__.py",
         "sorting/exercises/__init__.py",
@@ -109,7 +108,7 @@ def test_an_exercise_of_a_lesson_that_is_there_stands_behind_the_last_of_it(cour
     before = {path.name: path.read_text("utf-8") for path in course.solutions.glob("*.py")}
     observers = (course.package_folder / "observers" / "searching.py").read_text("utf-8")
     written = new_exercise(course, "1.2", "first_place")
-    assert course.solutions / "01_searching.py" in written and course.notebooks / "README.md" not in written
+    assert course.solutions / "01_searching.py" in written
     master = read_master(course.solutions / "01_searching.py", course.modules())
     places = {cell.id: place for place, cell in enumerate(master.cells)}
     assert places["check-1-1"] < places["exercise-1-2"] < places["check-1-2"] < len(master.cells) - 3
