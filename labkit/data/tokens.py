@@ -192,10 +192,14 @@ def tokenize_parts(
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """Return the ids that this tokenizer puts before and after a text.
 
-    `[CLS]` and `[SEP]` for the BERT family.
+    `[CLS]` and `[SEP]` for the BERT family; others have none before, or none at all.
     """
-    alone = list(tokenizer("", return_attention_mask=False)["input_ids"])
-    return alone[:1], alone[1:]
+    whole, bare = (
+        list(tokenizer("a", add_special_tokens=added, return_attention_mask=False, verbose=False)["input_ids"])
+        for added in (True, False)
+    )
+    start = next(place for place in range(len(whole)) if whole[place : place + len(bare)] == bare)
+    return whole[:start], whole[start + len(bare) :]
 
 
 def cut(ids: list[Any], room: int, truncation: str) -> list[Any]:

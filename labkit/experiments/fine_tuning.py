@@ -45,12 +45,13 @@ from labkit.experiments.run_folder import (
 from labkit.files import atomic_folder, remove, write_atomically
 from labkit.models.encoders import freeze, load_encoder, quiet_transformers
 from labkit.models.soundness import check_vocabulary, positions_of
+from labkit.models.unpadded import Unpadded
 from labkit.training.checkpoints import CheckpointFolder
 from labkit.training.config import NEVER_CHANGE_THE_RESULT, Config, ConfigError
 from labkit.training.fit import TrainingStopped, evaluate, fit
 from labkit.training.loop import EpochRecord
 from labkit.training.memory import free_memory, micro_batch_that_fits
-from labkit.training.precision import choose_device
+from labkit.training.precision import choose_device, suitable_precision
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -142,6 +143,11 @@ def fine_tune(
         tell=notices.append,
     )
     check_max_length(model, config)
+    if config.batching == "packed":
+        Unpadded(model)  # which refuses a family that it does not know
+    precision = suitable_precision(model, resolved.chosen_precision(), config.precision, notices.append)
+    if precision.name != resolved.precision:
+        resolved = config.replaced(chosen | {"precision": precision.name}).resolved()
     freeze(model, config.freeze)
 
     batchers = make_batchers(splits, tokenizer, resolved)

@@ -124,7 +124,7 @@ def attentions_of(
         input_ids, mask = padded([rows[place] for place in places], pad_token_id, model.device)
         with quiet_transformers(), evaluation_mode(model):
             layers = model(input_ids=input_ids, attention_mask=mask, output_attentions=True).attentions
-        _check_attentions(model, layers)
+        _check_attentions(model, layers, input_ids.shape[1])
         for row, place in enumerate(places.tolist()):
             width = len(rows[place])
             weights = torch.stack([layer[row, :, :width, :width] for layer in layers]).float().cpu().numpy()
@@ -132,10 +132,22 @@ def attentions_of(
     return [found[place] for place in range(len(rows))]
 
 
-def _check_attentions(model: "PreTrainedModel", layers: Sequence[torch.Tensor | None] | None) -> None:
-    if not layers or any(layer is None for layer in layers):
+def _check_attentions(model: "PreTrainedModel", layers: Sequence[torch.Tensor | None] | None, width: int) -> None:
+    """Check that there is one weight for each pair of tokens, in every layer and head.
+
+    Some families pool tokens, look through windows, or return what stands before the softmax.
+    """
+    family = f"the family {getattr(model.config, 'model_type', 'of this model')}"
+    known = [layer for layer in layers or () if layer is not None]
+    if not known or len(known) < len(layers or ()):
         kind = getattr(model.config, "_attn_implementation", "not known")
+        way_out = 'load it with attention="eager", or call model.set_attn_implementation("eager")'
         raise AttributionError(
             f"the model returned no attention weights: its attention ({kind}) never forms them; "
-            'load it with attention="eager", or call model.set_attn_implementation("eager")'
+            + (f"{family} has none to show" if kind == "eager" else way_out)
         )
+    shapes = {tuple(layer.shape[1:]) for layer in known}
+    if len(shapes) > 1 or shapes.pop()[1:] != (width, width):
+        raise AttributionError(f"{family} does not return attention of each token to each; wanted one that does")
+    if not all(torch.allclose(layer.sum(dim=-1), layer.new_ones(()), atol=1e-2) for layer in known):
+        raise AttributionError(f"{family} returns attention whose weights do not add up to 1; wanted one where they do")

@@ -6,7 +6,7 @@ faithfulness.py.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from labkit.explanation.registry import DEFAULT, METHODS
 from labkit.explanation.words import AlignedText, align
 from labkit.models.classes import class_places
 from labkit.models.evaluation_mode import evaluation_mode
-from labkit.models.soundness import ModelError, check_vocabulary, padding_position, positions_of
+from labkit.models.soundness import ModelError, check_vocabulary, in_one_line, padding_position, positions_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -134,12 +134,37 @@ class AttributionInputs:
         if padding := padding_position(self.model):
             is_token = (input_ids != padding[1]).long()
             beside["position_ids"] = is_token.cumsum(dim=1) * is_token + padding[1]
-        return self.model.get_input_embeddings()(input_ids).detach(), beside
+        embedded = self.model.get_input_embeddings()(input_ids)
+        if not isinstance(embedded, torch.Tensor):  # I-BERT's are quantized
+            raise AttributionError(f"the word embeddings of the family {self.model.config.model_type} have no gradient")
+        return embedded.detach(), beside
 
     @property
     def pad_token_id(self) -> int:
         """The id that stands for nothing."""
         return int(self.tokenizer.pad_token_id)
+
+    def margins_and_gradients(
+        self, points: torch.Tensor, beside: Mapping[str, torch.Tensor], places: Sequence[int] | np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the margins of embeddings, and their gradients there.
+
+        The first of them are the texts at these places, and must have their margins: some families take no embeddings, others
+        make something else of them. Raises AttributionError.
+        """
+        points.requires_grad_()
+        try:
+            with torch.enable_grad():
+                found = margin_of(self.model(inputs_embeds=points, **beside), class_places(self.model.config))
+                (gradients,) = torch.autograd.grad(found.sum(), points)
+        except (AssertionError, AttributeError, NotImplementedError, TypeError, ValueError) as why:
+            family, said = self.model.config.model_type, in_one_line(why)
+            raise AttributionError(f"the family {family} has no gradient at its word embeddings ({said})") from None
+        wanted = self.margins[places]
+        if not np.allclose(found[: len(wanted)].detach().cpu().double(), wanted, rtol=1e-3, atol=1e-3):
+            family = self.model.config.model_type
+            raise AttributionError(f"the family {family} answers the word embeddings of a text otherwise than the text")
+        return found.detach(), gradients
 
 
 @dataclass(frozen=True)
@@ -176,6 +201,8 @@ def explain(
     found = margins(model, [text.input_ids for text in aligned], int(tokenizer.pad_token_id))
     if not np.isfinite(found).all():
         raise AttributionError("the model's logits are no finite numbers; there is nothing to explain")
+    if any(METHODS[name].needs_eager for name in chosen) and not all(text.is_special[0] for text in aligned):
+        raise AttributionError("attention is read at [CLS], and this tokenizer begins a text with no such token")
     inputs = AttributionInputs(model, tokenizer, aligned, found, layer, head, steps, seed)
     with evaluation_mode(model, input_gradients=True):
         by_method = {name: METHODS[name].compute(inputs) for name in chosen}
@@ -219,7 +246,7 @@ def integrated_gradients_scores(inputs: AttributionInputs) -> list[TokenScores]:
 
     The points on a review's path are of one length, so they fill a batch without padding.
     """
-    return [_until_complete(inputs, text) for text in inputs.texts]
+    return [_until_complete(inputs, place) for place in range(len(inputs.texts))]
 
 
 def _baseline(text: AlignedText, inputs: AttributionInputs) -> np.ndarray:
@@ -276,14 +303,16 @@ def _embedded(inputs: AttributionInputs, text: AlignedText) -> EmbeddedReview:
     return EmbeddedReview(inputs.model, review[0], baseline[0], beside.get("position_ids"))
 
 
-def _until_complete(inputs: AttributionInputs, text: AlignedText) -> TokenScores:
+def _until_complete(inputs: AttributionInputs, place: int) -> TokenScores:
     """Raise the steps until one review's scores add up to the change between the two ends of its path.
 
     They may miss it by one percent. Both ends are computed as the path is: of input ids some models make other positions.
     """
+    text = inputs.texts[place]
     asked = _embedded(inputs, text)
-    with torch.no_grad():
-        end, start = asked.margins(torch.stack([asked.inputs, asked.baseline])).cpu().double().tolist()
+    beside = {} if asked.position_ids is None else {"position_ids": asked.position_ids.expand(2, -1)}
+    ends, _ = inputs.margins_and_gradients(torch.stack([asked.inputs, asked.baseline]), beside, [place])
+    end, start = ends.cpu().double().tolist()
     change = end - start
     at_once = max(1, TOKENS_AT_ONCE // len(text))
     scores, steps, error = np.zeros(len(text)), 0, math.inf
@@ -302,17 +331,15 @@ def gradient_x_input_scores(inputs: AttributionInputs) -> list[TokenScores]:
     It is one step where integrated gradients take many. LayerNorm takes the length of an embedding away, and with it most
     of this product: where nothing is added to the embedding before it, as in ModernBERT, only noise is left.
     """
-    found: dict[int, TokenScores] = {}
-    classes = class_places(inputs.model.config)
+    scored: dict[int, TokenScores] = {}
     for places in batches(inputs.rows):
         embedded, beside = inputs.embedded([inputs.rows[place] for place in places])
-        embedded.requires_grad_()
-        with torch.enable_grad():
-            margin = margin_of(inputs.model(inputs_embeds=embedded, **beside), classes).sum()
-            (gradients,) = torch.autograd.grad(margin, embedded)
+        _, gradients = inputs.margins_and_gradients(embedded, beside, places)
         scores = (gradients * embedded).detach().sum(dim=-1).cpu().double().numpy()
-        found |= {place: TokenScores(row[: len(inputs.rows[place])]) for place, row in zip(places, scores, strict=True)}
-    return [found[place] for place in range(len(inputs.rows))]
+        scored |= {
+            place: TokenScores(row[: len(inputs.rows[place])]) for place, row in zip(places, scores, strict=True)
+        }
+    return [scored[place] for place in range(len(inputs.rows))]
 
 
 def occlusion_scores(inputs: AttributionInputs) -> list[TokenScores]:

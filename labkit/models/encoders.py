@@ -167,9 +167,14 @@ def _read_config(folder: Path) -> Any:
             f"wanted one such as bert{did_you_mean(str(kind), CONFIG_MAPPING)}"
         )
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except Exception as why:  # each family checks its settings in its own way
         raise ModelError(f"{folder / 'config.json'}: not the config of a {kind} ({in_one_line(why)})") from None
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(
+            f"{folder}: the family {kind} is an encoder with a decoder; wanted an encoder alone, such as bert"
+        )
+    return config
 
 
 def _with_attention(make: Callable[[str], Any], folder: Path, attention: str, tell: Tell) -> Any:
@@ -291,10 +296,16 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def _set_dropout(config: Any, probability: float) -> None:
-    names = [name for name in vars(config) if name.endswith(("dropout", "dropout_prob"))]
+    settings = config.get_text_config()
+    names = [
+        name
+        for name, there in vars(settings).items()
+        if name.endswith(("dropout", "dropout_prob", "pdrop")) and type(there) in (float, int)
+    ]
+    if not names:
+        raise ModelError(f"dropout = {probability}: the family {config.model_type} has no dropout that could be set")
     for name in names:
-        if getattr(config, name) is not None:
-            setattr(config, name, probability)
+        setattr(settings, name, probability)
 
 
 def freeze(model: "nn.Module", part: str) -> None:
@@ -306,6 +317,8 @@ def freeze(model: "nn.Module", part: str) -> None:
         raise UsageError(f"freeze {part!r} is none of {', '.join(FREEZABLE)}")
     base: Any = model.base_model
     if part == "embeddings":
+        if not hasattr(base, "embeddings"):
+            raise ModelError(f"freeze = embeddings: the family {base.config.model_type} has no part of that name")
         base.embeddings.requires_grad_(False)
     elif part == "encoder":
         base.requires_grad_(False)

@@ -23,7 +23,7 @@ from labkit.models.encoders import load_classifier
 from labkit.models.soundness import ModelError, check_vocabulary, positions_of
 from labkit.training.config import Config, ConfigError
 from labkit.training.fit import evaluate
-from labkit.training.precision import choose_device
+from labkit.training.precision import choose_device, suitable_precision
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -109,6 +109,8 @@ class Classifier:
                 raise ModelError(f"{folder / KEPT_FILE}: {asked}")
             config = dataclasses.replace(config, max_length=positions)
             tell(f"{folder}: the model has {positions} positions, so texts are cut to {positions} tokens")
+        suited = suitable_precision(model, config.chosen_precision(), precision, tell)
+        config = dataclasses.replace(config, precision=suited.name)
         return cls(model, tokenizer, config, folder.parent.name or folder.name)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:

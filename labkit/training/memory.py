@@ -84,7 +84,7 @@ def activation_bytes(model: "PreTrainedModel", reviews: int, length: int) -> int
     Twice the half-precision count of Korthikanti et al. (2022, eq. 1): per layer 68 values of the hidden width a token, and
     10 for each pair of tokens and each head.
     """
-    config = model.config
+    config = model.config.get_text_config()
     tokens = reviews * length
     per_layer = tokens * (68 * config.hidden_size + 10 * config.num_attention_heads * length)
     return int(config.num_hidden_layers * per_layer)

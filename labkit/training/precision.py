@@ -10,10 +10,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from labkit.display import Tell
 from labkit.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 WORTH_IT = 1.3  # bf16 is chosen only where it multiplies matrices this much faster than fp32
@@ -71,6 +73,23 @@ def choose_precision(name: str, device: "torch.device") -> Precision:
     if name == "bf16" and device.type == "cpu" and (speedup := bf16_speedup()) < WORTH_IT:
         notice = f"bf16 multiplies matrices {speedup:.2f} times as fast as fp32 here; precision auto would take fp32"
     return make_precision(name, device, notice)
+
+
+def suitable_precision(model: "PreTrainedModel", precision: Precision, asked: str, tell: Tell) -> Precision:
+    """Keep the precision, or take fp32 where `auto` chose one in which the model's own code does not compute.
+
+    asked: the name that was given. Raises UsageError where it is that precision's own.
+    """
+    from labkit.models.soundness import computes
+    from labkit.models.unpadded import can_unpad
+
+    if precision.name == "fp32" or can_unpad(model) or computes(model.to(precision.device), precision.autocast()):
+        return precision
+    notice = f"the family {model.config.model_type} does not compute in {precision.name}"
+    if asked != "auto":
+        raise UsageError(f"{notice}; use precision fp32")
+    tell(f"{notice}: it computes in fp32")
+    return make_precision("fp32", precision.device)
 
 
 def make_precision(name: str, device: "torch.device", notice: str = "") -> Precision:

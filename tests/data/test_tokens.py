@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from labkit.data.tokens import (
@@ -131,6 +132,15 @@ def test_an_empty_text_is_its_two_marks(tiny_world):
     prefix, suffix = special_ids(tiny_world.tokenizer)
     assert tiny_world.tokenizer.convert_ids_to_tokens([*prefix, *suffix]) == ["[CLS]", "[SEP]"]
     assert tokenize([""], tiny_world.tokenizer).input_ids[0].tolist() == [*prefix, *suffix]
+
+
+@pytest.mark.parametrize("form", ["$A", "$A [SEP]", "$A [SEP] [CLS]", "[CLS] $A", "[CLS] [CLS] $A [SEP]"])
+def test_special_tokens_stand_where_the_tokenizer_puts_them(form, tiny_world):
+    tokenizer = copy.deepcopy(tiny_world.tokenizer)
+    known = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=form, special_tokens=known)
+    for text in ("", "a good film"):
+        assert tokenize([text], tokenizer).input_ids[0].tolist() == tokenizer(text)["input_ids"]
 
 
 @law

@@ -24,8 +24,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from conftest import BLAME, FILLER, PRAISE
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from conftest import BLAME, FILLER, PRAISE, VOCABULARY
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig
 
 from labkit.data.reviews import Reviews
 from labkit.data.splits import Splits, split_reviews
@@ -35,6 +35,7 @@ from labkit.experiments import fine_tuning as runs
 from labkit.experiments import run_folder
 from labkit.experiments.fine_tuning import FineTuned, Interrupted, fine_tune, finished_run
 from labkit.experiments.run_folder import RunError, compare_runs
+from labkit.models import soundness
 from labkit.models.encoders import ModelError, quiet_transformers
 from labkit.report.page import write_report
 from labkit.serving.classifier import Classifier
@@ -585,6 +586,28 @@ def test_a_model_that_cannot_work_is_refused_before_anything_is_written(tune, ti
     tokenizer.save_pretrained(model)
     reviews = dataclasses.replace(REVIEWS, texts=[f"moviestar {text}" for text in REVIEWS.texts])
     refused(tune, ModelError, "gives moviestar the number", tmp_path, model=str(model), reviews=reviews)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batching": "packed"}, "padding can be left out for bert"),
+        ({"freeze": "embeddings"}, "the family llama has no part of that name"),
+        ({"precision": "bf16"}, "the family llama does not compute in bf16"),
+    ],
+)
+def test_a_setting_that_a_family_cannot_take_is_refused_before_anything_is_written(
+    settings, message, tune, tiny_world, monkeypatch, tmp_path
+):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    with quiet_transformers():
+        config = LlamaConfig(vocab_size=len(VOCABULARY), pad_token_id=0, **sizes)
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "llama")
+    tiny_world.tokenizer.save_pretrained(tmp_path / "llama")
+    monkeypatch.setattr(soundness, "computes", lambda model, block: False)
+    with pytest.raises(UsageError, match=message):
+        tune(tmp_path / "run", model=str(tmp_path / "llama"), **settings)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_was_begun_before_a_setting_was_there_goes_on_and_is_the_same_run(tune, whole, tmp_path):

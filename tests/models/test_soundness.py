@@ -1,5 +1,6 @@
 """Laws of model folders that cannot work: refused in one line before anything is computed or written."""
 
+import copy
 import json
 import math
 from collections.abc import Callable
@@ -11,21 +12,39 @@ import pytest
 import torch
 from conftest import VOCABULARY
 from safetensors.torch import load_file, save_file
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModelForSequenceClassification,
+    BartConfig,
     BertConfig,
+    CanineConfig,
+    ConvBertConfig,
+    DebertaConfig,
     DebertaV2Config,
     ElectraConfig,
+    EsmConfig,
+    FNetConfig,
+    FunnelConfig,
+    GPT2Config,
+    LongformerConfig,
     MPNetConfig,
+    PerceiverConfig,
+    PreTrainedTokenizerFast,
     RobertaConfig,
+    SqueezeBertConfig,
+    T5Config,
     XLMRobertaConfig,
+    XLNetConfig,
 )
 
 from labkit.data.tokens import TokenizerError
+from labkit.errors import UsageError
+from labkit.explanation.attribution import AttributionError
 from labkit.explanation.registry import METHODS
 from labkit.models.encoders import ModelError, load_classifier, load_encoder, quiet_transformers
 from labkit.models.soundness import positions_of
 from labkit.serving.classifier import Classifier
+from labkit.training.precision import make_precision, suitable_precision
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 SHARED = SIZES | {"vocab_size": len(VOCABULARY), "max_position_embeddings": 34}
@@ -46,16 +65,25 @@ LONG = "good film " * 30
 def save(tiny_world: Any, tmp_path: Path) -> Callable[[Any], Path]:
     """A folder with a random model of a config, and the tiny world's tokenizer."""
 
-    def saved(config: Any) -> Path:
+    def saved(config: Any, tokenizer: Any = tiny_world.tokenizer) -> Path:
         torch.manual_seed(0)
         with quiet_transformers():
             AutoModelForSequenceClassification.from_config(config, attn_implementation="eager").save_pretrained(
                 tmp_path
             )
-        tiny_world.tokenizer.save_pretrained(tmp_path)
+        if config.model_type == "gpt2":  # whose tokenizers give no token types
+            tokenizer = as_plain(tokenizer)
+        tokenizer.save_pretrained(tmp_path)
         return tmp_path
 
     return saved
+
+
+def as_plain(tokenizer: Any, **more: Any) -> PreTrainedTokenizerFast:
+    """Put BERT's tokenizer into the class that has no habits of its own."""
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    special = {name: getattr(tokenizer, name) for name in names}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, **special, **more)
 
 
 def change_weights(name: str, value: float) -> Callable[[Path], None]:
@@ -181,3 +209,135 @@ def test_a_family_without_fused_attention_is_loaded_with_its_own_and_that_is_sai
         assert all("no fused attention" in notice and "\n" not in notice for notice in told)
         logits = model.eval()(**tokenizer("good film", return_tensors="pt", return_token_type_ids=False)).logits
         assert np.isfinite(logits.detach().numpy()).all()
+
+
+# --- families whose code differs from BERT's ----------------------------------------------------------------------
+
+T5_SIZES = {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_heads": 2, "vocab_size": len(VOCABULARY)}
+RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False}
+BY_IDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+GPT2 = GPT2Config(vocab_size=len(VOCABULARY), n_embd=16, n_layer=2, n_head=2, pad_token_id=0)
+FUNNEL = FunnelConfig(vocab_size=len(VOCABULARY), d_model=16, n_head=2, d_head=8, d_inner=24, block_sizes=[1, 1])
+LONGFORMER = LongformerConfig(**SHARED, **BY_IDS, attention_window=[4, 4])
+SQUEEZEBERT = SqueezeBertConfig(
+    **SHARED, embedding_size=16, **dict.fromkeys(("q_groups", "k_groups", "v_groups", "output_groups"), 1)
+)
+UNSUITED = {
+    "t5": (T5Config(**T5_SIZES, pad_token_id=0, eos_token_id=3, decoder_start_token_id=0), "encoder with a decoder"),
+    "bart": (
+        BartConfig(**BY_IDS, vocab_size=len(VOCABULARY), d_model=16, encoder_layers=1, decoder_layers=1),
+        "encoder with a decoder",
+    ),
+    "fnet": (FNetConfig(**SHARED), "reads padding too"),
+    "xlnet": (
+        XLNetConfig(vocab_size=len(VOCABULARY), d_model=16, n_layer=1, n_head=2, d_inner=24),
+        "reads padding too",
+    ),
+    "convbert": (ConvBertConfig(**SHARED, embedding_size=8, head_ratio=1), "reads padding too"),
+    "canine": (CanineConfig(**SIZES, max_position_embeddings=34), "no table of word embeddings"),
+    "perceiver": (
+        PerceiverConfig(
+            vocab_size=len(VOCABULARY),
+            max_position_embeddings=34,
+            **dict.fromkeys(("d_model", "d_latents"), 16),
+            **dict.fromkeys(("num_self_attention_heads", "num_cross_attention_heads"), 2),
+        ),
+        "no table of word embeddings",
+    ),
+}
+
+
+def widen(config: Any) -> Any:
+    """Make random weights so large that whatever reads more than the text answers otherwise."""
+    for name in ("initializer_range", "initializer_std", "init_std"):
+        if hasattr(config, name):
+            setattr(config, name, 0.3)
+    return config
+
+
+@pytest.mark.parametrize("load", [lambda folder: load_encoder(str(folder)), load_classifier])
+@pytest.mark.parametrize("family", UNSUITED)
+def test_a_family_whose_answers_would_not_be_its_own_is_refused_with_the_reason(family, load, save):
+    config, reason = UNSUITED[family]
+    folder = save(widen(config))
+    with pytest.raises(ModelError) as refused:
+        load(folder)
+    said = str(refused.value)
+    assert reason in said and f"the family {family}" in said and str(folder) in said
+    assert refused.value.exit_code == 2 and "\n" not in said
+
+
+def test_token_types_that_a_model_needs_and_that_are_not_given_to_it_are_said(save, tiny_world):
+    tokenizer = copy.deepcopy(tiny_world.tokenizer)
+    known = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("[CLS]", "[SEP]")]
+    form = TemplateProcessing(single="[CLS]:1 $A:0 [SEP]:0", special_tokens=known)
+    tokenizer.backend_tokenizer.post_processor = form
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    folder = save(widen(BertConfig(**SHARED)), as_plain(tokenizer, model_input_names=names))
+    with pytest.raises(ModelError, match="the family bert needs the token types of its tokenizer"):
+        load_classifier(folder, tell=lambda notice: None)
+
+
+ANSWERED = {name: config for name, (config, _) in CONFIGS.items()} | {
+    "deberta": DebertaConfig(**SHARED, **RELATIVE),
+    "funnel": FUNNEL,
+    "gpt2": GPT2,
+    "longformer": LONGFORMER,
+    "squeezebert": SQUEEZEBERT,
+}
+
+
+@pytest.mark.parametrize("family", ANSWERED)
+def test_every_family_that_is_loaded_answers_as_transformers_does(family, save, tiny_world):
+    folder = save(widen(ANSWERED[family]))
+    texts = ["good", "a dull film and the cast too", "bad old movie"]
+    classifier = Classifier.load(folder, precision="fp32", device="cpu", tell=lambda notice: None)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    for text, ours in zip(texts, classifier.probabilities(texts), strict=True):
+        given = tiny_world.tokenizer(text, return_tensors="pt", return_token_type_ids=False)
+        theirs = model(**given).logits[0].softmax(dim=-1).tolist()
+        assert ours.tolist() == pytest.approx(theirs, abs=1e-5)
+
+
+UNEXPLAINED = {
+    "attention of windows": (LONGFORMER, "attention", "does not return attention of each token to each"),
+    "attention of windows, through all layers": (LONGFORMER, "rollout", "does not return attention of each token"),
+    "attention of pooled tokens": (FUNNEL, "rollout", "does not return attention of each token to each"),
+    "attention before its softmax": (SQUEEZEBERT, "attention", "weights do not add up to 1"),
+    "gradients without ids": (LONGFORMER, "integrated-gradients", "longformer has no gradient at its word embeddings"),
+    "padded embeddings": (GPT2, "gradient-x-input", "gpt2 answers the word embeddings of a text otherwise"),
+}
+
+
+@pytest.mark.parametrize("what", UNEXPLAINED)
+def test_what_a_family_cannot_tell_is_refused_and_the_other_methods_explain_it(what, save):
+    config, method, reason = UNEXPLAINED[what]
+    folder = save(widen(config))
+    classifier = Classifier.load(folder, device="cpu", attention="eager", tell=lambda notice: None)
+    texts = ["good film", "a dull film and the cast too"]
+    with pytest.raises(AttributionError, match=reason) as refused:
+        classifier.explain(texts, method)
+    assert "\n" not in str(refused.value)
+    assert len(classifier.explain(texts, "occlusion")) == len(texts)
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "esm"])
+def test_a_dropout_that_is_asked_for_is_that_of_every_dropout_in_the_model(family, save):
+    folder = save({"bert": BertConfig(**SHARED), "gpt2": GPT2, "esm": EsmConfig(**SHARED, pad_token_id=0)}[family])
+    model, _ = load_encoder(str(folder), dropout=0.3, tell=lambda notice: None)
+    found = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+    assert found == {0.3}
+
+
+def test_a_family_that_does_not_compute_in_a_precision_computes_in_fp32_and_says_so(save):
+    told: list[str] = []
+    folder = save(DebertaConfig(**SHARED, **RELATIVE))
+    model, _ = load_encoder(str(folder), tell=lambda notice: None)
+    bf16 = make_precision("bf16", torch.device("cpu"))
+    assert suitable_precision(model, bf16, "auto", told.append).name == "fp32"
+    assert told == ["the family deberta does not compute in bf16: it computes in fp32"]
+    with pytest.raises(UsageError, match="the family deberta does not compute in bf16; use precision fp32"):
+        Classifier.load(folder, precision="bf16", device="cpu", tell=lambda notice: None)
+    for family in ("bert", "electra"):
+        sound = AutoModelForSequenceClassification.from_config(CONFIGS[family][0])
+        assert suitable_precision(sound, bf16, "bf16", told.append) is bf16
