@@ -198,18 +198,22 @@ def test_the_list_of_lessons_is_built_from_the_masters(course: Course) -> None:
     assert drift(course) == ["notebooks/README.md: is not there"]
     assert build(course) == [course.notebooks / PAGE] and drift(course) == build(course) == []
     assert "# labkit's own course: the lessons\n" in page_of(course)
-    assert "| 02 | [Labels](02_labels.ipynb) | 5 |\n" in page_of(course)
+    assert "| 02 | [Labels](02_labels.ipynb) | 5 | 5 |\n" in page_of(course)
     master = course.solutions / "02_labels.py"
-    master.write_text(LABELS.replace("title: Labels", "title: P(x|y)").replace("minutes: 5", "minutes: 60"), "utf-8")
+    master.write_text(
+        LABELS.replace("title: Labels", "title: P(x|y)").replace("minutes: 5", "minutes: 60\n# further: 5"), "utf-8"
+    )
     assert "notebooks/README.md: is not what the masters and lessons.md give" in drift(course)
     build(course)
-    assert "| 02 | [P(x&#124;y)](02_labels.ipynb) | 60 |\n" in page_of(course)
+    assert "| 02 | [P(x&#124;y)](02_labels.ipynb) | 60 | 65 |\n" in page_of(course)
 
 
 def test_the_words_around_the_list_of_lessons_are_the_courses_own_if_it_has_some(course: Course) -> None:
     (course.root / "lessons.md").write_text("# $title for $$5\n\n$lessons\n", "utf-8")
     build(course)
-    assert "# labkit's own course for $5\n\n| 01 | [How long a review is](01_lengths.ipynb) | 5 |\n" in page_of(course)
+    assert "# labkit's own course for $5\n\n| 01 | [How long a review is](01_lengths.ipynb) | 5 | 5 |\n" in page_of(
+        course
+    )
     for odd in (b"$titel", b"costs $ 5", b"\xff"):
         (course.root / "lessons.md").write_bytes(odd)
         with pytest.raises(
