@@ -51,7 +51,10 @@ class Work:
 
     @property
     def predictions(self) -> Entries:
-        """By key: question, choice, choices, at, and the outcome once it is known."""
+        """By key: question, choice, choices, at; the outcome once it is known, and before_outcome where the choice came later.
+
+        That is what had been chosen when the outcome was shown, empty where nothing had.
+        """
         return self._read("predictions")
 
     @property

@@ -48,14 +48,14 @@ class Progress:
 
     def _rows(self) -> Iterator[tuple[str, str, float, int]]:
         for name in self.exercises:
-            status, points = _sane(self.checks.get(name, {})) or ("not checked", 0.0)
+            status, points = kept_result(self.checks.get(name, {})) or ("not checked", 0.0)
             yield name, status, points, asked_in(self.hints.get(name, {}))
 
     def _sum(self) -> str:
         return f"{self.points:g} of {POINTS * len(self.exercises):g} points"
 
 
-def _sane(kept: Mapping[str, Any]) -> tuple[str, float] | None:
+def kept_result(kept: Mapping[str, Any]) -> tuple[str, float] | None:
     """Status and points of a kept result; none where it is not what a check writes, since the file may be edited by hand."""
     status, points = kept.get("status"), kept.get("points")
     if not isinstance(status, str) or isinstance(points, bool) or not isinstance(points, int | float):

@@ -15,7 +15,7 @@ from labkit.checks.child import NOTHING_TO_CALL, Observations, observe_one
 from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Observe, visible
 from labkit.checks.further import FurtherHints
 from labkit.checks.wire import shown
-from labkit.display import LEFT, Markup, html_table
+from labkit.display import BAD, GOOD, LEFT, OPEN, Markup, html_table
 
 MIME = "application/vnd.labkit.check+json"
 
@@ -111,12 +111,12 @@ class CheckResult:
         display(widgets.further_hints(self.exercise))
 
     def _repr_html_(self) -> str:
-        mark, colour = {"passed": ("✓", "#1b7f3b"), "failed": ("✗", "#b3261e")}.get(self.status, ("…", "#5f6368"))
-        head = f"{mark} {self._head()}"
+        mark, colour = {"passed": ("✓", GOOD), "failed": ("✗", BAD)}.get(self.status, ("…", OPEN))
         rows = "".join(
             f"<li>{'✓ holds' if row.held else '✗ fails'}: {html.escape(str(row))}</li>" for row in self.properties
         )
-        parts = [f'<strong style="color:{colour}">{html.escape(head)}</strong>']
+        plate = f"background:{colour};color:#fff;border-radius:3px;padding:0 .4em"
+        parts = [f'<span aria-hidden="true" style="{plate}">{mark}</span> <strong>{html.escape(self._head())}</strong>']
         if self.hint:
             parts.append(f"<p><strong>Hint.</strong> {html.escape(self.hint)}</p>")
         if self.example:
