@@ -11,10 +11,18 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 Tell = Callable[[str], None]  # where a long piece of work puts its notices
 LEFT = "text-align:left"  # of the cell itself: a notebook's own style sheet sets it to the right
+
+# A page is light or dark, and who shows it decides. So a text has the page's own colour, or stands on a plate that says both
+# its colours. These are for plates under white letters and for lines beside a text; both are told from any page.
+GOOD, BAD, OPEN, MARK = "#1b7f3b", "#c5372c", "#5f6368", "#0072b2"
+PLATE = "background:#fff;color:#111"  # for what has colours of its own
 
 SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of an argument or a path that are no UTF-8, as Python holds them
 
@@ -104,6 +112,21 @@ class Markup(str):
     """
 
 
+def page_template(name: str, **filters: Callable[..., str]) -> "Template":
+    """One of the pages of templates/, which writes every text as text."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("labkit", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= filters
+    return environment.get_template(name)
+
+
 def html_table(
     caption: str,
     rows: Sequence[Sequence[str]],
@@ -114,9 +137,9 @@ def html_table(
 ) -> str:
     """Make a table that a screen reader can follow.
 
-    It has a caption, and a name for every column and row. caption and cells are escaped, unless they are Markup. head:
-    whether the first row names the columns. row_header: the column that names the rows. styles: the CSS of each column's
-    cells, as far as they have one.
+    It has a caption, and a name for every column and row; a cell without a name is no header. caption and cells are escaped,
+    unless they are Markup. head: whether the first row names the columns. row_header: the column that names the rows. styles:
+    the CSS of each column's cells, as far as they have one.
     """
     heads, body = (rows[:1], rows[1:]) if head else ([], rows)
     titles = "".join(_row(row, dict.fromkeys(range(len(row)), "col"), styles) for row in heads)
@@ -128,7 +151,7 @@ def html_table(
 def _row(cells: Sequence[str], scopes: Mapping[int, str], styles: Sequence[str]) -> str:
     shown = []
     for place, cell in enumerate(cells):
-        tag, scope = ("th", f' scope="{scopes[place]}"') if place in scopes else ("td", "")
+        tag, scope = ("th", f' scope="{scopes[place]}"') if place in scopes and cell else ("td", "")
         style = f' style="{styles[place]}"' if any(styles[place : place + 1]) else ""
         shown.append(f"<{tag}{scope}{style}>{_escaped(cell)}</{tag}>")
     return f"<tr>{''.join(shown)}</tr>"

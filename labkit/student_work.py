@@ -20,6 +20,7 @@ KINDS = {
     "predictions": "what you predicted, and what came out",
     "reflections": "what you wrote at the end of the lessons",
     "checks": "the last result of each exercise",
+    "hints": "how many further hints you asked for",
     "settings": "what you chose for all lessons, such as the profile",
 }
 LOCK_SECONDS = 10.0
@@ -50,7 +51,10 @@ class Work:
 
     @property
     def predictions(self) -> Entries:
-        """By key: question, choice, choices, at, and the outcome once it is known."""
+        """By key: question, choice, choices, at; the outcome once it is known, and before_outcome where the choice came later.
+
+        That is what had been chosen when the outcome was shown, empty where nothing had.
+        """
         return self._read("predictions")
 
     @property
@@ -62,6 +66,11 @@ class Work:
     def checks(self) -> Entries:
         """By exercise the last result: status, points, max_points, hint, at."""
         return self._read("checks")
+
+    @property
+    def hints(self) -> Entries:
+        """By exercise the further hints that were asked for: asked, how many, and at."""
+        return self._read("hints")
 
     @property
     def settings(self) -> Entries:

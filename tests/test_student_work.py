@@ -94,7 +94,13 @@ def test_the_folder_shows_how_much_is_kept_in_each_file(tmp_path: Path) -> None:
     Work(tmp_path).save("predictions", "a", {"choice": "<b>"})
     Work(tmp_path).save("predictions", "b", {"choice": "c"})
     rows = [line.split()[:2] for line in str(Work(tmp_path)).splitlines()]
-    assert rows == [["predictions.json", "2"], ["reflections.json", "0"], ["checks.json", "0"], ["settings.json", "0"]]
+    assert rows == [
+        ["predictions.json", "2"],
+        ["reflections.json", "0"],
+        ["checks.json", "0"],
+        ["hints.json", "0"],
+        ["settings.json", "0"],
+    ]
     page = Work(tmp_path)._repr_html_()
     assert "predictions.json</th><td>2</td>" in page and "<b>" not in page
 

@@ -5,6 +5,7 @@ result and never raises for it.
 """
 
 import contextlib
+import dataclasses
 import pkgutil
 import time
 from importlib import import_module
@@ -13,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from labkit.checks.beside import beside
 from labkit.checks.child import kernel_left_alone, nothing_to_call, observe_all
 from labkit.checks.courses import served
 from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Property
+from labkit.checks.further import another_hint, hints_so_far
 from labkit.checks.progress import Progress
 from labkit.checks.verdict import CheckResult, Example, PropertyRow, judge_all
 from labkit.display import in_notebook
@@ -34,6 +37,7 @@ __all__ = [
     "Observation",
     "Property",
     "PropertyRow",
+    "another_hint",
     "check",
     "exercise",
     "exercises",
@@ -70,7 +74,10 @@ def check(exercise_id: str, answer: Any, timeout: float = TIMEOUT, seed: int | N
     """
     from labkit.student_work import Work
 
-    result = check_only(exercise(exercise_id), answer, timeout, seed)
+    asked = exercise(exercise_id)
+    result = check_only(asked, answer, timeout, seed)
+    if result.passed:
+        result = dataclasses.replace(result, beside=beside(served(), asked, answer))
     work = Work()
     if work.exists or in_notebook():
         facts = {name: getattr(result, name) for name in ("status", "points", "max_points", "hint")}
@@ -78,6 +85,8 @@ def check(exercise_id: str, answer: Any, timeout: float = TIMEOUT, seed: int | N
             work.save("checks", result.exercise, facts | {"at": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
         except OSError as why:  # a folder that cannot be written to costs a sentence, not the result
             print(f"The result could not be kept: {why}")
+        else:
+            result = dataclasses.replace(result, further=hints_so_far(result.exercise))
     return result
 
 
@@ -95,4 +104,4 @@ def progress() -> Any:
     # Progress is imported on top: here, its module would take the place of this function in the package.
     from labkit.student_work import Work
 
-    return Progress(tuple(served().earning()), Work().checks)
+    return Progress(tuple(served().earning()), Work().checks, Work().hints)

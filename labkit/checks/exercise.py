@@ -187,7 +187,8 @@ class Exercise:
     and inputs; they come after the fixed ones. fixed: fixed cases made together, where no property can own them. test: that of
     the properties without one of their own; None means that the value must be the reference's. same: whether two observed
     values are the same answer to a case. keeps_arguments: what is meant, in words; None where there is nothing to keep.
-    max_points: 0 for a warm-up.
+    max_points: 0 for a warm-up. nudge, in_words: the further hints that a student may ask for, one after the other: where to
+    look, and then the idea said in words, never the code; empty where there is none.
     """
 
     id: str
@@ -204,6 +205,8 @@ class Exercise:
     keeps_arguments: str | None = "its arguments"
     keeps_random_state: bool = True
     max_points: float = POINTS
+    nudge: str = ""
+    in_words: str = ""
 
     @cached_property
     def all_properties(self) -> tuple[Property, ...]:

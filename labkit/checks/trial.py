@@ -191,17 +191,24 @@ def _odd_facts(exercise: Exercise, seeds: int) -> Iterator[str]:
 def odd_hints(exercise: Exercise, solutions: Iterable[str] = (), more: Sequence[str] = ()) -> Iterator[str]:
     """Hints that are none: too long, with code or a line of a solution in them, or the same for two misconceptions.
 
-    more: hints that the exercise gives besides those of its properties and misconceptions.
+    The nudge and the idea in words, which may be longer, are hints too. more: hints that the exercise gives besides those of
+    its properties and misconceptions.
     """
     own = [*(known.hint for known in exercise.misconceptions), *more]
     given_away = {line.strip() for line in solutions if len(line.strip()) > 12}
-    for hint in [*(each.hint for each in exercise.all_properties), *own]:
-        if not 1 <= len(re.findall(r"[.?!:](?=\s|$)", hint)) <= 4 or len(hint) >= 200:
+    further = [hint for hint in (exercise.nudge, exercise.in_words) if hint]
+    for hint in [*(each.hint for each in exercise.all_properties), *own, *further]:
+        sentences = len(re.findall(r"[.?!:](?=\s|$)", hint))
+        if hint == exercise.in_words and not (1 <= sentences <= 8 and len(hint) < 350):
+            yield f"the idea in words is a few sentences in under 350 letters: {hint!r}"
+        elif hint != exercise.in_words and not (1 <= sentences <= 4 and len(hint) < 200):
             yield f"a hint is one or two sentences in under 200 letters: {hint!r}"
         if re.search(r"\w\(\w*\)|==|(?<!you )\breturn\b|\bdef\b|\blambda\b|\[-?\d", hint):
             yield f"a hint has no code: {hint!r}"
         if any(line in hint for line in given_away):
             yield f"a hint has no line of a solution: {hint!r}"
+    if exercise.in_words and not exercise.nudge:
+        yield "the idea in words comes after a nudge, and there is none"
     yield from (f"two wrong answers have the same hint: {hint!r}" for hint in set(own) if own.count(hint) > 1)
 
 

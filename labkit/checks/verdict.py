@@ -4,15 +4,18 @@ Knows nothing of single exercises (one module each) and runs no answer (child.py
 """
 
 import html
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from labkit.checks.beside import Beside
 from labkit.checks.child import NOTHING_TO_CALL, Observations, observe_one
 from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Observe, visible
+from labkit.checks.further import FurtherHints
 from labkit.checks.wire import shown
-from labkit.display import LEFT, Markup, html_table
+from labkit.display import BAD, GOOD, LEFT, OPEN, Markup, html_table
 
 MIME = "application/vnd.labkit.check+json"
 MOST_LINES, MOST_LETTERS = 10, 120  # of what an answer printed
@@ -48,7 +51,8 @@ class CheckResult:
     """What a check says of an answer; it shows itself in a notebook and in a terminal.
 
     status: "passed", "failed" or "not attempted". hint: empty when passed. example: None when passed or graded. printed: the
-    first lines that the answer printed, on the example or else on the first case on which it did; empty when graded.
+    first lines that the answer printed, on the example or else on the first case on which it did; empty when graded. further:
+    the further hints, where it is the student's own check. beside: when passed, the course's own source beside the answer's.
     """
 
     exercise: str
@@ -59,6 +63,8 @@ class CheckResult:
     properties: Sequence[PropertyRow] = ()
     max_points: float = POINTS
     printed: str = ""
+    further: FurtherHints | None = None
+    beside: Beside | None = None
 
     @property
     def passed(self) -> bool:
@@ -75,9 +81,19 @@ class CheckResult:
             lines.append(f"  Expected: {self.example.expected}")
         if self.printed:
             lines += ["  Printed:", *(f"    {line}" for line in self.printed.splitlines())]
+        lines += [f"  {line}" for line in self._about_further_hints()]
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    @property
+    def further_hints(self) -> int:
+        """How many further hints the student has asked for."""
+        return self.further.asked if self.further else 0
+
+    def _about_further_hints(self) -> list[str]:
+        counted = f"Further hints asked for: {self.further_hints}." if self.further_hints else ""
+        return [*filter(None, [counted, self.further.invitation if self.further else ""])]
 
     def _head(self) -> str:
         earned = f"{self.points:g} of {self.max_points:g} points" if self.max_points else "a warm-up without points"
@@ -87,27 +103,41 @@ class CheckResult:
         """The result as plain data for scripts, without the example."""
         rows = [{"name": row.name, "held": row.held} for row in self.properties]
         facts = {name: getattr(self, name) for name in ("exercise", "status", "points", "max_points", "hint")}
+        facts["further_hints"] = self.further_hints
         return facts | {"properties": rows}
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         return {"text/plain": str(self), "text/html": self._repr_html_(), MIME: self.as_json()}
 
+    def _ipython_display_(self) -> None:
+        """Display the result and, if the page has labkit's widgets and there is a further hint, the button for it."""
+        widgets = sys.modules.get("labkit.widgets")
+        if widgets is None or not (self.further and self.further.following):
+            raise NotImplementedError  # IPython displays it as it does without this method
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True)
+        display(widgets.further_hints(self.exercise))
+
     def _repr_html_(self) -> str:
-        mark, colour = {"passed": ("✓", "#1b7f3b"), "failed": ("✗", "#b3261e")}.get(self.status, ("…", "#5f6368"))
-        head = f"{mark} {self._head()}"
+        mark, colour = {"passed": ("✓", GOOD), "failed": ("✗", BAD)}.get(self.status, ("…", OPEN))
         rows = "".join(
             f"<li>{'✓ holds' if row.held else '✗ fails'}: {html.escape(str(row))}</li>" for row in self.properties
         )
-        parts = [f'<strong style="color:{colour}">{html.escape(head)}</strong>']
+        plate = f"background:{colour};color:#fff;border-radius:3px;padding:0 .4em"
+        parts = [f'<span aria-hidden="true" style="{plate}">{mark}</span> <strong>{html.escape(self._head())}</strong>']
         if self.hint:
             parts.append(f"<p><strong>Hint.</strong> {html.escape(self.hint)}</p>")
         if self.example:
             parts.append(_example_as_html(self.example))
         if self.printed:
             parts.append(f"<p><strong>Printed.</strong></p><pre>{html.escape(self.printed)}</pre>")
+        parts += [f"<p>{html.escape(line)}</p>" for line in self._about_further_hints()]
         opened = " open" if self.status == "failed" else ""
         if rows:
             parts.append(f"<details{opened}><summary>What was checked</summary><ul>{rows}</ul></details>")
+        if self.beside:
+            parts.append(self.beside._repr_html_())
         style = f"border-left:4px solid {colour};padding:.4em 1em;margin:.4em 0"
         return f'<div role="status" style="{style}">{"".join(parts)}</div>'
 

@@ -219,7 +219,7 @@ def close(found: Plain, wanted: Plain, tolerance: float = 1e-5) -> bool:
     if isinstance(wanted, (int, float)) and not isinstance(wanted, bool):
         if not is_number(found) or math.isnan(wanted) or math.isnan(found):
             return is_number(found) and math.isnan(wanted) and math.isnan(found)
-        return found == wanted or abs(found - wanted) <= tolerance * max(1.0, abs(wanted))
+        return found == wanted or (math.isfinite(wanted) and abs(found - wanted) <= tolerance * max(1.0, abs(wanted)))
     return type(found) is type(wanted) and bool(found == wanted)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.checks.courses import EXERCISE_ID, OWN_PACKAGE, SETTING, Course, served
+from labkit.checks.further import asked_in
 from labkit.course.build import POINTS, lesson_name
 from labkit.course.copies import is_own_copy
 from labkit.course.lint import pictures_without_alt
@@ -43,6 +44,7 @@ class Row:
     max_points: float = 0.0
     hint: str = ""
     properties: tuple[dict[str, Any], ...] = ()
+    further_hints: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Checked:
         for row in self.rows:
             lines.append(f"  {row.exercise:<5} {_printable(row.status):<13} {row.points:>4g} of {row.max_points:g}")
             lines += [f"        {_printable(row.hint)}"] if row.hint else []
+            lines += [f"        further hints asked for: {row.further_hints}"] if row.further_hints else []
         if not self.rows:
             lines.append("  no checks in it")
         return "\n".join([*lines, f"  trouble: {_printable(self.trouble)}"] if self.trouble else lines)
@@ -179,11 +182,12 @@ def results(notebook: Notebook) -> Iterable[Row]:
 def _row(shown: Any) -> Row | None:
     """A result as a check shows it; none for anything else, since a notebook may show what it likes."""
     try:
-        facts = {field.name: shown[field.name] for field in dataclasses.fields(Row)}
+        facts = {field.name: shown[field.name] for field in dataclasses.fields(Row) if field.name != "further_hints"}
         points, most = float(facts["points"]), float(facts["max_points"])
-        text = {name: str(facts[name]) for name in ("exercise", "status", "hint")}
+        text: dict[str, Any] = {name: str(facts[name]) for name in ("exercise", "status", "hint")}
+        text["further_hints"] = asked_in({"asked": shown.get("further_hints")})
         rows = tuple({"name": str(each["name"]), "held": bool(each["held"])} for each in facts["properties"])
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     sane = 0 <= points <= most <= POINTS and EXERCISE_ID.fullmatch(text["exercise"])
     return Row(points=points, max_points=most, properties=rows, **text) if sane else None

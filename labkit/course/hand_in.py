@@ -1,4 +1,4 @@
-"""One zip to hand in: a lesson's notebook with the student's predictions and reflections, and a manifest of hashes.
+"""One zip to hand in: a lesson's notebook with the student's predictions, reflections and further hints, and their hashes.
 
 The same work gives the same bytes; nothing in it says whose machine it was. Runs nothing and judges nothing.
 """
@@ -16,7 +16,8 @@ from labkit.errors import UsageError
 from labkit.files import write_atomically
 from labkit.student_work import FOLDER
 
-KEPT = ("predictions", "reflections")
+ALWAYS = ("predictions", "reflections")
+KEPT = (*ALWAYS, "hints")  # these where some were asked for
 MANIFEST = "manifest.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name
 
@@ -38,7 +39,8 @@ def hand_in(folder: Path, lesson: str, output: Path | None = None) -> Path:
     files = {notebook.name: notebook.read_bytes()}
     for kind in KEPT:
         path = folder / FOLDER / f"{kind}.json"
-        files[path.name] = path.read_bytes() if path.is_file() else b"{}\n"
+        if path.is_file() or kind in ALWAYS:
+            files[path.name] = path.read_bytes() if path.is_file() else b"{}\n"
     name = f"{notebook.stem}-hand-in.zip"
     target = output or folder / name
     _refuse_target(target, name)
@@ -88,7 +90,7 @@ def _refuse_target(target: Path, name: str) -> None:
     try:  # an earlier hand-in holds what its manifest names, and nothing else
         with zipfile.ZipFile(target) as archive:
             listed, names = set(json.loads(archive.read(MANIFEST))["files"]), set(archive.namelist())
-        is_hand_in = listed | {MANIFEST} == names and {f"{kind}.json" for kind in KEPT} < listed
+        is_hand_in = listed | {MANIFEST} == names and {f"{kind}.json" for kind in ALWAYS} < listed
     except Exception:  # a foreign or damaged archive fails in many ways
         is_hand_in = False
     if not is_hand_in:

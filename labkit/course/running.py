@@ -23,6 +23,7 @@ from labkit.course.notebooks import Notebook
 from labkit.errors import UsageError, missing_extra
 
 CELL_SECONDS = 600
+SETTINGS = Path(__file__).resolve().parent.parent / "shipped" / "jupyter"
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,9 @@ def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
         raise missing_extra("opening the course", "jupyterlab", "lab")
     # Its terminals are to find labkit.
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, "PATH": programs}
+    # Its settings, unless who uses them chose others: no question about news of Jupyter's before the first line is read.
+    settings = os.pathsep.join(filter(None, [str(SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH")]))
+    environment = {**os.environ, "PATH": programs, "JUPYTER_CONFIG_PATH": settings}
     with contextlib.suppress(UsageError):  # a copy of labkit's own course has none of its own
         environment |= read_course(folder).import_path()
     command = [sys.executable, "-m", "jupyterlab", str(folder), *arguments]

@@ -72,6 +72,12 @@ def choose_profile() -> Interactive:
     buttons = choice_buttons("Profile:", options=options, value=now.choice)
     said = ipywidgets.HTML(html.escape(now.said))
 
+    def picture() -> Picture:
+        record = profile_choice()
+        return Picture(record._repr_html_(), str(record))
+
+    chosen = Interactive(ipywidgets.VBox([buttons, said]), {"profile": buttons}, picture)
+
     def keep(change: Any) -> None:
         try:
             keep_profile(buttons.value)
@@ -79,11 +85,7 @@ def choose_profile() -> Interactive:
             said.value = f"This could not be kept: {html.escape(str(why))}"
         else:
             said.value = f"Kept: {buttons.value}. {html.escape(profile_choice().said)}"
+        chosen.redraw()
 
     buttons.observe(keep, names="value")
-
-    def picture() -> Picture:
-        record = profile_choice()
-        return Picture(record._repr_html_(), str(record))
-
-    return Interactive(ipywidgets.VBox([buttons, said]), {"profile": buttons}, picture)
+    return chosen

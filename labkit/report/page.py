@@ -7,23 +7,20 @@ and does not draw (figures.py). The same folder gives the same bytes.
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labkit import figures
 from labkit.data.reviews import CITATIONS, CLASS_NAMES
+from labkit.display import page_template
 from labkit.errors import LabkitError
 from labkit.experiments.main_job import LUCK
 from labkit.experiments.run_folder import REPORT_FILE
 from labkit.files import write_atomically
 from labkit.report.run_record import Comparison, Run, ScoredModel, read_run
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 PICTURE_SIZE = (5.2, 3.9)  # inches; small enough that its letters can be read on a phone
 
@@ -55,7 +52,7 @@ def write_report(folder: Path) -> Path:
 def report_page(folder: Path) -> str:
     """The page of a finished run as HTML. Raises RunError as `write_report` does."""
     run = read_run(folder)
-    return _template().render(
+    return page_template(REPORT_FILE, thousands="{:,}".format, duration=duration).render(
         run=run,
         summary=summary(run),
         pictures=pictures(run),
@@ -64,21 +61,6 @@ def report_page(folder: Path) -> str:
         classes=CLASS_NAMES,
         citations=CITATIONS.get(run.data_name, []),
     )
-
-
-@cache
-def _template() -> "Template":
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("labkit", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"thousands": "{:,}".format, "duration": duration}
-    return environment.get_template(REPORT_FILE)
 
 
 # --- the run in words ---------------------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from .explorers.attention import attention_explorer as attention_explorer
 from .explorers.batches import batch_explorer as batch_explorer
 from .explorers.calibration import calibration_explorer as calibration_explorer
 from .failing import expect_error as expect_error
+from .hinting import further_hints as further_hints
 from .explorers.learning_rate import learning_rate_explorer as learning_rate_explorer
 from .explorers.lengths import max_length_explorer as max_length_explorer
+from .lesson_page import lesson_page as lesson_page
 from .explorers.live import live_training as live_training
 from .explorers.review import review_explorer as review_explorer
 from .showing import (

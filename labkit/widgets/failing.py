@@ -6,6 +6,7 @@ from types import TracebackType
 
 from IPython.display import display
 
+from labkit.display import BAD
 from labkit.errors import LabkitError
 
 LONGEST = 600  # characters of a message that are shown
@@ -29,7 +30,8 @@ class ExpectedError:
 
     def _repr_html_(self) -> str:
         return (
-            '<div role="note" style="border:1px solid #b2182b;border-left-width:6px;padding:0.4em 0.8em;margin:0.4em 0">'
+            f'<div role="note" style="border:1px solid {BAD};border-left-width:6px;padding:0.4em 0.8em;margin:0.4em 0;'
+            'overflow-wrap:anywhere">'
             f"As expected, <strong>{html.escape(self.name)}</strong>:"
             f'<pre style="white-space:pre-wrap;margin:0.3em 0 0">{html.escape(self.message)}</pre></div>'
         )

@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
+from labkit.course import running
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SETTINGS = {
-    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},  # every cell is drawn, also below the fold
 }
 
@@ -59,6 +60,18 @@ class Lab:
         errors = self.page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
         assert errors.count() == 0, errors.first.inner_text()
 
+    def restart(self) -> None:
+        """Kernel > Restart Kernel, confirmed, and wait for the new one."""
+        self.page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        self.page.locator(".lm-Menu-itemLabel").filter(has_text="Restart Kernel…").first.click()
+        self.page.locator(".jp-Dialog button.jp-mod-warn, .jp-Dialog button.jp-mod-accept").last.click()
+        self.page.locator(".jp-StatusBar-Widget").get_by_text("| Idle").wait_for(timeout=60_000)
+
+    def save(self) -> None:
+        """Save the notebook and wait until it is on the disk."""
+        self.page.keyboard.press("Control+s")
+        self.page.locator(".lm-TabBar-tab.jp-mod-current.jp-mod-dirty").wait_for(state="detached", timeout=10_000)
+
     def output(self, cell: int) -> Any:
         """The outputs of a code cell, counted from 0."""
         return self.page.locator(".jp-CodeCell").nth(cell).locator(".jp-Cell-outputArea")
@@ -96,6 +109,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
     places = {"CONFIG_DIR": "config", "RUNTIME_DIR": "runtime", "DATA_DIR": "data"}
     environment = os.environ | {f"JUPYTER_{name}": str(home / place) for name, place in places.items()}
     environment |= {
+        "JUPYTER_CONFIG_PATH": str(running.SETTINGS),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "spaces"),
     }

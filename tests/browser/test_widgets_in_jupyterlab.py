@@ -187,3 +187,42 @@ def test_every_control_has_a_name_for_a_screen_reader(notebook: Any) -> None:
         ".filter(e => !(e.labels && e.labels.length && e.labels[0].innerText.trim())).map(e => e.outerHTML)"
     )
     assert nameless == []
+
+
+STILLS = "() => [...document.querySelectorAll('.labkit-again')].filter(e => e.checkVisibility()).length"
+WIDGETS = (
+    "() => [...document.querySelectorAll('.jp-OutputArea .jupyter-widgets')].filter(e => e.checkVisibility()).length"
+)
+WIDER = """() => [...document.querySelectorAll('.jp-OutputArea-output, .jp-OutputArea-output *')]
+.filter(e => e.clientWidth > 0 && getComputedStyle(e).display != 'inline' && !e.closest('.noUi-target'))
+.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => `${e.tagName} ${e.className}`)"""
+
+
+def test_after_a_restart_and_a_reload_each_widget_is_the_still_of_what_it_last_showed(notebook: Any) -> None:
+    run_to_the_end(notebook)
+    output(notebook, "predict").get_by_role("button", name="It is cut").click()
+    output(notebook, "predict").get_by_text("Kept: It is cut").wait_for(timeout=10_000)
+    assert notebook.page.evaluate(STILLS) == 0 < notebook.page.evaluate(WIDGETS)
+    notebook.restart()
+    for _ in range(2):
+        notebook.page.get_by_text("(your prediction)").wait_for(timeout=20_000)
+        assert notebook.page.evaluate(STILLS) == 6 and notebook.page.evaluate(WIDGETS) == 0
+        assert "It is cut (your prediction)" in output(notebook, "predict").inner_text()
+        assert output(notebook, "tokenizer").get_by_role("listitem").first.is_visible()
+        notebook.save()
+        notebook.open("widgets.ipynb")
+    run_to_the_end(notebook)
+    assert notebook.page.evaluate(STILLS) == 0 < notebook.page.evaluate(WIDGETS)
+
+
+@pytest.mark.parametrize("width", [1024, 640])  # the second is a window of 1,280 at 200 %
+def test_no_widget_is_wider_than_a_narrow_window(notebook: Any, width: int) -> None:
+    run_to_the_end(notebook)
+    notebook.page.set_viewport_size({"width": width, "height": 800})
+    notebook.page.wait_for_timeout(500)
+    assert notebook.page.evaluate(WIDER) == []
+
+
+def test_no_question_about_news_stands_before_the_first_line(notebook: Any) -> None:
+    notebook.page.wait_for_timeout(3000)
+    assert notebook.page.locator(".Toastify__toast").count() == 0

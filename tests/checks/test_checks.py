@@ -664,6 +664,12 @@ def test_closeness_is_that_of_float32() -> None:
     assert close(1e4 * (1 + 9e-6), 1e4) and not close(float("nan"), 1.0) and close(float("nan"), float("nan"))
 
 
+def test_only_infinity_is_close_to_infinity() -> None:
+    inf = float("inf")
+    assert close(inf, inf) and close([-inf], [-inf])
+    assert not any(close(one, inf) for one in (1.0, 1e300, -inf, float("nan"))) and not close(inf, 1.0)
+
+
 def compressed() -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(

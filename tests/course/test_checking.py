@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from courses import answer, cell_of, code, notebook_of, work_in, write_course
 
+from labkit.checks.further import FurtherHints
 from labkit.checks.verdict import CheckResult, PropertyRow
 from labkit.cli import main
 from labkit.course import checking
@@ -139,6 +140,14 @@ def test_what_a_check_shows_is_what_comes_out(executed: dict[str, Any]) -> None:
     cell_of(executed, "check-2-1")["outputs"] = [shown(result)]
     held = ({"name": "a", "held": True}, {"name": "b", "held": False})
     assert list(results(executed)) == [Row("2.1", "failed", 4.0, 10.0, "Look <there>.", held)]
+
+
+def test_how_many_further_hints_were_asked_for_comes_out_with_the_result(executed: dict[str, Any]) -> None:
+    result = CheckResult("2.1", "failed", 4.0, "Look.", further=FurtherHints("2.1", asked=2))
+    cell_of(executed, "check-2-1")["outputs"] = [shown(result)]
+    (row,) = results(executed)
+    assert row.further_hints == 2
+    assert "        further hints asked for: 2" in str(Checked("a.ipynb", (row,), 1.0)).splitlines()
 
 
 @pytest.mark.parametrize("gone", [(), ("check-2-1",), ("exercise-2-1",), ("check-2-1", "exercise-2-1")])

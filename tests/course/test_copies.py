@@ -509,6 +509,32 @@ def test_jupyterlab_is_that_of_this_python_and_its_terminals_find_labkit(
     assert called == [command, str(Path(sys.executable).parent), "waited", "waited"]
 
 
+def test_jupyterlab_opens_with_the_settings_of_the_course_and_asks_for_no_news(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jupyter_core.paths import jupyter_config_path
+    from jupyterlab_server.settings_utils import _get_overrides
+
+    class Process(contextlib.AbstractContextManager):  # type: ignore[type-arg]
+        """Takes over the environment in which JupyterLab was to run."""
+
+        def __init__(self, command: list[str], env: dict[str, str]) -> None:
+            monkeypatch.setenv("JUPYTER_CONFIG_PATH", env["JUPYTER_CONFIG_PATH"])
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def wait(self) -> int:
+            return 0
+
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(tmp_path / "own"))
+    monkeypatch.setattr(running.subprocess, "Popen", Process)
+    running.jupyterlab(tmp_path, ())
+    settings, trouble = _get_overrides(str(tmp_path))
+    assert not trouble and str(tmp_path / "own") in jupyter_config_path()
+    news = settings["@jupyterlab/apputils-extension:notification"]
+    assert news == {"fetchNews": "false", "checkForUpdates": False}
+
+
 def test_the_stub_is_what_an_untouched_exercise_has(built: Path) -> None:
     untouched = read_notebook(built / "older" / "notebooks" / "01_lengths.ipynb")
     assert cell_of(untouched, "exercise-1-3")["source"].endswith(STUB)

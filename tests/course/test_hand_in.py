@@ -50,6 +50,14 @@ def test_the_zip_holds_the_notebook_the_predictions_the_reflections_and_a_manife
     assert json.loads(found["reflections.json"]) == {}
 
 
+def test_the_zip_holds_the_count_of_further_hints_where_some_were_asked_for(mine: Path) -> None:
+    hand_in(mine, "01")
+    Work(mine).save("hints", "1.3", {"asked": 2})
+    found = contents(hand_in(mine, "01"))  # in place of the one without
+    assert json.loads(found["hints.json"]) == {"1.3": {"asked": 2}}
+    assert "hints.json" in json.loads(found["manifest.json"])["files"]
+
+
 def test_the_manifest_names_every_other_file_with_size_and_hash(mine: Path) -> None:
     found = contents(hand_in(mine, "01"))
     manifest = json.loads(found.pop("manifest.json"))

@@ -133,6 +133,35 @@ def test_a_new_choice_keeps_the_outcome_of_the_earlier_run(displayed: list[Any])
     assert Work().predictions["k"]["outcome"] == "b"
 
 
+def test_a_prediction_that_is_changed_after_its_outcome_says_so_wherever_it_is_shown(displayed: list[Any]) -> None:
+    asked = predict("k", "?", ["a", HOSTILE])
+    asked.controls["choice"].value = "a"
+    outcome("k", HOSTILE)
+    asked.controls["choice"].value = HOSTILE
+    outcome("k", HOSTILE)
+    said = "Changed after the outcome was shown; before it: a"
+    again = predict("k", "?", ["a", HOSTILE])
+    for box in (asked, again):
+        assert said in box.view.children[-1].value and said in box.picture.words and said in box.picture.html
+    before, after = displayed
+    assert (before.verdict, after.verdict) == ("Not as predicted.", f"{said}.")  # never "As predicted."
+    assert said in str(after) and said in after._repr_html_()
+    again.controls["choice"].value = "a"  # back to what it was, and nothing is left to say
+    outcome("k", HOSTILE)
+    assert again.view.children[-1].value == "Kept: a" and displayed[-1].verdict == "Not as predicted."
+
+
+def test_a_prediction_that_is_made_after_its_outcome_says_so(displayed: list[Any]) -> None:
+    asked = predict("k", "?", ["a", "b"])
+    outcome("k", "b")  # Run All came here before anybody had chosen
+    asked.controls["choice"].value = "b"
+    outcome("k", "b")
+    assert asked.view.children[-1].value == "Kept: b. Made after the outcome was shown."
+    assert [one.verdict for one in displayed] == ["No prediction was made.", "Made after the outcome was shown."]
+    predict("other", "?", ["a", "b"]).controls["choice"].value = "a"
+    assert "before_outcome" not in Work().predictions["other"]
+
+
 @pytest.mark.parametrize("entry", [{}, {"choice": 3}, {"choice": "a", "choices": "ab"}, {"choice": ["a"]}])
 def test_an_odd_entry_in_the_students_file_stops_nothing(course: Path, displayed: list[Any], entry: object) -> None:
     (course / ".labkit" / "predictions.json").write_text(json.dumps({"k": entry}))

@@ -173,7 +173,7 @@ def live_training(
     from labkit.training.fit import TrainingStopped
 
     watch = Watch(-(-len(train) // config.batch_size), config.epochs, name)
-    shown = display(watch.view, display_id=True)
+    display(watch.view)
     with StopRequest() as request:
         watch.request = request
         try:
@@ -186,9 +186,6 @@ def live_training(
         except BaseException as why:
             watch.end(f"Ended by {type(why).__name__}.")
             raise
-        finally:
-            if shown is not None:
-                shown.update(watch.view)
     if request.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # meant for the whole program, which is now ready for it
     return watch.so_far()
@@ -243,8 +240,8 @@ class Watch:
             button.description = "Stopping …"
 
         self.button.on_click(stop)
-        self.shown = ipywidgets.HTML(self.picture().html, layout={"width": "98%"})
-        self.view = Interactive(ipywidgets.VBox([self.button, self.shown]), {"stop": self.button}, self.picture)
+        shown = ipywidgets.HTML(layout={"width": "98%"})
+        self.view = Interactive(ipywidgets.VBox([self.button, shown]), {"stop": self.button}, self.picture, shown)
 
     def so_far(self) -> TrainingSoFar:
         """Return what has been seen up to now."""
@@ -279,7 +276,7 @@ class Watch:
         That is after ten times as long as this one took.
         """
         start = time.monotonic()
-        self.shown.value = self.picture().html
+        self.view.redraw()
         end = time.monotonic()
         self._next_picture = end + max(SECONDS_BETWEEN, (end - start) / SHARE_OF_TIME)
 

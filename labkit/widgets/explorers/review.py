@@ -106,8 +106,7 @@ def review_explorer(
     known = list(dict.fromkeys([texts] if isinstance(texts, str) else texts))
     if not known:
         raise UsageError("no review to start with; wanted at least one")
-    desk = _Desk(classifier, known, methods, options)
-    return Interactive(desk.view, desk.controls, desk.picture)
+    return _Desk(classifier, known, methods, options).explored
 
 
 class _Desk:
@@ -129,13 +128,15 @@ class _Desk:
         }
         label = ipywidgets.HTML("Words; press one to take it out, and again to put it back:")
         pick, text, words, place, back = self.controls.values()
-        self.shown = ipywidgets.HTML(layout={"width": "98%"})
-        self.view = ipywidgets.VBox([pick, text, label, words, ipywidgets.HBox([place, back]), self.shown])
+        shown = ipywidgets.HTML(layout={"width": "98%"})
+        below = ipywidgets.HBox([place, back], layout={"flex_flow": "row wrap"})
         self.explanations: Explanations | None = None
         self.trouble = ""
+        view = ipywidgets.VBox([pick, text, label, words, below, shown])
+        self.explored = Interactive(view, self.controls, self.picture, shown)
         pick.observe(lambda change: setattr(text, "value", pick.value), names="value")
         text.observe(self.read, names="value")
-        place.observe(self.redraw, names="value")
+        place.observe(self.explored.redraw, names="value")
         back.on_click(self.lay_out)
         self.read()
 
@@ -152,7 +153,7 @@ class _Desk:
         """Lay out a button for every word, all of them in."""
         words = self.explanations[0].words if self.explanations else ()
         self.controls["words"].children = [self._button(word.text) for word in words]
-        self.redraw()
+        self.explored.redraw()
 
     def _button(self, word: str) -> Any:
         button = ipywidgets.ToggleButton(description=word, tooltip=f"take {word} out", layout={"width": "max-content"})
@@ -160,14 +161,10 @@ class _Desk:
         def turn(change: Any) -> None:
             button.description = f"{word} ✗ out" if button.value else word
             button.tooltip = f"put {word} back" if button.value else f"take {word} out"
-            self.redraw()
+            self.explored.redraw()
 
         button.observe(turn, names="value")
         return button
-
-    def redraw(self, change: Any = None) -> None:
-        """Show the present state."""
-        self.shown.value = self.picture().html
 
     def picture(self) -> Picture:
         """Draw the present state."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import ipywidgets
 
 from labkit.data.tokens import wordpiece, words_of
-from labkit.display import LEFT, Markup, html_table
+from labkit.display import LEFT, MARK, PLATE, Markup, html_table
 from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Spelling:
         return f"{self.word}: {' '.join(self.pieces)}, after {tries} tries ({'; '.join(map(str, self.steps))})."
 
     def _repr_html_(self) -> str:
-        rows = [("", "the word", "tried", "taken")]
+        rows = [("step", "the word", "tried", "taken")]
         for place, step in enumerate(self.steps):
             taken = (
                 f"<code>{html.escape(step.tried[-1])}</code>" if step.found else "nothing: the whole word is unknown"
@@ -72,8 +72,8 @@ class Spelling:
         end = ends[0] if step.found else step.start
         parts = self.word[: step.start], self.word[step.start : end], self.word[end:]
         done, here, rest = map(html.escape, parts)
-        box = f'<span style="border:2px solid #0072b2;font-weight:bold">{here}</span>' if here else ""
-        return f'<code style="background:none"><span style="color:#767676">{done}</span>{box}{rest}</code>'
+        box = f'<span style="border:2px solid {MARK};font-weight:bold">{here}</span>' if here else ""
+        return f'<code style="{PLATE};padding:0 4px"><span style="color:#666">{done}</span>{box}{rest}</code>'
 
 
 def spelling(word: str, vocab: Container[str], unk: str = "[UNK]", prefix: str = "##") -> Spelling:

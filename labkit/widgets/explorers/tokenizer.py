@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import ipywidgets
 
 from labkit.data.tokens import special_ids, tokenize
+from labkit.display import BAD, MARK
 from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ LONGEST = 512  # the most positions that a BERT has
 SHOWN_PADDING, SHOWN_CUT = 3, 60  # more of them teach nothing more
 KINDS = {  # what a piece is: its background, its border, and how it is called
     "special": ("#e3e8ef", "2px solid #5b6b7f", "special"),
-    "word": ("#ffffff", "2px solid #0072b2", "word"),
+    "word": ("#ffffff", f"2px solid {MARK}", "word"),
     "continuation": ("#fdf0d5", "2px dashed #a86800", "continues"),
-    "unknown": ("#fbe3d6", "3px double #b2182b", "unknown"),
+    "unknown": ("#fbe3d6", f"3px double {BAD}", "unknown"),
     "padding": ("#f5f5f5", "2px dotted #767676", "padding"),
-    "cut": ("#ffffff", "2px dotted #b2182b", "cut"),
+    "cut": ("#ffffff", f"2px dotted {BAD}", "cut"),
 }
 
 

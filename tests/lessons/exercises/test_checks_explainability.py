@@ -19,7 +19,6 @@ import labkit
 from labkit.checks import exercise, exercises_in
 from labkit.lessons.exercises import explainability
 from labkit.lessons.exercises.explainability.attention_rollout import attention_rollout_reference
-from labkit.lessons.exercises.explainability.comprehensiveness import how_many
 from labkit.lessons.exercises.explainability.integrated_gradients import gradients_of, value_of
 from labkit.lessons.observers.explainability import ScalarFunction
 
@@ -240,6 +239,13 @@ def drop_in_fractions(predict: Any, tokens: Any, scores: Any, fraction: float = 
     return predict(tokens) - predict(hidden)
 
 
+def drop_as_the_contract_has_it(
+    predict: Any, tokens: Any, scores: Any, fraction: float = 0.2, mask: str = "[MASK]"
+) -> float:
+    top = sorted(range(len(tokens)), key=lambda place: -scores[place])[: math.ceil(fraction * len(tokens))]
+    return predict(tokens) - predict([mask if place in top else token for place, token in enumerate(tokens)])
+
+
 RIGHT: dict[str, list[Any]] = {
     "6.1": [
         labkit.attention_rollout,
@@ -260,7 +266,15 @@ RIGHT: dict[str, list[Any]] = {
         gradients_by_simpson,
     ],
     "6.3": [labkit.merge_wordpieces, words_by_loop, words_by_flush, words_by_group, words_of_tensors, words_in_text],
-    "6.4": [labkit.comprehensiveness, drop_by_numpy, drop_by_sorting, drop_by_torch, drop_in_fractions, drop_by_heap],
+    "6.4": [
+        labkit.comprehensiveness,
+        drop_as_the_contract_has_it,
+        drop_by_numpy,
+        drop_by_sorting,
+        drop_by_torch,
+        drop_in_fractions,
+        drop_by_heap,
+    ],
 }
 SLOWEST = {
     "6.1": rollout_by_hand,
@@ -297,6 +311,13 @@ def rollout_with_a_batch_axis(attentions: Any) -> Any:
 
 def rollout_to_itself_left_out(attentions: Any) -> Any:
     return rollout_by_loop(attentions)[1:]
+
+
+def rollout_of_the_largest(attentions: Any) -> Any:
+    rolled = torch.eye(attentions[0].shape[-1])
+    for layer in attentions:
+        rolled = (0.5 * layer.max(dim=0).values + 0.5 * torch.eye(len(rolled))) @ rolled
+    return rolled[0]
 
 
 def gradients_as_array(forward: Any, inputs: Any, baseline: Any, steps: int = 64) -> Any:
@@ -368,7 +389,7 @@ def words_in_place(tokens: Any, scores: Any, prefix: str = "##") -> Any:
 
 def drop_in_place(predict: Any, tokens: Any, scores: Any, fraction: float = 0.2, mask: str = "[MASK]") -> float:
     before = predict(tokens)
-    for place in np.argsort(-scores)[: how_many(fraction, len(tokens))]:
+    for place in np.argsort(-scores)[: math.ceil(fraction * len(tokens))]:
         tokens[place] = mask
     return before - predict(tokens)
 
@@ -380,7 +401,7 @@ def drop_one_too_many(predict: Any, tokens: Any, scores: Any, fraction: float = 
 
 
 def drop_of_joined_text(predict: Any, tokens: Any, scores: Any, fraction: float = 0.2, mask: str = "[MASK]") -> float:
-    top = np.argsort(-scores)[: how_many(fraction, len(tokens))]
+    top = np.argsort(-scores)[: math.ceil(fraction * len(tokens))]
     return predict(" ".join(tokens)) - predict(" ".join(mask if i in top else t for i, t in enumerate(tokens)))
 
 
@@ -392,6 +413,7 @@ def drop_above_a_quantile(predict: Any, tokens: Any, scores: Any, fraction: floa
 OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("6.1", rollout_as_array, "asks for a tensor of one dimension"),
     ("6.1", rollout_in_place, "Work on a copy"),
+    ("6.1", rollout_of_the_largest, "You take the largest of the heads"),
     ("6.1", rollout_with_a_batch_axis, "one place where attention can go"),
     ("6.1", rollout_to_itself_left_out, "one place where attention can go"),
     ("6.2", gradients_as_array, "asks for a tensor"),
@@ -473,13 +495,14 @@ def test_scores_of_cases_are_never_equal_where_the_cut_is_and_every_drop_can_be_
     for seed in range(50):
         for case in one.cases(np.random.default_rng(seed)):
             tokens, scores = case.inputs["tokens"], sorted(case.inputs["scores"], reverse=True)
-            count = how_many(case.inputs.get("fraction", 0.2), len(tokens))
+            count = math.ceil(case.inputs.get("fraction", 0.2) * len(tokens))
             assert count == len(tokens) or scores[count - 1] > scores[count]
 
 
-def test_noise_cases_are_those_in_which_floating_point_rounds_up() -> None:
-    noisy = [case.inputs for case in exercise("6.4").cases(np.random.default_rng(0)) if case.label == "noise"]
-    for inputs in noisy:
-        count = len(inputs["tokens"])
-        assert math.ceil(inputs["fraction"] * count) == how_many(inputs["fraction"], count) + 1
-    assert noisy
+def test_rounding_up_turns_on_no_noise_in_the_last_bit() -> None:
+    for seed in range(200):
+        for case in exercise("6.4").cases(np.random.default_rng(seed)):
+            count, fraction = len(case.inputs["tokens"]), case.inputs.get("fraction", 0.2)
+            exact = math.ceil(Fraction(str(fraction)) * count)
+            assert math.ceil(fraction * count) == math.ceil(round(fraction * count, 9)) == exact
+            assert int(torch.ceil(torch.tensor(fraction) * count)) == exact

@@ -138,7 +138,8 @@ def threshold_by_trying(labels: Any, scores: Any) -> tuple[float, float]:
 
 def threshold_by_scikit_learn(labels: Any, scores: Any) -> Any:
     precision, recall, thresholds = sklearn_metrics.precision_recall_curve(labels, scores)
-    f1 = np.nan_to_num(2 * precision * recall / (precision + recall))
+    with np.errstate(invalid="ignore"):  # where nothing right is found
+        f1 = np.nan_to_num(2 * precision * recall / (precision + recall))
     best = np.argmax(f1[:-1])
     return thresholds[best], f1[best]
 
@@ -266,7 +267,7 @@ def scores_of_micro_average(labels: Any, predictions: Any, positive: int = 1) ->
 
 def matrix_of_small_ints(labels: Any, predictions: Any, num_classes: int) -> Any:
     classes = np.arange(num_classes)
-    return np.array([[((labels == i) & (predictions == j)).sum() for j in classes] for i in classes], dtype=np.uint8)
+    return np.array([[((labels == i) & (predictions == j)).sum() for j in classes] for i in classes], dtype=np.uint32)
 
 
 def matrix_by_scipy(labels: Any, predictions: Any, num_classes: int) -> Any:
@@ -480,6 +481,40 @@ def threshold_from_lowest_to_highest(labels: Any, scores: Any) -> tuple[float, f
     return max(((t, f1_at(labels, scores, t)) for t in thresholds), key=lambda pair: pair[1])
 
 
+def threshold_of_the_largest_nan(labels: Any, scores: Any) -> Any:
+    """By scikit-learn's curve, with no thought of 0 divided by 0: argmax takes NaN for the largest."""
+    precision, recall, thresholds = sklearn_metrics.precision_recall_curve(labels, scores)
+    with np.errstate(invalid="ignore"):
+        f1 = (2 * precision * recall / (precision + recall))[:-1]
+    return thresholds[f1.argmax()], f1.max()
+
+
+def threshold_of_small_counts(labels: Any, scores: Any) -> Any:
+    thresholds = np.unique(scores)
+    found = np.array([(labels * (scores >= t)).sum() for t in thresholds]).astype(np.uint8).astype(float)
+    f1 = 2 * found / (np.array([(scores >= t).sum() for t in thresholds]) + labels.sum())
+    return thresholds[f1.argmax()], f1.max()
+
+
+def scores_of_small_counts(labels: Any, predictions: Any, positive: int = 1) -> Any:
+    found, true = np.equal(predictions, positive), np.equal(labels, positive)
+    hits, called, there = (float(np.uint8(one.sum() % 256)) for one in (found & true, found, true))
+    return hits / max(called, 1), hits / max(there, 1), 2 * hits / max(called + there, 1)
+
+
+def error_of_small_counts(confidences: Any, correct: Any, bins: int = 10) -> float:
+    place = np.maximum(np.ceil(confidences * bins).astype(int) - 1, 0)
+    weights = np.bincount(place, minlength=bins).astype(np.uint8) / len(place)
+    gaps = [abs(np.mean(confidences[place == k] - correct[place == k])) for k in np.unique(place)]
+    return float(np.sum(weights[np.unique(place)] * gaps))
+
+
+def matrix_in_small_cells(labels: Any, predictions: Any, num_classes: int) -> Any:
+    matrix = np.zeros((num_classes, num_classes), dtype=np.uint8)
+    np.add.at(matrix, (labels, predictions), 1)
+    return matrix
+
+
 def threshold_as_list(labels: Any, scores: Any) -> Any:
     return list(labkit.best_f1_threshold(labels, scores))
 
@@ -562,6 +597,11 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("4.4", threshold_of_a_coarse_grid, "by falling score"),
     ("4.4", threshold_of_a_finer_grid, "You try the same thresholds"),
     ("4.4", threshold_from_lowest_to_highest, "nor far apart"),
+    ("4.2", scores_of_small_counts, "How many were called positive"),
+    ("4.3", matrix_in_small_cells, "numbers of eight bits"),
+    ("4.4", threshold_of_the_largest_nan, "NaN passes for the largest"),
+    ("4.4", threshold_of_small_counts, "cannot hold as many"),
+    ("4.5", error_of_small_counts, "Sort the example into its bins"),
     ("4.4", threshold_as_list, "asks for a tuple of two floats"),
     ("4.5", error_in_per_cent, "With one bin"),
     ("4.5", error_as_array, "With one bin"),

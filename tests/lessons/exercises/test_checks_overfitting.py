@@ -376,6 +376,32 @@ class StoppingWithoutState(StoppingByHistory):
         raise KeyError("best")
 
 
+class StoppingByTheLossBefore(StoppingByHistory):
+    """Counts against the epoch before, and keeps the lowest loss beside it."""
+
+    def step(self, loss: float) -> bool:
+        before = self.history[-1] if self.history else math.inf
+        self.failures = 0 if before - loss > self.min_delta else getattr(self, "failures", 0) + 1
+        self.history.append(loss)
+        return self.failures >= self.patience
+
+
+class StoppingThatForgets:
+    """Never writes the improvement down."""
+
+    def __init__(self, patience: int = 2, min_delta: float = 0.0) -> None:
+        self.patience, self.min_delta = patience, min_delta
+        self.best_loss, self.best_epoch, self.epoch, self.failures = math.inf, None, -1, 0
+
+    def step(self, loss: float) -> bool:
+        self.epoch += 1
+        if loss < self.best_loss - self.min_delta:
+            self.best_epoch, self.failures = self.epoch, 0
+        else:
+            self.failures += 1
+        return self.failures >= self.patience
+
+
 class StoppingByShare(StoppingByHistory):
     """Takes min_delta for a share of the best loss."""
 
@@ -440,6 +466,25 @@ def fit_without_saving(
     train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
 ) -> Any:
     return fit_by_hand(train, evaluate, lambda: None, restore, max_epochs, patience)
+
+
+def fit_that_rewrites_what_happened(
+    train: Callback, evaluate: Callback, save: Callback, restore: Callback, max_epochs: int, patience: int = 2
+) -> Any:
+    """Neither saves nor restores, and leaves a model and a log as if it had."""
+    model, log, best, failures = train.__self__, [], math.inf, 0  # type: ignore[attr-defined]
+    losses: list[float] = []
+    while len(losses) < max_epochs and failures < patience:
+        train()
+        losses.append(evaluate())
+        log += ["train", "evaluate"]
+        if losses[-1] < best:
+            best, failures, model.saved = losses[-1], 0, model.state
+            log.append("save")
+        else:
+            failures += 1
+    model.state, model.calls = model.saved, [*log, "restore"]
+    return losses
 
 
 def fit_without_end(
@@ -573,6 +618,8 @@ def interval_upside_down(correct: Any, level: float = 0.95, resamples: int = 200
 OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("5.1", StoppingOfInts, "truth value"),
     ("5.1", StoppingThatIgnoresFirst, "also at the very first call"),
+    ("5.1", StoppingByTheLossBefore, "counted against the epoch before"),
+    ("5.1", StoppingThatForgets, "it stays inf"),
     ("5.1", StoppingWithoutState, "raised KeyError"),
     ("5.1", StoppingByShare, "How far below the best loss"),
     ("5.1", StoppingByDistance, "Go through the losses"),
@@ -581,8 +628,9 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("5.2", fit_restoring_twice, "How often do you restore"),
     ("5.2", fit_evaluating_twice, "one training and then one evaluation"),
     ("5.2", fit_without_saving, "Whose weights"),
+    ("5.2", fit_that_rewrites_what_happened, "Whose weights"),
     ("5.2", fit_without_end, "raised RuntimeError"),
-    ("5.3", folds_without("labels"), "without a look at the labels"),
+    ("5.3", folds_without("labels"), FOLD_HINTS["by chance"]),
     ("5.3", folds_without("labels", "shuffle"), FOLD_HINTS["in order"]),
     ("5.3", folds_without("shuffle"), "the same for every seed"),
     ("5.3", folds_without("seed"), "the same for every seed"),
@@ -596,7 +644,7 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("5.3", folds_but_one, "How many pairs"),
     ("5.3", folds_as_arrays, "each of two lists of ints"),
     ("5.3", folds_of_validation_alone, FOLD_HINTS["no pair"]),
-    ("5.3", folds_unstratified, "without a look at the labels"),
+    ("5.3", folds_unstratified, FOLD_HINTS["by chance"]),
     ("5.3", folds_unshuffled, "the same for every seed"),
     ("5.3", folds_never_the_same, "Called again with the same seed"),
     ("5.3", folds_by_the_global_generator, "global random state"),

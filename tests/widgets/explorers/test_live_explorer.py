@@ -26,21 +26,23 @@ CONFIG = Config(epochs=3, batch_size=8, learning_rate=1e-3, device="cpu", precis
 
 
 class Shown:
-    """What IPython's display handle is to the view: something to update at the end."""
+    """What is displayed: one view, and what it says at any moment."""
 
     def __init__(self) -> None:
-        self.bundles: list[dict[str, Any]] = []
+        self.views: list[Any] = []
 
-    def update(self, view: Any) -> None:
-        self.bundles.append(view._repr_mimebundle_())
+    @property
+    def bundle(self) -> dict[str, Any]:
+        (view,) = self.views
+        return view._repr_mimebundle_()
 
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
-    handle = Shown()
-    monkeypatch.setattr(live, "display", lambda view, display_id: handle)
+    seen = Shown()
+    monkeypatch.setattr(live, "display", seen.views.append)
     monkeypatch.setattr(live, "SECONDS_BETWEEN", 60.0)
-    return handle
+    return seen
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_an_audience_changes_nothing(tiny_world: Any, batchers: Any, shown: Show
 
 def test_the_last_picture_is_the_still(tiny_world: Any, batchers: Any, shown: Shown) -> None:
     seen = live_training(tiny_world.model(), *batchers, CONFIG)
-    bundle = shown.bundles[-1]
+    bundle = shown.bundle
     assert set(bundle) == {"text/plain", "text/html", WIDGET_MIME}
     assert bundle["text/plain"] == str(seen) and "All 3 epochs are done. The model has the weights of its best" in str(
         seen
@@ -142,7 +144,7 @@ def test_a_second_interrupt_ends_it_at_once_and_still_gives_the_best_weights(
     first = tiny_world.model()
     next(iter(fit(first, *batchers, CONFIG, progress=False)))
     assert same(weights(model), weights(first))
-    assert "Ended by KeyboardInterrupt." in shown.bundles[-1]["text/plain"]
+    assert "Ended by KeyboardInterrupt." in shown.bundle["text/plain"]
 
 
 def test_after_it_the_signals_are_whose_they_were(tiny_world: Any, batchers: Any, shown: Shown) -> None:
@@ -156,7 +158,7 @@ def test_a_failing_training_fails_and_says_so(tiny_world: Any, batchers: Any, sh
     torch.nn.init.constant_(model.classifier.bias, float("nan"))
     with pytest.raises(TrainingError):
         live_training(model, *batchers, CONFIG)
-    assert "Ended by TrainingError." in shown.bundles[-1]["text/plain"]
+    assert "Ended by TrainingError." in shown.bundle["text/plain"]
 
 
 def make_record(steps: int, losses: tuple[float, ...] = (), ended: str = "") -> TrainingSoFar:

@@ -106,6 +106,15 @@ EXERCISE = Exercise(
     "2.5",
     "length_bucketed_batches",
     observers.length_bucketed_batches,
+    nudge=(
+        "Padding is wasted where short and long reviews share a batch. Which reviews should be together, and what may"
+        " still be left to chance then?"
+    ),
+    in_words=(
+        "Shuffle first, so that reviews of equal length stand in an order of chance. Sort by length, cut the sorted "
+        "reviews into batches, and shuffle the batches as wholes. Like lengths meet, and training still does not walk"
+        " from short to long."
+    ),
     takes="lengths batch_size seed _other_seed",
     properties=(
         Property(

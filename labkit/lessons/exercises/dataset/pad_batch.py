@@ -63,6 +63,12 @@ EXERCISE = Exercise(
     "2.4",
     "pad_batch",
     observers.pad_batch,
+    nudge="Which review of the batch is the longest, and how many places does each of the others lack?",
+    in_words=(
+        "The longest review of this batch gives the width. Begin with a table full of the padding id and a mask full "
+        "of zeros, one row for each review, and write every review's ids and ones into the beginning of its row. The "
+        "labels only have to be put together."
+    ),
     takes="features pad_token_id",
     properties=(
         Property(

@@ -29,6 +29,14 @@ EXERCISE = Exercise(
     "2.1",
     "rating_to_label",
     observers.rating_to_label,
+    nudge=(
+        "Draw the band around 0 on a line. Put a rating on either side of it, one on its edge, and ask where NaN "
+        "would go."
+    ),
+    in_words=(
+        "Ask first whether there is a label at all: a rating inside the band has none, and neither has NaN, with "
+        "which every comparison is false. Only then the sign decides between 1 and 0."
+    ),
     reference=rating_to_label_reference,
     takes="rating neutral_band",
     properties=(

@@ -93,6 +93,15 @@ EXERCISE = Exercise(
     "2.3",
     "ReviewDataset",
     observers.review_dataset,
+    nudge=(
+        "A DataLoader asks two things of a dataset: how many there are, and which one is number i. Look at the shape "
+        "and the type of everything you give for one review."
+    ),
+    in_words=(
+        "Keep what you were given, and tokenize a review when it is asked for. One item is one review: ids and mask "
+        "in one dimension, cut by the tokenizer so that [SEP] stays, and not padded, since nobody knows yet with whom"
+        " it will share a batch. The label is a number without a dimension."
+    ),
     takes="texts labels max_length _pad_last",
     properties=(
         Property(

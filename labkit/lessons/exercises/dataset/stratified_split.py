@@ -138,6 +138,15 @@ EXERCISE = Exercise(
     "2.2",
     "stratified_split",
     observers.stratified_split,
+    nudge=(
+        "Three things are asked at once: sizes, class shares, copies. Which of them fails in yours, and what do you "
+        "deal out: single reviews, or texts with all their copies?"
+    ),
+    in_words=(
+        "Deal out groups: a group is a text with all its copies, which share one label. For each class on its own, "
+        "shuffle its groups by the seed and fill one split after the other up to its fraction of that class. Then "
+        "every split has the classes of the whole, and no copy is parted."
+    ),
     takes="texts labels fractions seed _other_seed",
     properties=(
         Property(

@@ -53,6 +53,10 @@ def _half(attention: torch.Tensor) -> torch.Tensor:
     return mixed / mixed.sum(-1, keepdim=True)
 
 
+def _half_of_each(attention: torch.Tensor) -> torch.Tensor:
+    return (attention + torch.eye(len(attention))) / 2
+
+
 def _product(layers: list[torch.Tensor]) -> torch.Tensor:
     return reduce(lambda rolled, layer: layer @ rolled, layers)
 
@@ -71,6 +75,15 @@ EXERCISE = Exercise(
     "6.1",
     "attention_rollout",
     observers.attention_rollout,
+    nudge=(
+        "Take one layer and two tokens. How much of the first token's row is the token itself, and how much comes to "
+        "it through attention?"
+    ),
+    in_words=(
+        "A layer mixes the tokens: one half through attention, averaged over the heads, one half through the residual"
+        " connection, which is the identity. The next layer mixes what this one has mixed, so its matrix is "
+        "multiplied from the left onto the product so far. The first row says what has reached the first token."
+    ),
     reference=attention_rollout_reference,
     takes="attentions",
     drawn=_drawn,
@@ -88,6 +101,7 @@ EXERCISE = Exercise(
             on="one",
             fixed=[([[HEAD]],), ([[HEAD, OTHER]],), _random(FIXED, 1, 3, 4)],
             core=True,
+            idea=True,
         ),
         Property(
             "several layers are multiplied, the later ones from the left",
@@ -100,6 +114,7 @@ EXERCISE = Exercise(
                 _random(FIXED, 4, 3, 5),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "it is one share a token, and the shares sum to 1",
@@ -123,6 +138,22 @@ EXERCISE = Exercise(
         "the largest head": (
             "You take the largest of the heads. The exercise asks for their mean.",
             _rollout(lambda layer: layer.amax(0)),
+        ),
+        "the largest head, not normalised": (
+            "You take the largest of the heads, and so your rows no longer sum to 1. A mean of shares is a share again.",
+            _rollout(lambda layer: layer.amax(0), mixed=_half_of_each),
+        ),
+        "the largest head, made shares again": (
+            "You take the largest of the heads and scale its rows to 1. In the mean that is asked for, all heads count.",
+            _rollout(lambda layer: layer.amax(0) / layer.amax(0).sum(-1, keepdim=True)),
+        ),
+        "the smallest head": (
+            "You take the smallest of the heads: what a single head overlooks is lost. The exercise asks for their mean.",
+            _rollout(lambda layer: layer.amin(0)),
+        ),
+        "heads added up, not normalised": (
+            "You add up the heads, so that your rows sum to more than 1. How many heads are there?",
+            _rollout(lambda layer: layer.sum(0), mixed=_half_of_each),
         ),
         "the first head alone": (
             "You follow one head and leave the others out. The exercise asks for their mean.",

@@ -1,6 +1,7 @@
 """Exercise 6.4, comprehensiveness: what a prediction loses without the top tokens.
 
-No two scores of a case are equal where the cut is, so that it does not depend on an order among equals.
+No two scores of a case are equal where the cut is, so that it does not depend on an order among equals. Where the fraction of
+the tokens is a whole number it is one in floating point too, so that rounding it up needs no care.
 """
 
 import math
@@ -37,17 +38,12 @@ TEN = [*FIVE, -3.0, 0.125, 0.25, -0.5, 1.5]
 REVIEW = "the film was superb a good plot not dull end"
 
 
-def how_many(fraction: float, n: int) -> int:
-    """The contract's ceil(fraction * n), in which floating-point noise does not count."""
-    return math.ceil(round(fraction * n, 9))
-
-
 def comprehensiveness_reference(
     tokens: Sequence[str], scores: Sequence[float], fraction: float = 0.2, mask: str = "[MASK]"
 ) -> float:
     """The contract with the model of the cases."""
     predict = observers.HiddenWords(WEIGHTS)
-    least = sorted(scores, reverse=True)[how_many(fraction, len(tokens)) - 1]
+    least = sorted(scores, reverse=True)[math.ceil(fraction * len(tokens)) - 1]
     hidden = [mask if score >= least else token for token, score in zip(tokens, scores, strict=True)]
     return predict(tokens) - predict(hidden)
 
@@ -56,21 +52,13 @@ def _inputs(text: str, scores: Sequence[float], **named: Plain) -> Inputs:
     return {"tokens": text.split(), "scores": [*scores], **named, "_weights": WEIGHTS}
 
 
-def _long(count: int, fraction: float) -> Inputs:
-    """Count times fraction is a whole number, and in floating point a hair above it."""
-    generator = np.random.default_rng(count)
-    scores = generator.permutation(np.arange(count) / 16 - 1).tolist()
-    return _inputs(" ".join(generator.choice(WORDS, size=count)), scores, fraction=fraction)
-
-
 def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
     for fraction in (0.2, 0.3, 0.45, 0.2):
         count = int(generator.integers(6, len(WORDS) + 1))
         scores = generator.permutation(np.linspace(-1, 2, count)).round(4).tolist()
         words = " ".join(generator.choice(WORDS, size=count, replace=False))
-        exact = abs(fraction * count - round(fraction * count)) < 1e-9
         named = {} if fraction == 0.2 else {"fraction": fraction}
-        yield "fraction" if exact else "ceil", _inputs(words, scores, **named)
+        yield "fraction" if (fraction * count).is_integer() else "ceil", _inputs(words, scores, **named)
 
 
 Predict = Callable[[Sequence[str]], float]
@@ -81,7 +69,7 @@ def _hide(tokens: list[str], top: set[int], mask: str) -> list[str]:
 
 
 def _hiding(
-    count: Callable[[float, np.ndarray], int] = lambda fraction, scores: how_many(fraction, len(scores)),
+    count: Callable[[float, np.ndarray], int] = lambda fraction, scores: math.ceil(fraction * len(scores)),
     rank: Callable[[np.ndarray], np.ndarray] = lambda scores: -scores,
     hidden: Callable[[list[str], set[int], str], list[str]] = _hide,
     change: Callable[[float, float], float] = lambda before, after: before - after,
@@ -103,6 +91,15 @@ EXERCISE = Exercise(
     "6.4",
     "comprehensiveness",
     observers.comprehensiveness,
+    nudge=(
+        "Do it with five tokens on paper: how many are a fifth of them, which ones have the highest scores, and how "
+        "does the text read with those hidden?"
+    ),
+    in_words=(
+        "An explanation is faithful if the prediction falls when what it calls important is gone. Predict once with "
+        "all tokens. In a copy, put the mask at the places of the highest scores, as many as the fraction asks for, "
+        "rounded up, and all of them at once. Predict again: the drop is before less after."
+    ),
     reference=comprehensiveness_reference,
     drawn=_drawn,
     same=close,
@@ -123,6 +120,7 @@ EXERCISE = Exercise(
                 _inputs(REVIEW, TEN[::-1]),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "the number of hidden tokens is rounded up",
@@ -165,12 +163,6 @@ EXERCISE = Exercise(
             fixed=[_inputs(REVIEW, TEN, fraction=fraction) for fraction in (1.0, 0.5, 0.1)],
         ),
         Property(
-            "floating-point noise does not decide",
-            "Some products that should be whole numbers come out a hair above them. What does rounding up make of that?",
-            on="noise",
-            fixed=[_long(25, 0.28), _long(25, 0.56), _long(100, 0.55)],
-        ),
-        Property(
             "the mask is the caller's",
             "Is the argument mask used, or the usual one written into the code?",
             fixed=[
@@ -196,10 +188,6 @@ EXERCISE = Exercise(
         "above a quantile": (
             "You hide what reaches a quantile of the scores. It may lie between two of them, and leave too few above it.",
             _hiding(lambda fraction, scores: int((scores >= np.quantile(scores, 1 - fraction)).sum())),
-        ),
-        "floating-point noise": (
-            "The product of fraction and count came out a hair above a whole number, and you rounded it up.",
-            _hiding(lambda fraction, scores: math.ceil(fraction * len(scores))),
         ),
         "the lowest scores": (
             "You hide the tokens of the lowest scores. Which end of your sorted list is the important one?",

@@ -137,6 +137,15 @@ EXERCISE = Exercise(
     "6.2",
     "integrated_gradients",
     observers.integrated_gradients,
+    nudge=(
+        "Walk from the baseline to the input in small steps. Which gradient do you meet at each of them, and how far "
+        "does each number move in all?"
+    ),
+    in_words=(
+        "What a number adds to the output is its slope times the way it goes. The slope changes on the way, so take "
+        "its mean over many points of the straight line from baseline to input, best in the middle of each step. "
+        "Times the difference of the two it is the attribution, and all of them make up the whole change."
+    ),
     drawn=_drawn,
     test=_attributes,
     same=lambda one, other: _near(numbers(one), numbers(other), 0.003),
@@ -159,6 +168,7 @@ EXERCISE = Exercise(
                 _inputs(FOURTH, [1.0], [0.0]),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "the way begins at the baseline",
@@ -171,6 +181,7 @@ EXERCISE = Exercise(
                 _inputs(FOURTH, [-1.0], [0.5]),
                 _inputs(PRODUCT, [1.0, 2.0], [1.0, 2.0]),
             ],
+            idea=True,
         ),
         Property(
             "inputs of several axes keep their shape",

@@ -69,6 +69,15 @@ EXERCISE = Exercise(
     "6.3",
     "merge_wordpieces",
     observers.merge_wordpieces,
+    nudge=(
+        "Go along the tokens with a finger. Which begins a new word, which goes on with the word before it, and which"
+        " did nobody write?"
+    ),
+    in_words=(
+        "Keep a list of words with their scores. A special token is passed over, together with its score. A piece "
+        "with the mark belongs to the last word: its letters without the mark are put behind it, its score is added. "
+        "Everything else begins a new word."
+    ),
     reference=merge_wordpieces_reference,
     takes="tokens scores prefix",
     drawn=_drawn,
@@ -85,6 +94,7 @@ EXERCISE = Exercise(
                 (["play", "##ing", "play", "##ed", "play"], [1.0, 0.5, -0.25, 0.125, 2.0]),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "whole words stay as they are, also when they come twice",

@@ -74,6 +74,15 @@ EXERCISE = Exercise(
     "3.3",
     "accumulate_gradients",
     observers.accumulate_gradients,
+    nudge=(
+        "Each micro-batch has the mean of its own examples. For which share of all examples does it stand, and when "
+        "do you know how many there are in all?"
+    ),
+    in_words=(
+        "A mean over all is one sum, divided once by how many there are. A micro-batch's mean times its number of "
+        "examples is its part of that sum. Gradients add up on their own: begin with none, scale each loss to its "
+        "part of the whole, and go backward."
+    ),
     drawn=lambda generator: [("uneven", _inputs(generator, batching.uneven_sizes(generator)))],
     test=lambda case, observation: batching.unlike(
         "gradient", observation.value["gradients"], accumulate_gradients_reference(case)[1]

@@ -129,6 +129,15 @@ EXERCISE = Exercise(
     "3.5",
     "eval_epoch",
     observers.eval_epoch,
+    nudge=(
+        "Take a batch of three reviews and one of a single review. What is the mean loss of the four? And in which "
+        "mode was the model before you came?"
+    ),
+    in_words=(
+        "Measuring leaves no trace. Note the mode of every module, turn dropout and gradients off, and put each "
+        "module back as it was. Add up each batch's mean loss times its number of reviews and divide once, at the "
+        "end; put logits and labels together in the order of the batches."
+    ),
     fixed=_fixed,
     drawn=lambda generator: [("uneven", _inputs(generator, batching.uneven_sizes(generator)))],
     same=_same,

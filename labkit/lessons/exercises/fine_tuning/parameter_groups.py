@@ -68,6 +68,15 @@ EXERCISE = Exercise(
     "3.2",
     "parameter_groups",
     observers.parameter_groups,
+    nudge=(
+        "Print the name and the shape of every parameter of one layer. By what can you tell a matrix from a bias or a"
+        " LayerNorm weight?"
+    ),
+    in_words=(
+        "Decay is for matrices. Whatever has one dimension or none, the biases and the LayerNorm weights, goes into "
+        "the group without decay, all else into the group with it. Go through the parameters once, and leave out "
+        "those that are frozen."
+    ),
     takes="model weight_decay _model",
     drawn=lambda generator: [
         ("decay", ("a classifier", round(generator.uniform(0.02, 0.5), 3), {"seed": int(generator.integers(1000))}))

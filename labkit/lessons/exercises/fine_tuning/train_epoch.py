@@ -156,6 +156,15 @@ EXERCISE = Exercise(
     "3.4",
     "train_epoch",
     observers.train_epoch,
+    nudge=(
+        "Write down in which order it happens: forward, backward, clip, step, schedule, forget. Which of these happen"
+        " once a batch, and which once a group?"
+    ),
+    in_words=(
+        "Gather batches into groups. Of each group take the gradient of its mean loss over all its examples, as in "
+        "the exercise before; then clip it, let the optimizer step, then the scheduler, and begin the next group with"
+        " no gradient. The last group may be shorter: its mean is over what it has."
+    ),
     drawn=_drawn,
     test=lambda case, observation: batching.unlike(
         "after the epoch", observation.value["weights"], train_epoch_reference(case).weights

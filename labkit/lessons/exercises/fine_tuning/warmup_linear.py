@@ -56,6 +56,15 @@ EXERCISE = Exercise(
     "3.1",
     "warmup_linear",
     observers.warmup_linear,
+    nudge=(
+        "Draw the multiplier over the steps. Where does it start, where is it 1, where is it 0 again? Then read off "
+        "the height at one step on each side of the top."
+    ),
+    in_words=(
+        "There are two straight lines. During warmup the height is the share of the warmup that is done. After it, "
+        "the height is the share of the remaining way that still lies ahead: the steps to the end, out of those "
+        "between warmup and end, and never below 0."
+    ),
     reference=warmup_linear_reference,
     takes="step warmup_steps total_steps",
     fixed=lambda: [*(_labelled(*numbers) for numbers in BY_HAND), *_drawn(np.random.default_rng(31), 30)],

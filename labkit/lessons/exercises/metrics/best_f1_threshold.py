@@ -33,7 +33,7 @@ def f1_at(labels: Sequence[int], scores: Sequence[float], threshold: float = 1) 
 
 def best_f1_reference(labels: Sequence[int], scores: Sequence[float]) -> float:
     """The contract by trying every threshold that makes a difference."""
-    return max(f1_at(labels, scores, threshold) for threshold in scores)
+    return max(f1_at(labels, scores, threshold) for threshold in set(scores))
 
 
 def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
@@ -96,10 +96,26 @@ def _cut_by_rank(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     return float(scores[order[f1.argmax()]]), float(f1.max())
 
 
+def _nan_where_nothing_is_right(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    thresholds = np.unique(scores)
+    f1 = np.array([f1_at(labels.tolist(), scores.tolist(), threshold) for threshold in thresholds])
+    best = int(np.where((f1 == 0) & labels.any(), math.nan, f1).argmax())
+    return float(thresholds[best]), float(f1[best]) or math.nan * labels.any()
+
+
 EXERCISE = Exercise(
     "4.4",
     "best_f1_threshold",
     observers.best_f1_threshold,
+    nudge=(
+        "Sort the example by falling score and lower the threshold slowly. At which of its values does any prediction"
+        " change?"
+    ),
+    in_words=(
+        "Between two neighbouring scores nothing changes, so the scores themselves are all the thresholds worth "
+        "trying. For each of them count what it calls positive and how much of that is right, work out F1, and keep "
+        "the best. Equal scores cross together, and where nothing is right F1 is 0."
+    ),
     takes="labels scores",
     properties=(
         Property(
@@ -117,6 +133,7 @@ EXERCISE = Exercise(
             ],
             test=_says_the_best,
             core=True,
+            idea=True,
         ),
         Property(
             "the threshold reaches that F1",
@@ -124,6 +141,7 @@ EXERCISE = Exercise(
             on="ordinary",
             test=_reaches_the_best,
             core=True,
+            idea=True,
         ),
         Property(
             "equal scores stay together",
@@ -152,12 +170,27 @@ EXERCISE = Exercise(
                 ([1, 0, 0, 0, 1, 1], NEAR),
                 ([1, 0, 0, 0, 1, 1, 1, 0], [*NEAR, 500.0, -500.0]),
             ],
+            idea=True,
         ),
         Property(
             "without positives the F1 is 0",
             "What does your answer say where no label is positive, so that there is nothing to find?",
             fixed=[([0], [0.5]), ([0, 0, 0], [0.25, 0.75, 0.5])],
             test=_says_the_best,
+        ),
+        Property(
+            "a threshold that finds nothing right does not win",
+            "Cut so high that only negatives lie above: precision and recall are both 0. What is F1 there in your answer?",
+            fixed=[
+                ([1, 0], [0.25, 0.75]),
+                ([0, 1, 0, 0, 1], [0.875, 0.5, 0.25, 0.125, 0.625]),
+                ([0, 0, 1, 0, 1, 1, 0], [3.0, 2.5, 2.0, 1.5, 1.0, 0.5, -4.0]),
+            ],
+        ),
+        Property(
+            "many examples count as few do",
+            "The example is long, and its scores are few. Which number of yours cannot hold as many as there are?",
+            fixed=[(300 * [1, 0, 1, 0], [*300 * [0.75, 0.25], *300 * [0.5, 0.125]])],
         ),
         returns("a tuple of two floats", tuple_of(is_number, is_number)),
     ),
@@ -206,6 +239,10 @@ EXERCISE = Exercise(
         "only between two scores": (
             "All your thresholds lie between two scores, so the lowest example is never called positive.",
             _best_of(lambda scores: [(low + high) / 2 for low, high in pairwise(scores)] or scores),
+        ),
+        "NaN where precision and recall are 0": (
+            "Where a threshold finds nothing right your F1 is NaN: 0 divided by 0. And NaN passes for the largest of all.",
+            _nan_where_nothing_is_right,
         ),
         "NaN without positives": (
             "Without positives your F1 is NaN: 0 divided by 0. The exercise says what should stand there.",

@@ -87,6 +87,15 @@ EXERCISE = Exercise(
     "4.6",
     "confidently_wrong",
     observers.confidently_wrong,
+    nudge=(
+        "Ask three things of each row: which class is predicted, how probable is it, and is it the wrong one? Putting"
+        " them in order comes last."
+    ),
+    in_words=(
+        "Turn each row of logits into probabilities: the largest is the confidence, and its place is the prediction. "
+        "Keep the rows whose prediction differs from the label and whose confidence reaches the threshold. Sort what "
+        "is left by falling confidence, and give the places they have among all rows."
+    ),
     takes="logits labels threshold _as_tensor",
     properties=(
         Property(
@@ -101,6 +110,7 @@ EXERCISE = Exercise(
                 {"logits": TWO, "labels": [0, 1, 0, 1, 0, 1], "_as_tensor": True},
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "the most confident stands first",

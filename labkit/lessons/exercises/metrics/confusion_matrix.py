@@ -1,5 +1,6 @@
 """Exercise 4.3, confusion_matrix: which class is taken for which."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ from labkit.lessons.observers import metrics as observers
 
 def confusion_matrix_reference(labels: Sequence[int], predictions: Sequence[int], num_classes: int) -> Plain:
     """The contract cell by cell."""
-    pairs = list(zip(labels, predictions, strict=True))
-    return [[pairs.count((row, column)) for column in range(num_classes)] for row in range(num_classes)]
+    counts = Counter(zip(labels, predictions, strict=True))
+    return [[counts[row, column] for column in range(num_classes)] for row in range(num_classes)]
 
 
 def _drawn(generator: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
@@ -46,6 +47,15 @@ EXERCISE = Exercise(
     "4.3",
     "confusion_matrix",
     observers.confusion_matrix,
+    nudge=(
+        "Take the first pair of the example: its true class and its predicted one. Which cell of the matrix is that, "
+        "and what should happen to the number in it?"
+    ),
+    in_words=(
+        "Begin with a square of zeros, as many rows and columns as there are classes, whether they occur or not. Go "
+        "through the pairs, and each time add one in the row of the true class and the column of the predicted one. "
+        "What is right then stands on the diagonal."
+    ),
     reference=confusion_matrix_reference,
     takes="labels predictions num_classes",
     properties=(
@@ -55,6 +65,7 @@ EXERCISE = Exercise(
             on="two",
             fixed=[([0, 1, 1], [0, 1, 0], 2), ([0, 0, 1, 1, 0, 0, 1], [0, 1, 1, 1, 1, 1, 0], 2)],
             core=True,
+            idea=True,
         ),
         Property(
             "more than two classes",
@@ -62,6 +73,7 @@ EXERCISE = Exercise(
             on="more",
             fixed=[([0, 1, 2, 2], [0, 2, 2, 1], 3), ([3, 0, 1, 2, 3, 3, 1, 0, 1], [3, 0, 1, 0, 1, 1, 2, 0, 1], 4)],
             core=True,
+            idea=True,
         ),
         Property(
             "a class that does not occur keeps its row and column",
@@ -72,6 +84,15 @@ EXERCISE = Exercise(
                 ([0, 0], [0, 0], 2),
                 ([1, 1, 1], [1, 1, 1], 2),
                 ([1, 2, 2, 1], [1, 1, 2, 2], 5),
+            ],
+        ),
+        Property(
+            "a pair that comes often is counted to the end",
+            "Which is the largest number that your cells can hold? A data set may have a hundred thousand of one pair.",
+            fixed=[
+                (200 * [0, 1], 200 * [0, 0], 2),
+                (300 * [0, 1], 300 * [0, 0], 2),
+                (70_000 * [1] + [0], 70_000 * [1] + [1], 2),
             ],
         ),
         returns(
@@ -110,6 +131,18 @@ EXERCISE = Exercise(
         "each pair counted once": (
             "Each of your cells knows only whether a pair occurs. Adding by an array of places counts repeated places once.",
             _changed(lambda matrix: np.minimum(matrix, 1)),
+        ),
+        "counts of eight bits": (
+            "Your cells are numbers of eight bits: after 255 comes 0. Which dtype holds as many as a data set can have?",
+            _changed(lambda matrix: matrix.astype(np.uint8)),
+        ),
+        "counts of eight bits with a sign": (
+            "Your cells are numbers of eight bits with a sign: after 127 they turn negative. Which dtype has more room?",
+            _changed(lambda matrix: matrix.astype(np.int8)),
+        ),
+        "counts of sixteen bits": (
+            "Your cells are numbers of sixteen bits, and a large data set has more of one pair than those can count.",
+            _changed(lambda matrix: matrix.astype(np.int16)),
         ),
         "only what is right": (
             "You count only where label and prediction agree. What is off the diagonal is the interesting part.",

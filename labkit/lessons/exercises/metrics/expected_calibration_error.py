@@ -68,6 +68,15 @@ EXERCISE = Exercise(
     "4.5",
     "expected_calibration_error",
     observers.expected_calibration_error,
+    nudge=(
+        "Sort the example into its bins by hand. In one of them: how sure was the model on average, and how often was"
+        " it right?"
+    ),
+    in_words=(
+        "A model is calibrated if it is right in 80 of 100 cases of which it is 80 % sure. So put predictions of like"
+        " confidence into one bin, take the gap between the bin's mean confidence and its share of right ones, and "
+        "average the gaps, each weighed by how many predictions are in its bin."
+    ),
     reference=expected_calibration_error_reference,
     takes="confidences correct bins",
     properties=(
@@ -87,8 +96,10 @@ EXERCISE = Exercise(
                 ([0.2, 0.1, 0.9, 0.8, 0.7, 0.95, 0.6], [0, 1, 1, 0, 1, 1, 1], 2),
                 ([0.1, 0.35, 0.3, 0.6, 0.55, 0.7, 0.9, 0.8, 0.95], [1, 0, 0, 0, 1, 0, 1, 1, 0], 4),
                 ([0.9, 0.3, 0.1, 0.6, 0.4, 0.2, 0.8, 0.85], [1, 1, 0, 0, 0, 0, 1, 0], 4),
+                ([*300 * [0.9], *40 * [0.3]], [*(299 * [1] + [0]), *40 * [1]], 2),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "a confidence on an edge belongs to the bin below, 0 to the first",

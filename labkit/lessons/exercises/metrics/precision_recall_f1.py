@@ -76,6 +76,15 @@ EXERCISE = Exercise(
     "4.2",
     "precision_recall_f1",
     observers.precision_recall_f1,
+    nudge=(
+        "Count four things for the positive class: called positive and is, called positive and is not, missed, "
+        "rightly left alone. Which of them does each score need?"
+    ),
+    in_words=(
+        "Precision asks what was called positive how much of it is right; recall asks what is positive how much of it"
+        " was found. Both have the hits on top and differ in the whole below. F1 is twice their product over their "
+        "sum. Before every division ask whether there is anything to divide by."
+    ),
     takes="labels predictions positive",
     properties=(
         Property(
@@ -87,9 +96,11 @@ EXERCISE = Exercise(
                 ([1, 0, 0, 1], [1, 1, 1, 0]),
                 ([1, 1, 1, 1, 0, 0, 1], [1, 0, 1, 1, 1, 0, 0]),
                 ([0, 0, 0, 0, 0, 0, 0, 1, 1], [0, 0, 0, 0, 0, 0, 1, 1, 0]),
+                (600 * [1] + 40 * [0], [*290 * [1], *310 * [0], *40 * [1]]),
             ],
             test=_equals(0),
             core=True,
+            idea=True,
         ),
         Property(
             "recall is the share of the positives that were found",
@@ -97,6 +108,7 @@ EXERCISE = Exercise(
             on="ordinary",
             test=_equals(1),
             core=True,
+            idea=True,
         ),
         Property(
             "F1 is their harmonic mean",
@@ -104,6 +116,7 @@ EXERCISE = Exercise(
             on="ordinary",
             test=_equals(2),
             core=True,
+            idea=True,
         ),
         Property(
             "positive is the caller's",

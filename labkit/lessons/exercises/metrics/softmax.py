@@ -53,6 +53,15 @@ EXERCISE = Exercise(
     "4.1",
     "softmax",
     observers.softmax,
+    nudge=(
+        "The same number added to all logits of a row changes no probability. Which number would you add so that no "
+        "exponential can become infinite?"
+    ),
+    in_words=(
+        "The exponential makes every logit positive, and dividing by the sum of its row makes the row sum to 1. Only "
+        "the differences within a row matter, so first take the largest logit of the row away from all of them: then "
+        "the largest exponential is 1."
+    ),
     reference=lambda logits: plain(softmax_reference(logits)),
     takes="logits _dtype",
     properties=(
@@ -72,6 +81,7 @@ EXERCISE = Exercise(
                 _of([[1, 1], [3, -2], [-1, 0], [0.5, 4]], "float32"),
             ],
             core=True,
+            idea=True,
         ),
         Property(
             "the last axis counts, however many there are",
@@ -92,6 +102,7 @@ EXERCISE = Exercise(
                 _of([[-10000, -9990], [3, 10000], [-2, 0]]),
             ],
             test=_nearly_the_reference,
+            idea=True,
         ),
         returns("an array of floats", array_of(np.floating)),
     ),

@@ -131,6 +131,15 @@ EXERCISE = Exercise(
     "5.4",
     "bootstrap_interval",
     observers.bootstrap_interval,
+    nudge=(
+        "What might another test set of this size have given? Make one out of yours: how many examples do you draw, "
+        "and may the same one be drawn twice?"
+    ),
+    in_words=(
+        "Draw as many examples as there are, with replacement, take their mean, and do so many times. The means "
+        "scatter as the score would over other samples. Of what the level leaves out, half is cut off at either end: "
+        "the interval lies between those two percentiles. One generator, made of the seed, draws all."
+    ),
     fixed=_fixed,
     properties=(
         Property(
@@ -143,6 +152,7 @@ EXERCISE = Exercise(
             "Draw a histogram of your resampled means. Which share of them should lie below your interval, and which above it?",
             on="usual",
             core=True,
+            idea=True,
         ),
         Property(
             "the level is the caller's",

@@ -15,6 +15,7 @@ from labkit.checks.wire import Plain, close, shown
 from labkit.lessons.observers import overfitting as observers
 
 LONG = [3.0, 2.5, 2.375, 2.75, nan, 2.0, 2.0, 2.25, 1.5, 1.75, 1.625, 1.375, 1.25, 1.5, nan, 1.75, 2.0, 0.5, 1.0]
+LARGE_TO_ZERO = [inf, 70000.0, 4096.0, 8192.0, 1.0, 0.0, 0.5, 0.0, 0.25]
 
 
 def early_stopping_reference(
@@ -101,10 +102,24 @@ def stopping(**parts: Any) -> type[Stopping]:
     return type("EarlyStopping", (Stopping,), parts)
 
 
+def best_so_far(self: Stopping, loss: float, improved: bool) -> tuple[Any, Any]:
+    """The best loss kept rightly, whatever was taken for an improvement."""
+    return Stopping.best(self, loss, loss < self.best_loss - self.min_delta)
+
+
 EXERCISE = Exercise(
     "5.1",
     "EarlyStopping",
     observers.early_stopping,
+    nudge=(
+        "Write the losses in a column, and beside each the best one so far and the failures in a row. What must be "
+        "remembered from one call to the next?"
+    ),
+    in_words=(
+        "Every loss is held against the best one so far, never against the one before. If it is lower by more than "
+        "min_delta, remember it and its epoch, and let the failures begin at 0 again. If not, it is one failure more,"
+        " and with as many as patience it is time to stop."
+    ),
     takes="losses patience min_delta",
     properties=(
         Property(
@@ -119,6 +134,7 @@ EXERCISE = Exercise(
             fixed=[([1.0, 0.5, 0.75, 0.875],), ([1.0, 1.5, 1.25],), ([2.0, 1.5, 1.0, 0.5, 1.0, 0.75],)],
             test=_says,
             core=True,
+            idea=True,
         ),
         Property(
             "an improvement starts the count anew",
@@ -130,6 +146,7 @@ EXERCISE = Exercise(
             ],
             test=_says,
             core=True,
+            idea=True,
         ),
         Property(
             "best_loss and best_epoch are those of the best call",
@@ -177,7 +194,7 @@ EXERCISE = Exercise(
             "all of it together over long runs",
             "Follow the example to the first call that differs: what are the best loss and the count of failures there?",
             on="long",
-            fixed=[(LONG,), (LONG, 3, 0.25), (LONG[::-1], 2, 0.125)],
+            fixed=[(LONG,), (LONG, 3, 0.25), (LONG[::-1], 2, 0.125), (LARGE_TO_ZERO,)],
         ),
         Property(
             "step says True or False",
@@ -193,6 +210,22 @@ EXERCISE = Exercise(
         "compared with the loss before": (
             "You compare with the loss of the epoch before. A loss that falls a little after a jump is still no new best.",
             stopping(improves=lambda self, loss: loss < self.previous - self.min_delta),
+        ),
+        "compared with the loss before, the best one kept beside it": (
+            "Your best loss is right, but failures are counted against the epoch before. A loss below that one may still fail.",
+            stopping(improves=lambda self, loss: loss < self.previous - self.min_delta, best=best_so_far),
+        ),
+        "the loss before kept as the best": (
+            "You write every loss over best_loss, so that yours compares with the epoch before and not with the best one.",
+            stopping(best=lambda self, loss, improved: (loss, self.epoch if improved else self.best_epoch)),
+        ),
+        "the best loss is forgotten": (
+            "You compare with best_loss, but it stays inf: nobody has told it of the improvement, so every loss is one.",
+            stopping(best=lambda self, loss, improved: (inf, self.epoch if improved else self.best_epoch)),
+        ),
+        "nothing is remembered": (
+            "After every call best_loss is still inf and best_epoch None. What should an improvement leave behind?",
+            stopping(best=lambda self, loss, improved: (inf, None)),
         ),
         "min_delta with the wrong sign": (
             "With min_delta yours takes a loss for better that lies above the best one. On which side should the margin be?",

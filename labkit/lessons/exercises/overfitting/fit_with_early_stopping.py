@@ -1,10 +1,11 @@
 """Exercise 5.2, fit_with_early_stopping: the loop that keeps its best epoch.
 
-The model of a case counts how often it was trained; the state in which it is left says which epoch's weights it has.
+The model of a case counts how often it was trained, and the state in which it is left says which epoch's weights it has. Its
+calls are told one by one as they happen, and all else is worked out from them here: no answer can rewrite them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from math import nan
+from math import inf, nan
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,12 @@ from labkit.checks.exercise import Case, Exercise, Failure, Inputs, Observation,
 from labkit.checks.properties import all_of, list_of, part_is
 from labkit.checks.values import numbers, same_numbers
 from labkit.checks.wire import Plain, close, is_number, shown
-from labkit.lessons.exercises.overfitting.early_stopping import Stopping, early_stopping_reference, stopping
+from labkit.lessons.exercises.overfitting.early_stopping import (
+    Stopping,
+    best_so_far,
+    early_stopping_reference,
+    stopping,
+)
 from labkit.lessons.observers import overfitting as observers
 
 LONG = [3.0, nan, 2.5, 2.75, 2.5, 2.0, 2.25, 1.5, 1.75, 1.0, 1.25, 1.125, 0.5, 0.75]
@@ -43,8 +49,17 @@ def _gives_the_losses(case: Case, observation: Observation) -> Failure | None:
     return None if same_numbers(found, wanted) else Failure(f"the losses {shown(wanted)}", f"the losses {shown(found)}")
 
 
+def _left_at(calls: Sequence[str]) -> int:
+    """How often the model has been trained, as these calls leave it."""
+    state = saved = 0
+    for name in calls:
+        state = {"train": state + 1, "restore": saved}.get(name, state)
+        saved = state if name == "save" else saved
+    return state
+
+
 def _ends_at_the_best(case: Case, observation: Observation) -> Failure | None:
-    (_, (*_, wanted)), found = fit_reference(**visible(case.inputs)), observation.value["left_at"] - 1
+    (_, (*_, wanted)), found = fit_reference(**visible(case.inputs)), _left_at(observation.value["calls"]) - 1
     return None if found == wanted else Failure(f"the model as epoch {wanted} left it", f"epoch {found}")
 
 
@@ -99,6 +114,12 @@ EXERCISE = Exercise(
     "5.2",
     "fit_with_early_stopping",
     observers.fit_with_early_stopping,
+    nudge="Which of the four callbacks belongs to every epoch, which to some of them, and which to the end alone?",
+    in_words=(
+        "An epoch trains and is then evaluated. A new best is saved; anything else is one failure more, and enough of"
+        " them in a row end the loop early. However it ended, the model is that of the last epoch and the best one is"
+        " wanted: restore it once, and give all losses of the run."
+    ),
     properties=(
         Property(
             "it stops when patience has run out, and gives the losses of the epochs that were run",
@@ -112,6 +133,7 @@ EXERCISE = Exercise(
             ],
             test=_gives_the_losses,
             core=True,
+            idea=True,
         ),
         Property(
             "a run that was stopped ends with the model of its best epoch",
@@ -119,6 +141,7 @@ EXERCISE = Exercise(
             on="stops",
             test=_ends_at_the_best,
             core=True,
+            idea=True,
         ),
         Property(
             "a run that reaches max_epochs ends with the model of its best epoch too",
@@ -127,12 +150,18 @@ EXERCISE = Exercise(
             fixed=[_of([1.0, 0.5, 0.75]), _of([1.0, 0.75, 0.5, 0.625]), _of([1.0, 1.5])],
             test=_ends_at_the_best,
             core=True,
+            idea=True,
         ),
         Property(
             "while the loss falls it runs to max_epochs",
             "How many epochs should there be while the loss still falls, and where is the end of the loop?",
             on=("falling", "through"),
-            fixed=[_of([1.0, 0.75, 0.5]), _of([1.0]), _of([1.0, 1.5, 0.5, 0.25, 0.125], 3)],
+            fixed=[
+                _of([1.0, 0.75, 0.5]),
+                _of([1.0]),
+                _of([1.0, 1.5, 0.5, 0.25, 0.125], 3),
+                _of([70000.0, 4096.0, 1024.0, 256.0]),
+            ],
             test=_gives_the_losses,
         ),
         Property(
@@ -220,6 +249,14 @@ EXERCISE = Exercise(
         "compared with the loss before": (
             "You compare with the loss of the epoch before, and save what is better than that. It may be worse than the best.",
             _loop(stopping(improves=lambda self, loss: loss < self.previous)),
+        ),
+        "patience counted against the loss before": (
+            "You save the right epochs, but patience counts against the epoch before: a loss below that one may still fail.",
+            _loop(stopping(improves=lambda self, loss: loss < self.previous, best=best_so_far)),
+        ),
+        "the best loss is forgotten": (
+            "Your best loss stays where it began, so every epoch looks like a new best: it saves each one and never stops.",
+            _loop(stopping(best=lambda self, loss, improved: (inf, self.epoch if improved else self.best_epoch))),
         ),
         "an equal loss as a new best": (
             "A loss that only equals the best one counts as better in yours, so it saves again and patience never ends.",

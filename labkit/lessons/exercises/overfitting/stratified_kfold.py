@@ -20,6 +20,7 @@ FOLD_HINTS = {
     "overlap": "Some examples are validated in more than one fold. Each belongs into exactly one validation part.",
     "missing": "Some examples are validated in no fold. What becomes of the remainder when a class does not divide by k?",
     "in order": "Your folds are cut out in the order of the labels. What does a fold hold where they come sorted?",
+    "by chance": "Your folds are equally large, but which classes they have is left to chance. Deal out each class for itself.",
     "large": "What is left of a class goes into one of your folds, all of it. Deal its examples out one at a time.",
     "leak": "Your training parts hold examples of their own validation part. What was trained on can no longer validate.",
     "short": "Your training parts lack examples. Whatever is not validated in a fold is trained on in it.",
@@ -43,6 +44,7 @@ def _fixed() -> list[tuple[str, Inputs]]:
         _of(np.repeat([0, 1, 2], [12, 13, 7]), 3, _other_seed=1),
         _of(shuffled[2], 7, seed=5),
         _of(generator.permutation(np.arange(103) % 2), 10, seed=4, _other_seed=3),
+        _of(generator.permutation(np.repeat([0, 1, 2], [151, 100, 70])), 8, seed=6),
     ]
 
 
@@ -109,9 +111,12 @@ def _folds_have_the_classes(case: Case, observation: Observation) -> Failure | N
         if found and all(low <= one <= high for one in found):
             continue
         one_large = sorted(found)[:-1] == [low] * (k - 1) and sum(found) == count
-        hint = FOLD_HINTS["in order"] if in_order else FOLD_HINTS["large"] if one_large else ""
+        by_chance = _folds_are_as_large(case, observation) is None
+        fault = "in order" if in_order else "large" if one_large else "by chance" if by_chance else ""
         wanted = f"{low} or {high}" if low < high else f"{low}"
-        return Failure(f"class {label}: {wanted} in each fold", f"class {label}: {shown(found)}", hint)
+        return Failure(
+            f"class {label}: {wanted} in each fold", f"class {label}: {shown(found)}", FOLD_HINTS.get(fault, "")
+        )
     return None
 
 
@@ -143,6 +148,15 @@ EXERCISE = Exercise(
     "5.3",
     "stratified_kfold",
     observers.stratified_kfold,
+    nudge=(
+        "Deal cards to k players so that everybody gets equally many of each suit. How would you do that with the "
+        "places of one class?"
+    ),
+    in_words=(
+        "Take one class at a time: shuffle its places by the seed, and deal them out, one to each fold in turn. Then "
+        "no fold has more than one above another of any class. What a fold was dealt it validates on, and all the "
+        "rest it trains on."
+    ),
     fixed=_fixed,
     properties=(
         Property(
@@ -166,6 +180,7 @@ EXERCISE = Exercise(
             "Count the classes of each validation part. Folds drawn without a look at the labels differ by chance.",
             test=_folds_have_the_classes,
             core=True,
+            idea=True,
         ),
         Property(
             "each fold trains on all that it does not validate on",

@@ -45,6 +45,15 @@ EXERCISE = Exercise(
     "1.2",
     "encode",
     observers.encode,
+    nudge=(
+        "Look at one long and one short text. How many ids has each, what stands at its end, and what should fill the"
+        " room that is left?"
+    ),
+    in_words=(
+        "The tokenizer does all of it when it is told to: cut what is too long, fill up what is too short, give "
+        "tensors. It knows that [SEP] closes a text and cuts before it, which slicing a finished list of ids does "
+        "not."
+    ),
     takes="texts max_length _pad_last",
     properties=(
         Property(

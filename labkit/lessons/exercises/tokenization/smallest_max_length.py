@@ -27,6 +27,14 @@ EXERCISE = Exercise(
     "1.3",
     "smallest_max_length",
     observers.smallest_max_length,
+    nudge=(
+        "Sort the lengths. How many reviews fit if the limit is the shortest of them, the next one, the one after that?"
+    ),
+    in_words=(
+        "Only a length that occurs can be the answer: between two of them no further review fits. Go through the "
+        "lengths from the shortest on, and stop at the first at which the share of reviews that fit has reached the "
+        "coverage."
+    ),
     reference=smallest_max_length_reference,
     takes="lengths coverage",
     properties=(

@@ -71,6 +71,15 @@ EXERCISE = Exercise(
     "1.1",
     "wordpiece",
     observers.wordpiece,
+    nudge=(
+        "Take a word and a small vocabulary on paper. Which is the longest piece that the word begins with, and what "
+        "is left when you take it away?"
+    ),
+    in_words=(
+        "Remember where the next piece begins. From there try all that is left of the word, and shorten it letter by "
+        "letter until the vocabulary has it; behind the first piece look it up with the prefix. Go on where the piece"
+        " ended. Where not even one letter is found, the whole word is unknown."
+    ),
     reference=wordpiece_reference,
     takes="word vocab unk prefix",
     properties=(

@@ -28,6 +28,11 @@ EXERCISE = Exercise(
     "0.1",
     "accuracy",
     observers.accuracy,
+    nudge="Go along both lists together, place by place. At how many places do label and prediction agree?",
+    in_words=(
+        "Accuracy is a share: at how many places label and prediction are the same, out of all places. Each "
+        "comparison gives a yes or a no, and the mean of yes and no, taken as 1 and 0, is that share."
+    ),
     reference=accuracy_reference,
     takes="labels predictions",
     drawn=_drawn,
