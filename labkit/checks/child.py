@@ -7,21 +7,26 @@ not judge (verdict.py).
 import builtins
 import contextlib
 import dataclasses
+import faulthandler
 import functools
 import io
 import json
 import logging
 import os
 import random
+import re
 import select
 import signal
 import struct
 import sys
+import sysconfig
 import threading
 import time
+import traceback
 import types
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +39,8 @@ CAN_FORK = sys.platform == "linux"  # macOS has fork, but its system libraries d
 NOTHING_TO_CALL = "nothing that can be called"
 _HEADER = struct.Struct("!Q")
 _LARGEST_MESSAGE = 64 * 2**20
+_MOST_PRINTED = 2000  # letters of one case that are kept
+_PATIENCE = 0.5  # seconds in which a child may say where it is
 _MOST_TOLD = 20_000  # of one case; no observer tells a hundredth of that
 # Of torch's errors for what cannot be done in a forked process once its parent has used autograd with a GPU, or the GPU.
 _OF_THE_FORK = ("fork-based multiprocessing", "in forked subprocess")
@@ -43,11 +50,14 @@ _OF_THE_FORK = ("fork-based multiprocessing", "in forked subprocess")
 class Observations:
     """One observation a case, in order. timed_out: at the limit the answer was still busy with the first missing one.
 
-    died: the process that ran the answer ended on its own. killed: the answer is no longer running.
+    within: by name the library in whose code it was then, loading: that it was still being loaded. died: the process that ran
+    the answer ended on its own. killed: the answer is no longer running.
     """
 
     each: Sequence[Observation]
     timed_out: bool = False
+    within: str = ""
+    loading: bool = False
     died: bool = False
     killed: bool = True
 
@@ -89,16 +99,28 @@ def kernel_left_alone() -> Iterator[None]:
 def observe_one(observe: Observe, answer: Any, inputs: Mapping[str, Any]) -> Observation:
     """Run the answer on one case, here; whatever it raises is part of what is observed."""
     told = _Told()
-    with _silence():
+    with _silence(told.hear):
         return told.beside(_observed(observe, answer, inputs, told.hear))
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Neither prints nor warnings of an answer reach the page. They are put off for all threads."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+def _silence(listener: Listener) -> Iterator[None]:
+    """Neither prints nor warnings of an answer reach the page, for all threads. What is printed is told as `printed`."""
+    with contextlib.redirect_stdout(_Printed(listener)), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+class _Printed(io.StringIO):
+    """Standard output of an answer: its beginning is told as it comes, so that it is there whatever becomes of the answer."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self.listener = listener
+
+    def write(self, text: str) -> int:
+        self.listener("printed", text[:_MOST_PRINTED])
+        return len(text)
 
 
 def _observed(observe: Observe, answer: Any, inputs: Mapping[str, Any], listener: Listener) -> Observation:
@@ -114,10 +136,13 @@ class _Told:
 
     def __init__(self) -> None:
         self.notes: list[tuple[str, Plain]] = []
+        self.printed = ""
 
     def hear(self, name: str, note: Plain) -> None:
-        """Keep a note, unless an answer tells without end."""
-        if len(self.notes) < _MOST_TOLD:
+        """Keep a note, unless an answer tells or prints without end."""
+        if name == "printed":
+            self.printed += str(note)[: _MOST_PRINTED - len(self.printed)]
+        elif len(self.notes) < _MOST_TOLD:
             self.notes.append((name, note))
 
     def beside(self, observation: Observation) -> Observation:
@@ -127,7 +152,8 @@ class _Told:
             notes.setdefault(name, []).append(note)
         left, value = notes.pop("left", []), observation.seen.get("value")
         more = {"value": {**value, **notes}} if notes and isinstance(value, Mapping) else notes
-        return dataclasses.replace(observation, seen={**observation.seen, **more, "left": left})
+        seen = {**observation.seen, **more, "left": left}
+        return dataclasses.replace(observation, seen=seen, printed=self.printed)
 
 
 def _described(error: BaseException) -> str:
@@ -177,6 +203,7 @@ def _in_child(observe: Observe, answer: Any, cases: Sequence[Case], timeout: flo
     import torch  # noqa: F401 (here, so that no child spends its time on it)
 
     reading, writing = os.pipe()
+    asking, saying = os.pipe()  # where the answer is
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(ValueError, OSError):  # closed by somebody: nothing can be written twice then
             stream.flush()
@@ -185,28 +212,66 @@ def _in_child(observe: Observe, answer: Any, cases: Sequence[Case], timeout: flo
         child = os.fork()
     if child == 0:
         os.close(reading)
-        _be_the_child(writing, observe, answer, cases)
+        os.close(asking)
+        _be_the_child(writing, saying, observe, answer, cases)
     os.close(writing)
+    os.close(saying)
     found: list[Observation] = []
+    where = ("", False)
     try:
-        timed_out = _collect(reading, found, len(cases), time.monotonic() + timeout)
+        timed_out, told = _collect(reading, found, len(cases), time.monotonic() + timeout)
+        if timed_out:
+            where = _library(_files_of(child, asking))
     finally:
         os.close(reading)
+        os.close(asking)
         for kill in (os.killpg, os.kill):  # its own group: also what the answer started
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 kill(child, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(child, 0)
-    missing = [Observation({}, missing=True)] * (len(cases) - len(found))
-    return Observations([*found, *missing], timed_out, died=bool(missing) and not timed_out)
+    missing = _missing(len(cases) - len(found), told)
+    return Observations([*found, *missing], timed_out, *where, died=bool(missing) and not timed_out)
 
 
-def _be_the_child(writing: int, observe: Observe, answer: Any, cases: Sequence[Case]) -> None:
+def _missing(count: int, told: "_Told") -> list[Observation]:
+    """Cases without a result, of which the first was begun."""
+    return [told.beside(Observation({}, missing=True)), *[Observation({}, missing=True)] * (count - 1)][:count]
+
+
+def _files_of(child: int, asking: int) -> list[str]:
+    """The files of the functions in which the child is at this moment, the innermost first; none if it does not say."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGUSR1)
+    said, patience = b"", _PATIENCE
+    while len(said) < 1 << 16 and select.select([asking], [], [], patience)[0] and (part := os.read(asking, 1 << 16)):
+        said, patience = said + part, _PATIENCE / 10  # it comes word by word
+    return re.findall(r'^  File "(.*)", line \d+ in ', said.decode("utf-8", "replace"), re.MULTILINE)
+
+
+def _library(files: Sequence[str]) -> tuple[str, bool]:
+    """The installed library in whose code the innermost functions are, "" where in other code; whether it is being loaded."""
+    places = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
+    standard = sysconfig.get_path("stdlib")
+    loading, name = False, ""
+    for path in files:
+        place = next((place for place in places if Path(path).is_relative_to(place)), None)
+        if place is not None:
+            name = name or Path(path).relative_to(place).parts[0].removesuffix(".py")
+        elif path.startswith("<frozen importlib"):
+            loading = True
+        elif not path.startswith(("<frozen", standard)):
+            break
+    return (name, loading and bool(name)) if name != "labkit" else ("", False)
+
+
+def _be_the_child(writing: int, saying: int, observe: Observe, answer: Any, cases: Sequence[Case]) -> None:
     """Never returns: whatever happens, the child must not go on as a second kernel."""
     try:
         os.setpgid(0, 0)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+        faulthandler.register(signal.SIGUSR1, file=saying, all_threads=False)
         _be_quiet_and_single_threaded()
         own = os.getpid()
 
@@ -215,9 +280,12 @@ def _be_the_child(writing: int, observe: Observe, answer: Any, cases: Sequence[C
             while view and os.getpid() == own:  # else the answer forked, and this is its copy
                 view = view[os.write(writing, view) :]
 
+        def tell(name: str, note: Plain) -> None:
+            send(json.dumps([name, note]).encode())
+
         for case in cases:
-            with _silence():
-                observation = _observed(observe, answer, case.inputs, lambda *note: send(json.dumps(note).encode()))
+            with _silence(tell):
+                observation = _observed(observe, answer, case.inputs, tell)
             if os.getpid() != own:
                 break
             send(_packed(observation))
@@ -256,26 +324,29 @@ def _packed(observation: Observation) -> bytes:
         return dumps({"seen": {}, "raised": _described(error), "unfinished": False})
 
 
-def _collect(reading: int, found: list[Observation], wanted: int, deadline: float) -> bool:
-    """Read observations until all are there or the child is gone; True when the time was up first."""
+def _collect(reading: int, found: list[Observation], wanted: int, deadline: float) -> tuple[bool, _Told]:
+    """Read observations until all are there or the child is gone.
+
+    True when the time was up first, and what was told of a case without an observation.
+    """
     buffer = bytearray()
     told = _Told()
     while len(found) < wanted:
         left = deadline - time.monotonic()
         ready, _, _ = select.select([reading], [], [], max(0.0, left))
         if not ready or left <= 0:  # also where the answer itself writes without end
-            return True
+            return True, told
         part = os.read(reading, 1 << 20)
         buffer += part
         if not part or len(buffer) > _LARGEST_MESSAGE:
-            return False
+            return False, told
         while len(found) < wanted and (message := _taken(buffer)) is not None:
             if message.startswith(b"["):  # a note, as JSON; no archive begins like it
                 told.hear(*_note(message))
             else:
                 found.append(told.beside(_observation(message)))
                 told = _Told()
-    return False
+    return False, told
 
 
 def _note(message: bytes) -> tuple[str, Plain]:
@@ -313,24 +384,25 @@ def _observation(message: bytes) -> Observation:
 def _in_thread(observe: Observe, answer: Any, cases: Sequence[Case], timeout: float) -> Observations:
     """The same in a thread, which at the limit is left behind, still running."""
     found: list[Observation] = []
+    told = [_Told() for _ in (*cases, None)]
     enough = threading.Event()
 
     def work() -> None:
-        for case in cases:
-            told = _Told()
-            message = _packed(_observed(observe, answer, case.inputs, told.hear))
+        for case, notes in zip(cases, told, strict=False):
+            message = _packed(_observed(observe, answer, case.inputs, notes.hear))
             if enough.is_set():
                 return
-            found.append(told.beside(_observation(message)))
+            found.append(notes.beside(_observation(message)))
 
     thread = threading.Thread(target=work, daemon=True)
-    with _silence():  # here and not in the thread, which may be left behind and never give standard output back
+    # Here and not in the thread, which may be left behind and never give standard output back.
+    with _silence(lambda *note: told[len(found)].hear(*note)):
         thread.start()
         thread.join(timeout)
     enough.set()
     each = list(found)
-    missing = [Observation({}, missing=True)] * (len(cases) - len(each))
+    missing = _missing(len(cases) - len(each), told[len(each)])
     busy = thread.is_alive()
-    return Observations(
-        [*each, *missing], timed_out=busy and bool(missing), died=bool(missing) and not busy, killed=not busy
-    )
+    frames = traceback.walk_stack(sys._current_frames().get(thread.ident or 0)) if busy and missing else ()
+    where = _library([frame.f_code.co_filename for frame, _ in frames])
+    return Observations([*each, *missing], busy and bool(missing), *where, bool(missing) and not busy, not busy)

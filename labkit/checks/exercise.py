@@ -37,13 +37,15 @@ class Observation:
     """What one case gave: `value` and whatever else was witnessed, or how it failed.
 
     raised: the error's class and text, "" where there was none. unfinished: it was the answer's own NotImplementedError.
-    missing: the case was never reached, or the answer was still at it when its time was up.
+    missing: the case was never reached, or the answer was still at it when its time was up. printed: the beginning of what the
+    answer printed meanwhile.
     """
 
     seen: Mapping[str, Plain]
     raised: str = ""
     unfinished: bool = False
     missing: bool = False
+    printed: str = ""
 
     @property
     def ok(self) -> bool:

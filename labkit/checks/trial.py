@@ -172,6 +172,8 @@ def _odd_facts(exercise: Exercise, seeds: int) -> Iterator[str]:
     if exercise.max_points != wanted:
         yield f"max_points is {exercise.max_points:g}; wanted {wanted:g}, as for every {'exercise' if wanted else 'warm-up'}"
     ideas = [each for each in exercise.properties if each.idea]
+    if not ideas:
+        yield "no property carries its idea, which has half of the points"
     if ideas and not any(each.core for each in ideas):
         yield "no property that carries its idea is core, so that a trivial answer may earn half of the points"
     if any(each.manners for each in ideas):
@@ -223,7 +225,7 @@ def _misjudged(exercise: Exercise, seeds: int) -> Iterator[str]:
             yield f"the wrong answer {known.name!r}: {fault}"
         elif trial.first.hint != known.hint:
             yield f"the wrong answer {known.name!r} gets another hint than its own: {trial.first.hint!r}"
-    if exercise.share_of_idea and exercise.misconceptions and not missed:
+    if exercise.misconceptions and not missed:
         yield "every wrong answer that it knows has its idea; wanted one that misses it"
     for name, answer in lazy_answers().items():
         result = try_answer(exercise, answer, 1).first

@@ -18,6 +18,11 @@ from labkit.checks.wire import shown
 from labkit.display import BAD, GOOD, LEFT, OPEN, Markup, html_table
 
 MIME = "application/vnd.labkit.check+json"
+MOST_LINES, MOST_LETTERS = 10, 120  # of what an answer printed
+PRINTED_ONLY = (
+    "Your answer prints what it found and gives back None. What is printed can be read, but nobody can go on with it: "
+    "give it back instead."
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,9 @@ class PropertyRow:
 class CheckResult:
     """What a check says of an answer; it shows itself in a notebook and in a terminal.
 
-    status: "passed", "failed" or "not attempted". hint: empty when passed. example: None when passed or graded. further: the
-    further hints, where it is the student's own check. beside: when passed, the course's own source beside the answer's.
+    status: "passed", "failed" or "not attempted". hint: empty when passed. example: None when passed or graded. printed: the
+    first lines that the answer printed, on the example or else on the first case on which it did; empty when graded. further:
+    the further hints, where it is the student's own check. beside: when passed, the course's own source beside the answer's.
     """
 
     exercise: str
@@ -56,6 +62,7 @@ class CheckResult:
     example: Example | None = None
     properties: Sequence[PropertyRow] = ()
     max_points: float = POINTS
+    printed: str = ""
     further: FurtherHints | None = None
     beside: Beside | None = None
 
@@ -72,6 +79,8 @@ class CheckResult:
         if self.example:
             lines += [f"  Input:    {self.example.inputs}", f"  Got:      {self.example.got}"]
             lines.append(f"  Expected: {self.example.expected}")
+        if self.printed:
+            lines += ["  Printed:", *(f"    {line}" for line in self.printed.splitlines())]
         lines += [f"  {line}" for line in self._about_further_hints()]
         return "\n".join(lines)
 
@@ -121,6 +130,8 @@ class CheckResult:
             parts.append(f"<p><strong>Hint.</strong> {html.escape(self.hint)}</p>")
         if self.example:
             parts.append(_example_as_html(self.example))
+        if self.printed:
+            parts.append(f"<p><strong>Printed.</strong></p><pre>{html.escape(self.printed)}</pre>")
         parts += [f"<p>{html.escape(line)}</p>" for line in self._about_further_hints()]
         opened = " open" if self.status == "failed" else ""
         if rows:
@@ -145,18 +156,51 @@ def judge_all(exercise: Exercise, cases: Sequence[Case], observed: Observations,
         hint = "Write your answer in place of raise NotImplementedError, then run the check again."
         return CheckResult(exercise.id, status, points, hint, max_points=exercise.max_points)
     if status == "passed":
-        return CheckResult(exercise.id, status, points, properties=rows, max_points=exercise.max_points)
+        printed = "" if graded else _first_lines(cases, observed.each)
+        return CheckResult(exercise.id, status, points, "", None, rows, exercise.max_points, printed)
     first = _first_failure(exercise, failures)
     case, observation = cases[first.case], observed.each[first.case]
     hint = (
-        _misconception_hint(exercise, cases, observed, failures, first) or _trouble(observed, observation) or first.hint
+        (PRINTED_ONLY if _printed_only(observed.each) else "")
+        or _misconception_hint(exercise, cases, observed, failures, first)
+        or _trouble(observed, observation)
+        or first.hint
     )
     got = first.failure.got or (
         shown(observation.returned) if observation.ok else observation.raised or "nothing within the time"
     )
-    inputs = ", ".join(f"{name}={shown(value, 120)}" for name, value in visible(case.inputs).items())
-    example = None if graded else Example(inputs, got, first.failure.expected)
-    return CheckResult(exercise.id, status, points, hint, example, rows, exercise.max_points)
+    example = None if graded else Example(_told(case), got, first.failure.expected)
+    printed = "" if graded else _first_lines(cases, observed.each, first.case)
+    return CheckResult(exercise.id, status, points, hint, example, rows, exercise.max_points, printed)
+
+
+def _told(case: Case) -> str:
+    """The inputs of a case in words."""
+    return ", ".join(f"{name}={shown(value, 120)}" for name, value in visible(case.inputs).items())
+
+
+def _printed_only(observed: Sequence[Observation]) -> bool:
+    """Whether an answer gave None wherever it came back, and printed there."""
+    came_back = [one for one in observed if one.ok]
+    return bool(came_back) and all(one.returned is None and one.printed.strip() for one in came_back)
+
+
+def _first_lines(cases: Sequence[Case], observed: Sequence[Observation], example: int = -1) -> str:
+    """What was printed on the example, else on the first case on which anything was, which is then named."""
+    if example >= 0 and observed[example].printed.strip():
+        return _shortened(observed[example].printed)
+    for case, one in zip(cases, observed, strict=True):
+        if one.printed.strip():
+            return f"(on {_told(case)})\n{_shortened(one.printed)}"
+    return ""
+
+
+def _shortened(printed: str) -> str:
+    """The first lines, without what a terminal would take for commands."""
+    lines = printed.strip("\n").split("\n")
+    kept = [line if len(line) <= MOST_LETTERS else f"{line[: MOST_LETTERS - 4]} ..." for line in lines[:MOST_LINES]]
+    kept += ["..."] if len(lines) > MOST_LINES else []
+    return "\n".join("".join(one if one.isprintable() else " " for one in line) for line in kept)
 
 
 Failures = Mapping[str, Failure | None]  # of one case: by the name of a property that says something about it
@@ -215,6 +259,8 @@ def _trouble(observed: Observations, observation: Observation) -> str:
         )
     if observation.raised:
         kind = _kind_of_error(observation)
+        if "timeout" in kind.lower():
+            return f"A library that your answer calls gave up waiting and raised {kind}: it was too slow, not wrong."
         return f"Your answer raised {kind}. Run it on such an input yourself and read the last lines of the traceback."
     if not observation.missing:
         return ""
@@ -223,7 +269,14 @@ def _trouble(observed: Observations, observation: Observation) -> str:
             "The process that ran your answer ended before it gave a result. Does it call exit, or use up the memory?"
         )
     again = "" if observed.killed else " It is still running: restart the kernel."
-    return f"Your answer took too long and was stopped. Does every loop come nearer to its end with each step?{again}"
+    late = "Your answer took too long and was stopped"
+    if observed.loading:
+        return (
+            f"{late} while {observed.within} was being loaded. Import it in a cell of its own, then check again.{again}"
+        )
+    if observed.within:
+        return f"{late} inside {observed.within}. Either your loop does not end, or this library is too slow for it.{again}"
+    return f"{late}. Does every loop come nearer to its end with each step?{again}"
 
 
 def _misconception_hint(

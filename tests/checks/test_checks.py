@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,34 @@ def test_an_answer_that_loops_is_given_up_at_the_limit(anywhere: str) -> None:
     assert (result.status, result.points) == ("failed", 0.0)
     assert "too long" in result.hint
     assert ("restart the kernel" in result.hint) == (anywhere == "thread")
+
+
+def test_a_library_that_is_too_slow_for_the_time_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anywhere: str
+) -> None:
+    stop = time.monotonic() + 3
+    for name, text in {"slow_to_load": "wait()", "slow_to_use": "def use(): wait()"}.items():
+        wait = f"import time\ndef wait():\n    while time.monotonic() < {stop}: pass\n"
+        (tmp_path / f"{name}.py").write_text(wait + text + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(child.sysconfig, "get_path", lambda place: str(tmp_path))
+
+    def loads_it(lengths: list[int], coverage: float) -> Any:
+        import slow_to_load  # type: ignore[import-not-found]
+
+        return slow_to_load
+
+    def uses_it(lengths: list[int], coverage: float) -> Any:
+        import slow_to_use  # type: ignore[import-not-found]
+
+        return slow_to_use.use()
+
+    def gives_up(lengths: list[int], coverage: float) -> Any:
+        raise TimeoutError("no answer")
+
+    assert "too long and was stopped inside slow_to_use." in check("1.3", uses_it, timeout=0.5).hint
+    assert "stopped while slow_to_load was being loaded. Import it" in check("1.3", loads_it, timeout=0.5).hint
+    assert "gave up waiting and raised TimeoutError: it was too slow" in check("1.3", gives_up).hint
 
 
 def test_a_hang_that_swallows_everything_is_killed() -> None:
@@ -415,6 +444,65 @@ def test_what_an_answer_prints_stays_out_of_the_page(capfd: pytest.CaptureFixtur
 
     check("1.3", prints)
     assert capfd.readouterr().out == ""
+
+
+def test_the_first_lines_that_an_answer_prints_are_shown_with_the_example(anywhere: str) -> None:
+    def prints(lengths: list[int], coverage: float) -> int:
+        print("<looked at>", coverage)
+        print("\033[31mred\ud800", "x" * 500)
+        for _ in range(10_000):
+            print("again")
+        return right(lengths, coverage) if len(lengths) < 3 else 0
+
+    result = check("1.3", prints)
+    assert result.example and "lengths=[10, 20, 30, 40], coverage=0.6" in result.example.inputs
+    first, second, *others = result.printed.splitlines()
+    assert first == "<looked at> 0.6" and second.startswith(" [31mred  xxx") and len(second) == 120
+    assert others == ["again"] * 8 + ["..."]
+    assert "  Printed:\n    <looked at> 0.6\n" in str(result)
+    assert "<pre>&lt;looked at&gt; 0.6\n" in result._repr_html_()
+
+
+def test_what_a_right_answer_prints_is_shown_too_and_nothing_of_it_when_graded() -> None:
+    one, cases = exercise("1.3"), list(exercise("1.3").cases(np.random.default_rng(0)))
+
+    def prints_once(lengths: list[int], coverage: float) -> int:
+        if coverage == 0.51:
+            print("half way")
+        return right(lengths, coverage)
+
+    observed = observe_all(one.observe, prints_once, cases, 10)
+    assert checks.judge_all(one, cases, observed).printed == "(on lengths=[9, 3], coverage=0.51)\nhalf way"
+    assert checks.judge_all(one, cases, observed, graded=True).printed == ""
+    assert "half way" not in json.dumps(checks.judge_all(one, cases, observed).as_json()), "no instructor reads it"
+
+
+def test_what_was_printed_before_an_answer_hung_or_died_is_shown(anywhere: str) -> None:
+    stop = time.monotonic() + 1.5
+
+    def hangs(lengths: list[int], coverage: float) -> int:
+        print("so far", len(lengths))
+        while time.monotonic() < stop:
+            time.sleep(0.01)
+        return 0
+
+    assert check("1.3", hangs, timeout=0.3).printed == "so far 1"
+
+    def dies(lengths: list[int], coverage: float) -> int:
+        print("so far", len(lengths))
+        os._exit(1)
+
+    if anywhere == "child":
+        assert check("1.3", dies).printed == "so far 1"
+
+
+@pytest.mark.parametrize("name", ["1.3", "3.5"])
+def test_an_answer_that_prints_and_gives_none_back_is_told_so(anywhere: str, name: str) -> None:
+    def prints(*arguments: Any) -> None:
+        print(0.5)
+
+    assert "prints what it found and gives back None" in check(name, prints).hint
+    assert "gives back None" not in check(name, lambda *arguments: None).hint
 
 
 def test_a_forged_equality_earns_nothing(anywhere: str) -> None:

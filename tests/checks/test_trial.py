@@ -168,6 +168,7 @@ BROKEN = {
     "points of its own": (only(max_points=5.0), "max_points is 5; wanted 10, as for every exercise"),
     "a warm-up with points": (only(id="0.1"), "max_points is 10; wanted 0, as for every warm-up"),
     "nothing core": (with_property(0, core=False), "no property is core"),
+    "an idea that nobody named": (with_property(0, idea=False), "no property carries its idea"),
     "an idea that a trivial answer may have": (
         with_property(0, core=False),
         "no property that carries its idea is core",

@@ -138,7 +138,8 @@ def threshold_by_trying(labels: Any, scores: Any) -> tuple[float, float]:
 
 def threshold_by_scikit_learn(labels: Any, scores: Any) -> Any:
     precision, recall, thresholds = sklearn_metrics.precision_recall_curve(labels, scores)
-    f1 = np.nan_to_num(2 * precision * recall / (precision + recall))
+    with np.errstate(invalid="ignore"):  # where nothing right is found
+        f1 = np.nan_to_num(2 * precision * recall / (precision + recall))
     best = np.argmax(f1[:-1])
     return thresholds[best], f1[best]
 

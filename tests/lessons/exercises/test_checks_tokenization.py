@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
@@ -110,6 +111,16 @@ def coverage_by_torch(lengths: Any, coverage: float) -> Any:
     return ordered[math.ceil(round(coverage * len(ordered), 6)) - 1]
 
 
+def coverage_as_the_contract_has_it(lengths: Any, coverage: float) -> int:
+    return next(
+        length for length in sorted(lengths) if sum(one <= length for one in lengths) >= coverage * len(lengths)
+    )
+
+
+def coverage_by_rounding_up(lengths: Any, coverage: float) -> Any:
+    return sorted(lengths)[math.ceil(coverage * len(lengths)) - 1]
+
+
 RIGHT: dict[str, list[Callable[..., Any]]] = {
     "1.1": [labkit.wordpiece, wordpiece_by_recursion, wordpiece_by_shrinking, wordpiece_by_max, wordpiece_reference],
     "1.2": [labkit.encode, encode_by_call, encode_by_hand, encode_by_pad],
@@ -119,6 +130,8 @@ RIGHT: dict[str, list[Callable[..., Any]]] = {
         coverage_by_quantile,
         coverage_by_counter,
         coverage_by_torch,
+        coverage_as_the_contract_has_it,
+        coverage_by_rounding_up,
     ],
 }
 right = pytest.mark.parametrize(
@@ -133,6 +146,14 @@ wrong = pytest.mark.parametrize(
 def test_a_right_answer_in_any_style_passes_whatever_the_seed(name: str, answer: Callable[..., Any]) -> None:
     assert judged(exercise(name), answer).hint == ""
     assert verdicts(exercise(name), answer) == {("passed", 10.0)}
+
+
+def test_no_case_of_1_3_hangs_on_the_last_bit_of_a_product() -> None:
+    """`0.55 * 100` exceeds 55: the formula as the contract has it is right, rounded or not."""
+    for seed in range(200):
+        for case in exercise("1.3").cases(np.random.default_rng(seed)):
+            count = Fraction(case.inputs["coverage"]) * len(case.inputs["lengths"])
+            assert count.denominator == 1 or abs(count - round(count)) > 1e-6, case.inputs
 
 
 @wrong

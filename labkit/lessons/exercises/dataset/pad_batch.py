@@ -91,6 +91,12 @@ EXERCISE = Exercise(
             test=has_tensor("input_ids", pad_batch_reference),
         ),
         Property(
+            "the ids of a large vocabulary stay what they are",
+            "Your ids are others than those that went in. How large can a number be in the type that your batch is made of?",
+            on="large",
+            test=has_tensor("input_ids", pad_batch_reference),
+        ),
+        Property(
             "rows of one length, and a single one, need no padding",
             "What happens to a batch in which nothing has to be padded?",
             on="even",
@@ -161,6 +167,7 @@ EXERCISE = Exercise(
         ("other pad", (_features([1, 7, 2], [1, 0, 8, 0, 2], [1, 2]), 99)),
         ("other pad", (_features([4, 0, 5], [4, 8, 0, 6, 5]), 7)),
         ("other pad", (_features([1, *range(3, 30), 2], [1, 0, 2]), 31)),
+        ("large", (_features([101, 30_521, 250_001, 102], [101, 102]), 128_000)),
         *_drawn(np.random.default_rng(24), (0, 99, 0, 99, 0)),
     ],
     same=lambda one, other: close({name: one[name] for name in NAMES}, other),

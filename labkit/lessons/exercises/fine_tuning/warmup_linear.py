@@ -13,7 +13,7 @@ from labkit.lessons.observers import fine_tuning as observers
 BY_HAND = [(0, 2, 6), (1, 2, 6), (2, 2, 6), (3, 2, 6), (5, 2, 6), (6, 2, 6), (7, 2, 6), (50, 2, 6)]
 BY_HAND += [(0, 0, 4), (1, 0, 4), (3, 0, 4), (4, 0, 4), (0, 0, 1), (1, 0, 1), (9, 0, 4)]
 BY_HAND += [(0, 1, 2), (1, 1, 2), (2, 1, 2), (4, 9, 10), (9, 9, 10), (3, 10, 100), (10, 10, 100), (70, 10, 100)]
-BY_HAND += [(3, 100, 1000), (995, 100, 1000)]
+BY_HAND += [(3, 100, 1000), (995, 100, 1000), (300, 1000, 100_000), (70_000, 1000, 100_000)]  # beyond 8 and 16 bits
 
 
 def warmup_linear_reference(step: int, warmup_steps: int, total_steps: int) -> float:

@@ -12,8 +12,8 @@ from labkit.lessons.observers import tokenization as observers
 
 
 def smallest_max_length_reference(lengths: Sequence[int], coverage: float) -> int:
-    """The contract by trying every length, in whole numbers where a share like 0.55 is meant exactly."""
-    enough = math.ceil(round(coverage * len(lengths), 9))
+    """The contract by trying every length. No case may hang on the last bit of the product."""
+    enough = math.ceil(coverage * len(lengths))
     return next(length for length in sorted(lengths) if sum(one <= length for one in lengths) >= enough)
 
 
@@ -56,9 +56,9 @@ EXERCISE = Exercise(
             on="one",
         ),
         Property(
-            "floating-point noise does not decide",
-            "Some products that should be whole numbers come out a hair above them. What does rounding up make of that?",
-            on="noise",
+            "many reviews, and very long ones",
+            "Is there a number in your answer that cannot grow: a count kept in few bits, or a longest length of your own?",
+            on="large",
         ),
         returns("an int", is_integer),
     ),
@@ -87,13 +87,20 @@ EXERCISE = Exercise(
             "You round the number of reviews down, so that fewer fit than were asked for.",
             lambda lengths, coverage: sorted(lengths)[max(0, int(coverage * len(lengths)) - 1)],
         ),
-        "floating-point noise": (
-            "The product of coverage and count came out a hair above a whole number, and you rounded it up.",
-            lambda lengths, coverage: sorted(lengths)[math.ceil(coverage * len(lengths)) - 1],
+        "counts kept in 8 bits": (
+            "Your counts are kept in so few bits that they start again from 0. Which type holds the number of all reviews?",
+            lambda lengths, coverage: next(
+                (
+                    length
+                    for length in sorted({*lengths})
+                    if sum(one <= length for one in lengths) % 256 >= coverage * len(lengths)
+                ),
+                max(lengths),
+            ),
         ),
         "not sorted": (
             "You count off places in the order in which the lengths came. Which order makes the place mean something?",
-            lambda lengths, coverage: list(lengths)[math.ceil(round(coverage * len(lengths), 9)) - 1],
+            lambda lengths, coverage: list(lengths)[math.ceil(coverage * len(lengths)) - 1],
         ),
     },
     drawn=_drawn,
@@ -107,11 +114,8 @@ EXERCISE = Exercise(
         ("share", ([5, 5, 5, 100], 0.75)),
         ("all", ([12, 4, 8, 4, 30], 1.0)),
         ("all", ([2, 400], 1.0)),
-        ("noise", ([*range(1, 101)], 0.55)),
-        ("noise", ([*range(1, 101)], 0.07)),
-        ("noise", ([*range(1, 101)], 0.29)),
-        ("noise", ([*range(100, 0, -1)], 0.57)),
-        ("noise", ([*range(1, 11)], 0.7)),
+        ("large", ([5] * 300 + [9] * 100, 0.7421)),
+        ("large", ([70_000, 3, 40_000], 0.6)),
         ("one", ([3, 1, 2], 0.01)),
         *sorted(_drawn(np.random.default_rng(13), 30), key=lambda case: len(case[1][0])),
     ],

@@ -9,6 +9,8 @@ from labkit.checks.properties import returns
 from labkit.checks.wire import Plain, close, is_number
 from labkit.lessons.observers import warm_up as observers
 
+MANY = [0, 1, 1] * 200  # more right ones than 8 bits count
+
 
 def accuracy_reference(labels: Sequence[int], predictions: Sequence[int]) -> float:
     """The contract, word for word."""
@@ -42,7 +44,7 @@ EXERCISE = Exercise(
             "the share of the places where label and prediction agree",
             "Take a short example by hand: in how many places do the two lists agree, and out of how many?",
             on="some",
-            fixed=[([1, 0], [1, 1]), ([1, 0, 1, 1], [1, 0, 0, 1]), ([0, 0, 0, 1], [1, 1, 1, 1])],
+            fixed=[([1, 0], [1, 1]), ([1, 0, 1, 1], [1, 0, 0, 1]), ([0, 0, 0, 1], [1, 1, 1, 1]), (MANY, [1] * 600)],
             core=True,
             idea=True,
         ),
