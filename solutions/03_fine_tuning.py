@@ -8,7 +8,7 @@
 # # 03 · Fine-tuning
 #
 # A model that has read a great deal of text needs only a little more to tell praise from blame. This lesson writes the
-# loop that teaches it, line by line. On the way a batch will not fit into memory, and you will get it in all the same.
+# loop that teaches it, line by line. Further on a batch will not fit into memory, and you will get it in all the same.
 
 # %% [markdown]
 # **You will be able to**
@@ -491,6 +491,7 @@ predict("03-rate", question, changes)
 steps, other = [], lesson.model(seed=0)
 shorter = lesson.config.replaced({"learning_rate": careful})
 quietly = {"progress": False, "after_step": steps.append}
+print(f"one epoch at {careful:g}, which takes as long as an epoch above")
 careful_run = labkit.fit(other, train, validation, shorter, **quietly)
 next(careful_run)  # one epoch is enough to see it
 careful_run.close()
@@ -535,8 +536,8 @@ plain_tokenizer = AutoTokenizer.from_pretrained(start)
 plain_model = BertForSequenceClassification.from_pretrained(start, num_labels=2, id2label=names).to(device)
 
 matrices = [weight for weight in plain_model.parameters() if weight.dim() > 1]
-vectors = [weight for weight in plain_model.parameters() if weight.dim() <= 1]
-groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+others = [weight for weight in plain_model.parameters() if weight.dim() <= 1]  # biases and LayerNorm do not decay
+groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
 adamw = torch.optim.AdamW(groups, lr=peak)
 order = torch.Generator().manual_seed(0)
 loader = DataLoader(list(zip(texts, verdicts, strict=True)), batch_size=32, shuffle=True, generator=order)
@@ -547,8 +548,7 @@ plain_model.train()
 plain_losses = []
 for _ in range(epochs):
     for some_texts, labels in loader:
-        cut = {"truncation": True, "max_length": 128, "padding": True}
-        encoded = plain_tokenizer(list(some_texts), **cut, return_tensors="pt")
+        encoded = plain_tokenizer(list(some_texts), padding=True, truncation=True, max_length=128, return_tensors="pt")
         loss = plain_model(**encoded.to(device), labels=labels.to(device)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(plain_model.parameters(), 1.0)
@@ -559,6 +559,7 @@ for _ in range(epochs):
 
 plain_model.save_pretrained(saved)
 plain_tokenizer.save_pretrained(saved)
+
 loaded = BertForSequenceClassification.from_pretrained(saved).eval()  # without dropout
 with torch.inference_mode():
     logits = loaded(**plain_tokenizer("This film is not good.", return_tensors="pt")).logits
