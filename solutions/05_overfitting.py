@@ -121,9 +121,14 @@ outcome("05-loss", found, why)
 # changing, and with dropout. The validation loss is measured *after* it, without. So early on the solid line may well lie
 # below the dashed one. Compare where each is going, not which is lower.
 
+# %% [markdown]
+# ### Further: does the accuracy notice?
+#
+# What the loss does you have seen. What does the share of right answers do over the same epochs?
+
 # %%
 moves = ["falls by 2 points or more", "moves by less than 2 points", "rises by 2 points or more"]
-question = "From the starred epoch to the last, the share of right answers ..."
+question = "From the starred epoch to the last, the validation accuracy ..."
 predict("05-accuracy", question, moves)
 
 # %%
