@@ -142,10 +142,3 @@ def test_a_core_path_fits_into_an_hour_and_the_opening_says_its_minutes(lesson: 
     (said,) = (cell.source for cell in lesson.cells[:6] if "**Time**" in cell.source)
     wanted = [lesson.minutes] + ([lesson.minutes + lesson.further] if lesson.further else [])
     assert [int(number) for number in re.findall(r"\d+(?= minutes)", " ".join(said.split()))] == wanted
-
-
-@each_lesson
-def test_the_pages_that_list_the_lessons_tell_their_minutes(lesson: Master) -> None:
-    for page in (ROOT / "README.md", COURSE.notebooks / "README.md"):
-        (row,) = re.findall(rf"^\| {lesson.lesson} \| \[.*$", page.read_text("utf-8"), re.MULTILINE)
-        assert row.endswith(f" | {lesson.minutes} | {lesson.minutes + lesson.further} |"), page

@@ -43,7 +43,7 @@ def open_lesson(profile: str | None = None, data: str | Path | None = None) -> "
     name = profile or current_profile()
     train, validation = EXAMPLES.get(name, (None, None))
     sizes = {"train_examples": train, "validation_examples": validation}
-    own = None if data is None else _own_reviews(Path(data))
+    own = None if data is None else _own_reviews(Path(data).expanduser())
     return Lesson(name, Config().replaced(profile_settings(name) | sizes), own)
 
 
