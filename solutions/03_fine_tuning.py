@@ -8,7 +8,7 @@
 # # 03 · Fine-tuning
 #
 # A model that has read a great deal of text needs only a little more to tell praise from blame. This lesson writes the
-# loop that teaches it, line by line. On the way a batch will not fit into memory, and you will get it in all the same.
+# loop that teaches it, line by line. Further on a batch will not fit into memory, and you will get it in all the same.
 
 # %% [markdown]
 # **You will be able to**
@@ -83,9 +83,9 @@ my_tokenizer = None
 my_model = None
 
 # %%
-mine = my_model if isinstance(my_model, BertForSequenceClassification) else hf_model
-words = my_tokenizer if callable(my_tokenizer) else hf_tokenizer
-print("yours:" if (mine, words) == (my_model, my_tokenizer) else "not both written yet, so these are the ones above:")
+written = isinstance(my_model, BertForSequenceClassification) and callable(my_tokenizer)
+mine, words = (my_model, my_tokenizer) if written else (hf_model, hf_tokenizer)
+print("yours:" if written else "not written yet, so these are the two above:")
 for part in ("bert.pooler.dense", "classifier"):
     weights = [each.get_submodule(part).weight for each in (mine, fresh)]
     print(f"{part:<18} as in lesson.model: {torch.equal(*weights)}")
@@ -491,6 +491,7 @@ predict("03-rate", question, changes)
 steps, other = [], lesson.model(seed=0)
 shorter = lesson.config.replaced({"learning_rate": careful})
 quietly = {"progress": False, "after_step": steps.append}
+print(f"one epoch at {careful:g}, which takes as long as an epoch above")
 careful_run = labkit.fit(other, train, validation, shorter, **quietly)
 next(careful_run)  # one epoch is enough to see it
 careful_run.close()
@@ -535,8 +536,8 @@ plain_tokenizer = AutoTokenizer.from_pretrained(start)
 plain_model = BertForSequenceClassification.from_pretrained(start, num_labels=2, id2label=names).to(device)
 
 matrices = [weight for weight in plain_model.parameters() if weight.dim() > 1]
-vectors = [weight for weight in plain_model.parameters() if weight.dim() <= 1]
-groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+others = [weight for weight in plain_model.parameters() if weight.dim() <= 1]  # biases, LayerNorm
+groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
 adamw = torch.optim.AdamW(groups, lr=peak)
 order = torch.Generator().manual_seed(0)
 loader = DataLoader(list(zip(texts, verdicts, strict=True)), batch_size=32, shuffle=True, generator=order)
@@ -544,11 +545,10 @@ steps_in_all = epochs * len(loader)
 schedule = get_linear_schedule_with_warmup(adamw, steps_in_all // 10, steps_in_all)
 
 plain_model.train()
-plain_losses = []
+plain_losses, rectangle = [], {"padding": True, "truncation": True, "max_length": 128, "return_tensors": "pt"}
 for _ in range(epochs):
     for some_texts, labels in loader:
-        cut = {"truncation": True, "max_length": 128, "padding": True}
-        encoded = plain_tokenizer(list(some_texts), **cut, return_tensors="pt")
+        encoded = plain_tokenizer(list(some_texts), **rectangle)
         loss = plain_model(**encoded.to(device), labels=labels.to(device)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(plain_model.parameters(), 1.0)
@@ -559,6 +559,7 @@ for _ in range(epochs):
 
 plain_model.save_pretrained(saved)
 plain_tokenizer.save_pretrained(saved)
+
 loaded = BertForSequenceClassification.from_pretrained(saved).eval()  # without dropout
 with torch.inference_mode():
     logits = loaded(**plain_tokenizer("This film is not good.", return_tensors="pt")).logits
@@ -791,7 +792,7 @@ for row in json.loads((TINY_BERT / "scores.json").read_text())["summary"]:
 #
 # * All is pretrained but the classifier; that is why few reviews are enough.
 # * Accumulation is the same step only if every *review* weighs the same.
-# * A training is thirty lines of transformers and torch. What they do you have written yourself.
+# * A training is under forty lines of transformers and torch. What they do you have written yourself.
 # * (Further) Measure precision and memory on your own device; hold models against each other on the same reviews.
 
 # %%

@@ -121,9 +121,14 @@ outcome("05-loss", found, why)
 # changing, and with dropout. The validation loss is measured *after* it, without. So early on the solid line may well lie
 # below the dashed one. Compare where each is going, not which is lower.
 
+# %% [markdown]
+# ### Further: does the accuracy notice?
+#
+# What the loss does you have seen. What does the share of right answers do over the same epochs?
+
 # %%
 moves = ["falls by 2 points or more", "moves by less than 2 points", "rises by 2 points or more"]
-question = "From the starred epoch to the last, the share of right answers ..."
+question = "From the starred epoch to the last, the validation accuracy ..."
 predict("05-accuracy", question, moves)
 
 # %%
@@ -293,13 +298,13 @@ figure(learning_curves(history, name="MiniLM", validation_size=sizes["validation
 ranks = ["the highest of the four", "neither", "the lowest of the four"]
 predict("05-star", "On the test reviews the accuracy of the starred epoch is ...", ranks)
 
-# %%
+# %% name="starred-test"
 accuracies = [row["test"]["accuracy"]["before"] for row in measured["epochs"]]
 for row, accuracy in zip(measured["epochs"], accuracies, strict=True):
     shown = f"test accuracy {accuracy:.3f}, test loss {row['test']['nll']['before']:.3f}"
     print(f"epoch {row['epoch']}: {shown}, temperature {row['temperature']:.2f}")
 
-# %%
+# %% name="starred-outcome"
 starred = next(record.epoch for record in reversed(history) if record.is_best)
 lower = sum(other < accuracies[starred] for other in accuracies)
 found = ranks[2 if lower == 0 else 0 if lower == len(accuracies) - 1 else 1]
@@ -619,7 +624,7 @@ figure(differences_figure(of_seed_0, "accuracy"))
 # %% [markdown]
 # That was seed 0. Now all three, the loss with its intervals. Does every seed tell the same story?
 
-# %%
+# %% name="remedies-that-helped"
 helped = []
 for way, pairs in compared.items():
     changes_of_loss = [pair.scores["nll"][2] for pair in pairs]
@@ -628,7 +633,7 @@ for way, pairs in compared.items():
         helped.append(way)
     print(f"{way:<17} mean {mean:+.4f}:", *(f"{change:+.3f}" for change in changes_of_loss))
 
-# %%
+# %% name="remedies-outcome"
 found = helped[0] if len(helped) == 1 else "several" if helped else "none"
 why = "Where an interval holds 0, these reviews do not say which way the remedy goes."
 outcome("05-remedies", found, f"With every seed, and by enough: {', '.join(helped) or 'none'}. {why}")

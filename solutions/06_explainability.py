@@ -562,7 +562,7 @@ from labkit.figures import behaviour_figure
 report = labkit.check_behaviour(classifier.probabilities, name=lesson.encoder)
 figure(behaviour_figure(report))
 
-# %%
+# %% name="behaviour-outcome"
 worst = max(report.rows, key=lambda row: row.failure_rate.value)
 overall = report.by_capability()[worst.capability].value
 said = f"“{worst.name}” fails in {worst.failure_rate.value:.0%} of its cases"

@@ -59,7 +59,7 @@ class LessonSoFar:
     def cells(self) -> tuple[str, ...]:
         """Its row but for the name."""
         passed = f"{len(self.passed)} of {len(self.exercises)}" if self.exercises else "none to pass"
-        written = "written" if self.reflected else "·"
+        written = "written" if self.reflected else "not yet"
         return (f"{self.core} min", f"{self.whole} min", passed, f"{self.predictions} made", written)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from labkit.display import LEFT, html_table
+from labkit.display import LEFT, Tell, html_table
 from labkit.errors import LabkitError, UsageError
 from labkit.training.memory import AutomaticMicroBatch, OutOfMemory, is_out_of_memory, micro_batch_that_fits
 
@@ -133,13 +133,14 @@ class LimitedMemory:
             raise OutOfMemory(tried.said)
         return tried
 
-    def compare(self, ways: Mapping[str, Mapping[str, Any]]) -> WaysTried:
+    def compare(self, ways: Mapping[str, Mapping[str, Any]], tell: Tell = print) -> WaysTried:
         """Take one step in each of the named ways and say whether it fits.
 
-        Nothing is raised for those that do not.
+        Nothing is raised for those that do not. tell: hears which of the ways is being tried.
         """
         tried: dict[str, StepTried] = {}
         for name, settings in ways.items():
+            tell(f"way {len(tried) + 1} of {len(ways)}: {name}")
             begun = time.monotonic()
             try:
                 tried[name] = self._try(settings)

@@ -160,7 +160,9 @@ def test_a_step_that_takes_too_long_is_given_up_and_its_process_ended(stand_in):
 
 
 def test_one_way_that_dies_does_not_keep_the_others_from_being_tried(stand_in):
-    tried = stand_in.compare({"bad": {"die": True}, "good": {"word": "here"}})
+    told: list[str] = []
+    tried = stand_in.compare({"bad": {"die": True}, "good": {"word": "here"}}, told.append)
+    assert told == ["way 1 of 2: bad", "way 2 of 2: good"]
     assert (tried["bad"].fits, tried["good"].fits) == (False, True)
     assert "died" in tried["bad"].said
 
