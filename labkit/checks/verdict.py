@@ -93,7 +93,7 @@ class CheckResult:
         opened = " open" if self.status == "failed" else ""
         if rows:
             parts.append(f"<details{opened}><summary>What was checked</summary><ul>{rows}</ul></details>")
-        style = f"border-left:4px solid {colour};padding:.4em 1em;margin:.4em 0"
+        style = f"border-left:4px solid {colour};padding:.4em 1em;margin:.4em 0;overflow-wrap:anywhere"
         return f'<div role="status" style="{style}">{"".join(parts)}</div>'
 
 
