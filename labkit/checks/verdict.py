@@ -138,7 +138,7 @@ class CheckResult:
             parts.append(f"<details{opened}><summary>What was checked</summary><ul>{rows}</ul></details>")
         if self.beside:
             parts.append(self.beside._repr_html_())
-        style = f"border-left:4px solid {colour};padding:.4em 1em;margin:.4em 0"
+        style = f"border-left:4px solid {colour};padding:.4em 1em;margin:.4em 0;overflow-wrap:anywhere"
         return f'<div role="status" style="{style}">{"".join(parts)}</div>'
 
 

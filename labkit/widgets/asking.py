@@ -19,7 +19,7 @@ from labkit.errors import UsageError
 from labkit.student_work import Work
 from labkit.widgets.interactive import Interactive, Picture, choice_buttons, labelled
 
-_BOX = f'style="border-left:4px solid {MARK};padding:0.2em 0 0.2em 0.8em;margin:0.4em 0;line-height:1.5"'
+_BOX = f'style="border-left:4px solid {MARK};padding:0.2em 0 0.2em 0.8em;margin:0.4em 0;line-height:1.5;overflow-wrap:anywhere"'
 _shown: set[tuple[Path, str]] = set()  # outcomes that this kernel showed to somebody who had predicted nothing
 
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ROWS = {"input_ids": "input id", "attention_mask": "mask", "token_type_ids": "type"}
-STRIP = 12  # tokens side by side
+STRIP = 8  # tokens side by side, as many as a window of 640 pixels holds
+_STRIPS = "display:flex;flex-wrap:wrap;gap:0 1.5em;overflow-x:auto;margin:0 0 0.8em"
 _CELL, _PADDING = "text-align:center;padding:2px 5px", "background:#eeeeee;color:#5f6368"
 
 
@@ -38,7 +39,7 @@ class TokenTable:
         page = ""
         for text, tokens in enumerate(self.tokens):
             strips = (self._strip(text, start) for start in range(0, max(1, len(tokens)), STRIP))
-            page += f'<div style="margin:0 0 0.8em">{"".join(strips)}</div>'
+            page += f'<div style="{_STRIPS}">{"".join(strips)}</div>'
         return page
 
     def _strip(self, text: int, start: int) -> str:

@@ -83,7 +83,7 @@ def test_the_table_holds_what_encode_gave(tiny_world: Any) -> None:
 def test_a_long_text_is_shown_in_strips_and_whole(tiny_world: Any) -> None:
     encoded = encode(["film " * 28], tiny_world.tokenizer, 30)
     page = token_table(encoded, tiny_world.tokenizer)._repr_html_()
-    assert page.count("<table") == 3 and page.count(">film</th>") == 28
+    assert page.count("<table") == 4 and page.count(">film</th>") == 28
 
 
 def test_one_text_alone_is_a_table_too_and_its_text_is_escaped(tiny_world: Any) -> None:
