@@ -151,9 +151,6 @@ def attention_rollout(attentions):
 # %% check="6.1"
 result = check("6.1", attention_rollout)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 classifier.explain(review, ["attention", "rollout"])
@@ -211,9 +208,6 @@ def integrated_gradients(forward, inputs, baseline, steps=64):
 # %% check="6.2"
 result = check("6.2", integrated_gradients)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # labkit's own versions open once you have tried yours. Its rule, Gauss and Legendre's, places the points so that a smooth
@@ -287,9 +281,6 @@ def merge_wordpieces(tokens, scores, prefix="##"):
 # %% check="6.3"
 result = check("6.3", merge_wordpieces)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 explained
@@ -382,9 +373,6 @@ def comprehensiveness(predict, tokens, scores, fraction=0.2, mask="[MASK]"):
 # %% check="6.4"
 result = check("6.4", comprehensiveness)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # A fall alone says little: any hole in a review may disturb a model. So the control takes out as many words *at random*. An

@@ -12,7 +12,7 @@ from typing import Any
 from labkit.checks.child import NOTHING_TO_CALL, Observations, observe_one
 from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Observe, visible
 from labkit.checks.wire import shown
-from labkit.display import LEFT, Markup, html_table
+from labkit.display import LEFT, Markup, html_table, in_notebook
 
 MIME = "application/vnd.labkit.check+json"
 
@@ -77,7 +77,9 @@ class CheckResult:
         return facts | {"properties": rows}
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        return {"text/plain": str(self), "text/html": self._repr_html_(), MIME: self.as_json()}
+        # Nbgrader reads a cell's points from this text, and gives full marks where it is no number; a page shows the other.
+        text = f"{self.points}" if in_notebook() else str(self)
+        return {"text/plain": text, "text/html": self._repr_html_(), MIME: self.as_json()}
 
     def _repr_html_(self) -> str:
         mark, colour = {"passed": ("✓", "#1b7f3b"), "failed": ("✗", "#b3261e")}.get(self.status, ("…", "#5f6368"))

@@ -38,7 +38,6 @@ def master() -> str:
         text += f'\n# %% exercise="{name}"\ndef {signature}:\n    """As asked."""\n'
         text += "    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n"
         text += f'\n# %% check="{name}"\nresult = check("{name}", {signature.partition("(")[0]})\nresult\n'
-        text += "### BEGIN HIDDEN TESTS\nfloat(result.points)\n### END HIDDEN TESTS\n"
     return text
 
 
