@@ -82,6 +82,15 @@ def _prints_utf8() -> bool:
     return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 
+def printable(text: str) -> str:
+    r"""Somebody else's words or a file's name for a line in a terminal, which must not take them for commands or lines.
+
+    >>> printable("a\n10 of 10") == "a\N{REPLACEMENT CHARACTER}10 of 10"
+    True
+    """
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 def quoted(argument: object) -> str:
     """An argument of a command as it is typed into a shell.
 

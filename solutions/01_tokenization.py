@@ -151,9 +151,6 @@ def wordpiece(word, vocab, unk="[UNK]", prefix="##"):
 # %% check="1.1"
 result = check("1.1", wordpiece)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # labkit has its own, tested version. Does such a short function really do what the tokenizer does? Try it on every word
@@ -246,9 +243,6 @@ def encode(texts, tokenizer, max_length):
 # %% check="1.2"
 result = check("1.2", encode)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # Three reviews, encoded by labkit's version. One fits, one is padded, one is cut. Grey places are padding.
@@ -374,9 +368,6 @@ def smallest_max_length(lengths, coverage):
 # %% check="1.3"
 result = check("1.3", smallest_max_length)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 from labkit import smallest_max_length as labkit_smallest

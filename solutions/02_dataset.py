@@ -121,9 +121,6 @@ def rating_to_label(rating, neutral_band=0.5):
 # %% check="2.1"
 result = check("2.1", rating_to_label)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### What the band costs
@@ -238,9 +235,6 @@ def stratified_split(texts, labels, fractions=(0.8, 0.1, 0.1), seed=0):
 # %% check="2.2"
 result = check("2.2", stratified_split)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # Now the same reviews and the same model, but no copy of a test review in the lesson.
@@ -367,9 +361,6 @@ class ReviewDataset(torch.utils.data.Dataset):
 # %% check="2.3"
 result = check("2.3", ReviewDataset)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 train = splits.train
@@ -454,9 +445,6 @@ def pad_batch(features, pad_token_id):
 # %% check="2.4"
 result = check("2.4", pad_batch)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ## What padding wastes
@@ -516,9 +504,6 @@ def length_bucketed_batches(lengths, batch_size, seed=0):
 # %% check="2.5"
 result = check("2.5", length_bucketed_batches)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Further: before and after

@@ -164,9 +164,6 @@ def warmup_linear(step, warmup_steps, total_steps):
 # %% check="3.1"
 result = check("3.1", warmup_linear)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Further: play with it
@@ -213,9 +210,6 @@ def parameter_groups(model, weight_decay):
 # %% check="3.2"
 result = check("3.2", parameter_groups)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 for group in labkit.parameter_groups(fresh, weight_decay=0.01):
@@ -262,9 +256,6 @@ def accumulate_gradients(model, micro_batches):
 # %% check="3.3"
 result = check("3.3", accumulate_gradients)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### The proof
@@ -384,9 +375,6 @@ def train_epoch(model, batches, optimizer, scheduler, accumulation_steps=1, max_
 # %% check="3.4"
 result = check("3.4", train_epoch)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Further: looking without learning
@@ -434,9 +422,6 @@ def eval_epoch(model, batches):
 # %% check="3.5"
 result = check("3.5", eval_epoch)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Further: the loop that runs

@@ -111,9 +111,6 @@ def softmax(logits):
 # %% check="4.1"
 result = check("4.1", softmax)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 sure_of_a, sure_of_b = labkit.softmax([[1.0, 4.0], [-3.0, 1.5]]).max(axis=1)
@@ -199,9 +196,6 @@ def precision_recall_f1(labels, predictions, positive=1):
 # %% check="4.2"
 result = check("4.2", precision_recall_f1)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 scores = labkit.precision_recall_f1(mixed.labels, mixed.predictions)
@@ -268,9 +262,6 @@ def confusion_matrix(labels, predictions, num_classes):
 # %% check="4.3"
 result = check("4.3", confusion_matrix)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ## Where to cut
@@ -332,9 +323,6 @@ def best_f1_threshold(labels, scores):
 # %% check="4.4"
 result = check("4.4", best_f1_threshold)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Further: two curves without a threshold
@@ -430,9 +418,6 @@ def expected_calibration_error(confidences, correct, bins=10):
 # %% check="4.5"
 result = check("4.5", expected_calibration_error)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Temperature
@@ -501,9 +486,6 @@ def confidently_wrong(logits, labels, threshold=0.9):
 # %% check="4.6"
 result = check("4.6", confidently_wrong)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 wrong = labkit.confidently_wrong(logits, labels, threshold=0.5)

@@ -188,9 +188,6 @@ class EarlyStopping:
 # %% check="5.1"
 result = check("5.1", EarlyStopping)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Further: play with it
@@ -236,9 +233,6 @@ def fit_with_early_stopping(train, evaluate, save, restore, max_epochs, patience
 # %% check="5.2"
 result = check("5.2", fit_with_early_stopping)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # Here labkit's version replays your run. Nothing is trained: it only writes down what it would have called.
@@ -422,9 +416,6 @@ def stratified_kfold(labels, k, seed=0):
 # %% check="5.3"
 result = check("5.3", stratified_kfold)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # labkit's version does one thing more: copies of a review stay in one fold. Each fold is a whole fine-tuning run, in a
@@ -535,9 +526,6 @@ def bootstrap_interval(correct, level=0.95, resamples=2000, seed=0):
 # %% check="5.4"
 result = check("5.4", bootstrap_interval)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 from labkit.figures import resampled_means

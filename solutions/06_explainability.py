@@ -161,9 +161,6 @@ def attention_rollout(attentions):
 # %% check="6.1"
 result = check("6.1", attention_rollout)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 show_source(labkit.attention_rollout, after="6.1")
@@ -221,9 +218,6 @@ def integrated_gradients(forward, inputs, baseline, steps=64):
 # %% check="6.2"
 result = check("6.2", integrated_gradients)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # labkit's own version opens once you have tried yours. Its rule, Gauss and Legendre's, places the points so that a smooth
@@ -301,9 +295,6 @@ def merge_wordpieces(tokens, scores, prefix="##"):
 # %% check="6.3"
 result = check("6.3", merge_wordpieces)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ## Side by side
@@ -393,9 +384,6 @@ def comprehensiveness(predict, tokens, scores, fraction=0.2, mask="[MASK]"):
 # %% check="6.4"
 result = check("6.4", comprehensiveness)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # A fall alone says little: any hole in a review may disturb a model. So the control takes out as many words *at random*. An

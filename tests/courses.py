@@ -48,9 +48,6 @@ def smallest_max_length(lengths, coverage):
 # %% check="1.3"
 result = check("1.3", smallest_max_length)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %%
 longest = max(lengths)
@@ -92,9 +89,6 @@ def rating_to_label(rating, neutral_band=0.5):
 # %% check="2.1"
 result = check("2.1", rating_to_label)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 '''
 
 PAGE = "# The lessons\n\n[01](01_lengths.ipynb), [02](02_labels.ipynb)\n"

@@ -7,6 +7,7 @@ result and never raises for it.
 import contextlib
 import dataclasses
 import pkgutil
+import sys
 import time
 from importlib import import_module
 from types import ModuleType
@@ -87,6 +88,9 @@ def check(exercise_id: str, answer: Any, timeout: float = TIMEOUT, seed: int | N
             print(f"The result could not be kept: {why}")
         else:
             result = dataclasses.replace(result, further=hints_so_far(result.exercise))
+    widgets = sys.modules.get("labkit.widgets")  # on the page, if the lesson has imported them
+    if widgets is not None and in_notebook() and result.further and result.further.following:
+        widgets.offer_further_hint(result.exercise)
     return result
 
 

@@ -4,7 +4,6 @@ Knows nothing of single exercises (one module each) and runs no answer (child.py
 """
 
 import html
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +14,7 @@ from labkit.checks.child import NOTHING_TO_CALL, Observations, observe_one
 from labkit.checks.exercise import POINTS, Case, Exercise, Failure, Misconception, Observation, Observe, visible
 from labkit.checks.further import FurtherHints
 from labkit.checks.wire import shown
-from labkit.display import BAD, GOOD, LEFT, OPEN, Markup, html_table
+from labkit.display import BAD, GOOD, LEFT, OPEN, Markup, html_table, in_notebook
 
 MIME = "application/vnd.labkit.check+json"
 MOST_LINES, MOST_LETTERS = 10, 120  # of what an answer printed
@@ -107,17 +106,9 @@ class CheckResult:
         return facts | {"properties": rows}
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        return {"text/plain": str(self), "text/html": self._repr_html_(), MIME: self.as_json()}
-
-    def _ipython_display_(self) -> None:
-        """Display the result and, if the page has labkit's widgets and there is a further hint, the button for it."""
-        widgets = sys.modules.get("labkit.widgets")
-        if widgets is None or not (self.further and self.further.following):
-            raise NotImplementedError  # IPython displays it as it does without this method
-        from IPython.display import display
-
-        display(self._repr_mimebundle_(), raw=True)
-        display(widgets.further_hints(self.exercise))
+        # Nbgrader reads a cell's points from this text, and gives full marks where it is no number; a page shows the other.
+        text = f"{self.points}" if in_notebook() else str(self)
+        return {"text/plain": text, "text/html": self._repr_html_(), MIME: self.as_json()}
 
     def _repr_html_(self) -> str:
         mark, colour = {"passed": ("✓", GOOD), "failed": ("✗", BAD)}.get(self.status, ("…", OPEN))

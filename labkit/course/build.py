@@ -22,11 +22,13 @@ from labkit.course.notebooks import (
     notebook_bytes,
     parse_notebook,
     read_notebook,
+    without_hidden_tests,
 )
 from labkit.errors import UsageError, did_you_mean, missing_extra
 from labkit.files import write_atomically
 
 LESSONS = "lessons.md"  # beside course.toml: what the list of lessons says, around the lessons themselves
+OWN_CHECK = "from labkit.checks import check"
 _BUILT = f"<!-- labkit course build makes this page from the masters, and its words from {LESSONS} beside course.toml -->\n\n"
 _LANGUAGE = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
@@ -133,9 +135,10 @@ def filled_in(own: Path, usual: Path, facts: Mapping[str, str]) -> str:
 
 
 def solution_notebook(master: Master, package: str = OWN_PACKAGE) -> Notebook:
-    """The lesson with its solutions and hidden tests between their marks, ready for `nbgrader generate_assignment`.
+    """The lesson with its solutions between their marks, ready for `nbgrader generate_assignment`.
 
-    package: of the course, which the notebook names unless it is labkit's own.
+    A check that earns points imports `check` itself: it takes no name that another cell can rebind. package: of the course,
+    which the notebook names unless it is labkit's own.
     """
     earning = [cell.check for cell in master.cells if cell.check and master.lesson != "00"]
     about = {"exercises": earning, "lesson": master.lesson, "minutes": master.minutes, "title": master.title}
@@ -148,7 +151,11 @@ def solution_notebook(master: Master, package: str = OWN_PACKAGE) -> Notebook:
         graded = bool(cell.check) and master.lesson != "00"
         if cell.exercise or graded:
             facts["nbgrader"] = dict(marks_of(cell.exercise or cell.check))[cell.id]
-        built = {"cell_type": cell.type, "id": cell.id, "metadata": facts, "source": cell.source}
+        source = cell.source
+        if graded:
+            shown = without_hidden_tests(source)
+            source = shown if shown.startswith(OWN_CHECK) else f"{OWN_CHECK}\n\n{shown}"
+        built = {"cell_type": cell.type, "id": cell.id, "metadata": facts, "source": source}
         cells.append(built | ({"execution_count": None, "outputs": []} if cell.type == "code" else {}))
     return {"cells": cells, "metadata": metadata, "nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}
 

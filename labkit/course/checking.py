@@ -18,9 +18,10 @@ from labkit.checks.further import asked_in
 from labkit.course.build import lesson_name
 from labkit.course.copies import is_own_copy
 from labkit.course.lint import pictures_without_alt
-from labkit.course.notebooks import POINTS, Notebook, exercises_of, read_notebook, without_hidden_tests
+from labkit.course.notebooks import POINTS, Notebook, exercises_of, read_notebook
 from labkit.course.running import CELL_SECONDS, run_notebook
 from labkit.course.submissions import Submission, claimed, exercises_asked, mended, read_submission
+from labkit.display import printable
 from labkit.errors import UsageError
 from labkit.student_work import FOLDER, KINDS, Work, course_folder
 
@@ -73,15 +74,15 @@ class Checked:
         return facts | sums | {"exercises": rows}
 
     def __str__(self) -> str:
-        lines = [f"{_printable(self.notebook)}: {self.points:g} of {self.max_points:g} points, {self.seconds:.0f} s"]
+        lines = [f"{printable(self.notebook)}: {self.points:g} of {self.max_points:g} points, {self.seconds:.0f} s"]
         for row in self.rows:
-            lines.append(f"  {row.exercise:<5} {_printable(row.status):<13} {row.points:>4g} of {row.max_points:g}")
-            lines += [f"        {_printable(row.hint)}"] if row.hint else []
+            lines.append(f"  {row.exercise:<5} {printable(row.status):<13} {row.points:>4g} of {row.max_points:g}")
+            lines += [f"        {printable(row.hint)}"] if row.hint else []
             lines += [f"        further hints asked for: {row.further_hints}"] if row.further_hints else []
         if not self.rows:
             lines.append("  no checks in it")
-        lines += [f"  note: {_printable(note)}" for note in self.notes]
-        return "\n".join([*lines, f"  trouble: {_printable(self.trouble)}"] if self.trouble else lines)
+        lines += [f"  note: {printable(note)}" for note in self.notes]
+        return "\n".join([*lines, f"  trouble: {printable(self.trouble)}"] if self.trouble else lines)
 
 
 def matching(paths: Sequence[Path]) -> list[Path]:
@@ -94,7 +95,7 @@ def matching(paths: Sequence[Path]) -> list[Path]:
         is_pattern = glob.has_magic(str(path)) and not path.exists()
         matches = sorted(map(Path, glob.glob(str(path), recursive=True))) if is_pattern else [path]
         if not matches:
-            raise UsageError(f"{_printable(str(path))}: nothing matches it; wanted notebooks, or zips of hand-ins")
+            raise UsageError(f"{printable(str(path))}: nothing matches it; wanted notebooks, or zips of hand-ins")
         found += matches
     return found
 
@@ -104,7 +105,7 @@ def refuse_strangers(paths: Sequence[Path], trust: bool) -> None:
     if not paths:
         raise UsageError("nothing to check; wanted one notebook or more")
     for path in paths:
-        name = _printable(str(path))
+        name = printable(str(path))
         if not path.is_file() or path.suffix.lower() not in (".ipynb", ".zip"):
             raise UsageError(f"{name}: no such notebook; wanted a file NAME.ipynb, or the zip of a hand-in")
         if not trust and not _is_own(path):
@@ -179,8 +180,6 @@ def _checked(
 ) -> tuple[Checked, Notebook]:
     """The results of a notebook that is run now, and the notebook with its outputs. exercises: of its lesson; None for any."""
     begun = time.monotonic()
-    for cell in notebook["cells"]:
-        cell["source"] = without_hidden_tests(cell["source"])
     run = run_notebook(notebook, folder, cell_seconds, environment)
     seconds = round(time.monotonic() - begun, 1)
     rows = results(run.notebook, claimed(notebook) if exercises is None else exercises)
@@ -239,8 +238,3 @@ def _row(shown: Any) -> Row | None:
     known = EXERCISE_ID.fullmatch(text["exercise"]) and text["status"] in STATUSES
     sane = 0 <= points <= most == (0 if text["exercise"].startswith("0.") else POINTS)
     return Row(points=points, max_points=most, properties=rows, **text) if known and sane else None
-
-
-def _printable(text: str) -> str:
-    """A notebook's own words for a terminal, which must not take them for commands."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

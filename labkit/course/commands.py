@@ -236,6 +236,21 @@ def hand_in(lesson: str, /, *, output: Annotated[Path | None, Parameter(help="th
     return 0
 
 
+@course.command
+def collect(hand_ins: Path, grading: Path, /, *, root: Root = None) -> int:
+    """Put hand-ins where nbgrader looks for them, in a folder of its own with an assignment for each lesson.
+
+    HAND_INS: a folder that has one for each student, named after them, with their zips in it.
+
+    GRADING: nbgrader's folder, made if it is not there. A hand-in that changed takes the place of the earlier one.
+    """
+    from labkit.course.submissions import collect
+
+    collected = collect(_course(root), hand_ins, grading)
+    print(collected)
+    return int(bool(collected.left))
+
+
 def check(
     *notebooks: Path,
     trust: Annotated[bool, Parameter(help="also run notebooks outside your own course folder", negative="")] = False,

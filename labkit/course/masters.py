@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from labkit.course.notebooks import LESSON_NAME, check_cell_id, exercise_cell_id, region
+from labkit.course.notebooks import LESSON_NAME, check_cell_id, exercise_cell_id, region, without_hidden_tests
 from labkit.errors import UsageError, did_you_mean, missing_extra
 
 OPTIONS = ("exercise", "check", "name", "tags")
@@ -202,23 +202,38 @@ def _check_exercises(path: Path, cells: Iterable[MasterCell], lesson: str, known
             _refuse(path, cell.line, f"a check of exercise {exercise!r}, which no cell above has")
         else:
             waiting.pop(exercise)
-            _check_hidden_line(path, cell, lesson)
+            _check_what_earns(path, cell, lesson)
     for exercise, line in waiting.items():
         if lesson != "00":
             _refuse(path, line, f"exercise {exercise!r} has no check below it")
 
 
-def _check_hidden_line(path: Path, cell: MasterCell, lesson: str) -> None:
-    """Nbgrader gives full marks to a result that is no plain float: the last thing hidden must be float(...)."""
+def _check_what_earns(path: Path, cell: MasterCell, lesson: str) -> None:
+    """A check ends in its result, from which nbgrader reads the points; hidden tests would count in nbgrader alone.
+
+    One is taken, and left out of what is built: float(...), in which every check had to end before.
+    """
     _, hidden, after = region(cell.source, HIDDEN)
     if lesson == "00":
         if hidden:
             _refuse(path, cell.line, "the warm-up of lesson 00 earns no points, so it has no hidden tests")
         return
+    if hidden and (after.strip() or not re.fullmatch(r"float\(.+\)", hidden.strip())):
+        _refuse(
+            path,
+            cell.line,
+            f"the check of {cell.check!r} has hidden tests; wanted none: what must hold is said by its exercise's properties",
+        )
     try:
-        last = ast.parse(hidden).body[-1]
-    except (SyntaxError, IndexError):
-        last = ast.Pass()
-    called = last.value.func if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) else None
-    if after.strip() or not (isinstance(called, ast.Name) and called.id == "float"):
-        _refuse(path, cell.line, f"the check of {cell.check!r} must end in hidden tests whose last line is float(...)")
+        *before, last = ast.parse(without_hidden_tests(cell.source)).body or [ast.Pass()]
+    except SyntaxError:
+        before, last = [], ast.Pass()
+    shown = last.value if isinstance(last, ast.Expr) else None
+    given = {ast.unparse(one.targets[0]): one.value for one in before if isinstance(one, ast.Assign)}
+    called = given.get(shown.id) if isinstance(shown, ast.Name) else shown
+    if not (isinstance(called, ast.Call) and ast.unparse(called).startswith(f"check({cell.check!r}, ")):
+        _refuse(
+            path,
+            cell.line,
+            f"the check of {cell.check!r} must end in its result: result = check({cell.check!r}, NAME) and, below it, result",
+        )

@@ -102,7 +102,7 @@ def _with_observer(path: Path, facts: dict[str, str]) -> str:
 
 def _with_cells(path: Path, facts: dict[str, str]) -> str:
     """A lesson's master with the exercise's cells behind its last check, or a new master around them."""
-    cells = _filled("cells", facts) + (_filled("hidden", facts) if facts["number"] != "00" else "")
+    cells = _filled("cells", facts)
     if not path.is_file():
         return _filled("opening", facts) + cells + _filled("closing", facts)
     text = path.read_text("utf-8")

@@ -183,7 +183,7 @@ def region(source: str, kind: str) -> tuple[str, str, str]:
 
 
 def without_hidden_tests(source: str) -> str:
-    r"""The source as a student has it: a solution's check cell then shows the result, and not the points alone.
+    r"""The source of a check as it is built: it ends in its result.
 
     >>> without_hidden_tests("result\n### BEGIN HIDDEN TESTS\nfloat(result.points)\n### END HIDDEN TESTS")
     'result'

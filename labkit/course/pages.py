@@ -13,7 +13,7 @@ from typing import Any
 
 from labkit.checks.courses import PROFILE, Course
 from labkit.course.lint import pictures_without_alt
-from labkit.course.notebooks import LESSON_NAME, PAGE, Notebook, read_notebook, time_needed, without_hidden_tests
+from labkit.course.notebooks import LESSON_NAME, PAGE, Notebook, read_notebook, time_needed
 from labkit.course.running import run_notebook
 from labkit.errors import LabkitError, UsageError, missing_extra
 from labkit.files import atomic_folder, write_atomically
@@ -57,8 +57,6 @@ def publish(
 def _executed(path: Path, environment: Mapping[str, str], paths: list[Path]) -> Notebook:
     """A lesson that ran, as it is to be shown: in an empty folder, so that it shows nobody's predictions."""
     notebook = read_notebook(path)
-    for cell in notebook["cells"]:
-        cell["source"] = without_hidden_tests(cell["source"])
     with tempfile.TemporaryDirectory() as empty:
         run = run_notebook(notebook, Path(empty), CELL_SECONDS, environment)
     if run.trouble:

@@ -1,6 +1,7 @@
 """What students hand in, read as it is: a notebook, or the zip of `labkit course hand-in`, which is never unpacked on the disk.
 
-Knows which marks nbgrader stops at. Runs nothing and judges nothing (checking.py).
+Puts hand-ins where nbgrader looks for them, and mends the marks at which it would stop. Runs nothing and judges nothing
+(checking.py).
 """
 
 import copy
@@ -8,8 +9,9 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,13 +24,23 @@ from labkit.course.notebooks import (
     answered_in,
     exercise_of,
     exercises_of,
+    grader,
+    is_check,
     marks_of,
+    notebook_bytes,
     parse_notebook,
     read_notebook,
 )
+from labkit.display import printable
+from labkit.errors import UsageError
+from labkit.files import write_atomically
 from labkit.student_work import FOLDER
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")  # what a lesson may read, and Python never imports
+CONFIG = """c = get_config()
+c.Execute.timeout = 600
+c.OverwriteCells.add_missing_cells = True
+"""
 LARGEST = 256 * 2**20  # bytes that a zip may hold, all files together
 
 
@@ -148,18 +160,20 @@ def mended(notebook: Notebook, exercises: Iterable[str]) -> tuple[Notebook, list
     A check that is gone is named, and not brought back.
     """
     wanted = {name: marks for exercise in exercises for name, marks in marks_of(exercise)}
-    fixed, found = copy.deepcopy(notebook), []
+    fixed, found, odd = copy.deepcopy(notebook), [], []
+    marked = {str(grader(cell).get("grade_id")) for cell in fixed["cells"]}
     places: dict[str, list[int]] = {name: [] for name in wanted}
     for number, cell in enumerate(fixed["cells"], start=1):
         said = cell["metadata"].pop("nbgrader", {})
-        name = next((one for one in (said.get("grade_id"), cell.get("id")) if one in places), None)
-        if name is None:
-            found += [f"cell {number} has marks of no exercise of this lesson"] * bool(said)
-            continue
-        places[name].append(number)
-        if {key: said.get(key) for key in wanted[name]} != wanted[name]:
-            found.append(f"cell {number} ({name}) has other marks than in the lesson")
-        cell["metadata"]["nbgrader"] = {"checksum": said.get("checksum", ""), **wanted[name]}
+        name = next((one for one in (str(said.get("grade_id")), str(cell.get("id"))) if one in wanted), "")
+        if name and (said or name not in marked):
+            places[name].append(number)
+            odd += [number] * ({key: said.get(key) for key in wanted[name]} != wanted[name])
+            cell["metadata"]["nbgrader"] = {"checksum": said.get("checksum", ""), **wanted[name]}
+        elif said:
+            found.append(f"cell {number} has marks of no exercise of this lesson")
+    if odd:
+        found.append(f"other marks than in the lesson: cell {', '.join(map(str, odd))}")
     for name, numbers in places.items():
         if len(numbers) > 1:
             found.append(f"the cell {name} is there {len(numbers)} times (cells {', '.join(map(str, numbers))})")
@@ -168,3 +182,93 @@ def mended(notebook: Notebook, exercises: Iterable[str]) -> tuple[Notebook, list
         for number in numbers[:-1]:
             del fixed["cells"][number - 1]["metadata"]["nbgrader"]
     return fixed, found
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was put into nbgrader's folder. lessons: its assignments; taken: a line each, with what was odd; left: with why."""
+
+    lessons: tuple[str, ...]
+    taken: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"assignments: {', '.join(self.lessons)}", *self.taken, *(f"left out: {why}" for why in self.left)]
+        return "\n".join(map(printable, lines))
+
+
+def collect(course: Course, hand_ins: Path, grading: Path) -> Collected:
+    """Lay out nbgrader's folder, made if need be: an assignment a lesson, and every hand-in under the student's name.
+
+    hand_ins: a folder that has one for each student, named after them, with their zips or notebooks in it. A hand-in that
+    cannot be taken is named, and the others are taken. Raises UsageError, before anything is written, where there is no such
+    folder, where `grading` holds something else, or where the course has no notebooks with exercises.
+    """
+    sources = [path for path in sorted(course.solutions.glob("*.ipynb")) if LESSON_NAME.fullmatch(path.stem)]
+    lessons = {path.name[:2]: path for path in sources if exercises_of(read_notebook(path))}
+    if not lessons:
+        raise UsageError(f"{course.solutions} has no notebooks with exercises; labkit course build makes them")
+    if not hand_ins.is_dir():
+        raise UsageError(f"{hand_ins}: no such folder; wanted one with a folder for each student, and their zips in it")
+    config = grading / "nbgrader_config.py"
+    if grading.exists() and not (grading.is_dir() and (config.is_file() or not any(grading.iterdir()))):
+        raise UsageError(f"{grading} holds something else; wanted a new folder, or nbgrader's with {config.name} in it")
+    found, left = _by_student(course, hand_ins, lessons)
+    if not config.exists():
+        _write(config, CONFIG.encode())
+    for path in lessons.values():
+        _write(grading / "source" / path.stem / path.name, path.read_bytes())
+    taken = []
+    for (student, lesson), submission in found.items():
+        name = lessons[lesson].stem
+        built = read_notebook(course.notebooks / f"{name}.ipynb")
+        notebook, odd = mended(submission.notebook, exercises_of(built))
+        there = {
+            grader(cell).get("grade_id") for cell in notebook["cells"]
+        }  # a check that is gone comes back at the end
+        notebook["cells"] += [cell for cell in built["cells"] if is_check(cell) and cell["id"] not in there]
+        folder = grading / "submitted" / student / name
+        if _write(folder / f"{name}.ipynb", notebook_bytes(notebook)):  # nbgrader grades again what has a newer time
+            when = datetime.fromtimestamp(submission.path.stat().st_mtime, UTC)
+            _write(folder / "timestamp.txt", f"{when:%Y-%m-%d %H:%M:%S.%f} UTC\n".encode())
+        taken.append(": ".join([f"{student}, {name}", *filter(None, ["; ".join([*submission.notes, *odd])])]))
+    return Collected(tuple(path.stem for path in lessons.values()), tuple(taken), tuple(left))
+
+
+def _by_student(
+    course: Course, hand_ins: Path, lessons: Collection[str]
+) -> tuple[dict[tuple[str, str], Submission], list[str]]:
+    """By student and lesson what was handed in, a zip before a notebook; and what was not taken, with why."""
+    found: dict[tuple[str, str], list[Submission]] = {}
+    left = []
+    for path in sorted(hand_ins.rglob("*")):
+        parts = path.relative_to(hand_ins).parts
+        if path.suffix.lower() not in (".zip", ".ipynb") or not path.is_file() or any(part[0] == "." for part in parts):
+            continue
+        submission = read_submission(path, course)
+        if len(parts) == 1:
+            left.append(f"{path} lies in no student's folder; wanted {hand_ins / 'NAME' / path.name}")
+        elif submission.trouble:
+            left.append(f"{path}: {submission.trouble}")
+        elif submission.lesson not in lessons:
+            left.append(f"{path}: it is of no lesson with exercises that earn points; there are {', '.join(lessons)}")
+        else:
+            found.setdefault((parts[0], submission.lesson), []).append(submission)
+    chosen = {}
+    for (student, lesson), several in found.items():
+        zips = [one for one in several if one.path.suffix.lower() == ".zip"] or several
+        if len(zips) == 1:
+            chosen[student, lesson] = zips[0]
+        else:
+            names = ", ".join(str(one.path.relative_to(hand_ins)) for one in zips)
+            left.append(f"{student} has more than one hand-in of lesson {lesson}: {names}; wanted one")
+    return chosen, left
+
+
+def _write(path: Path, content: bytes) -> bool:
+    """Write a file unless it holds that already; whether it was written."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+    return True

@@ -10,6 +10,7 @@ from .explorers.batches import batch_explorer as batch_explorer
 from .explorers.calibration import calibration_explorer as calibration_explorer
 from .failing import expect_error as expect_error
 from .hinting import further_hints as further_hints
+from .hinting import offer_further_hint as offer_further_hint
 from .explorers.learning_rate import learning_rate_explorer as learning_rate_explorer
 from .explorers.lengths import max_length_explorer as max_length_explorer
 from .lesson_page import lesson_page as lesson_page

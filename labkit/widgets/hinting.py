@@ -3,6 +3,8 @@
 import html
 
 import ipywidgets
+from IPython.core.getipython import get_ipython
+from IPython.display import display
 
 from labkit.checks.further import another_hint, hints_so_far
 from labkit.widgets.interactive import Interactive, Picture
@@ -31,3 +33,19 @@ def further_hints(exercise_id: str) -> Interactive:
     ask.on_click(one_more)
     view = Interactive(ipywidgets.VBox([shown, ask]), {"ask": ask}, present, shown)
     return view
+
+
+def offer_further_hint(exercise_id: str) -> None:
+    """Show the button below what the running cell ends with.
+
+    Not as a part of the result: one that displayed itself would be no result of its cell, where nbgrader reads the points.
+    """
+    shell = get_ipython()
+    if shell is None:
+        return
+
+    def once() -> None:
+        shell.events.unregister("post_execute", once)
+        display(further_hints(exercise_id))
+
+    shell.events.register("post_execute", once)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 import labkit
 import labkit.widgets
-from labkit.checks import another_hint, check, exercise, progress
+from labkit.checks import CheckResult, another_hint, check, exercise, progress
 from labkit.checks.beside import beside, source_of
 from labkit.checks.courses import served
 from labkit.checks.further import NAMES, asked_in, hints_so_far
@@ -121,17 +122,31 @@ def test_without_a_students_folder_a_check_offers_nothing_that_it_could_not_coun
     assert "another_hint" not in str(check("4.1", wrong)) and not list(Path.cwd().iterdir())
 
 
-def test_a_failed_check_shows_its_button_below_it_where_the_page_has_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> InteractiveShell:
+    """What runs the cells of a notebook, as far as results and buttons know."""
+    shell = InteractiveShell()
+    monkeypatch.setattr("labkit.checks.in_notebook", lambda: True)
+    monkeypatch.setattr("labkit.widgets.hinting.get_ipython", lambda: shell)
+    shell.user_ns.update(check=check, wrong=wrong, right=right)
+    return shell
+
+
+def test_a_failed_check_is_its_cells_result_and_has_its_button_below(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr("IPython.display.display", lambda thing, **how: shown.append(thing))
-    check("4.1", wrong)._ipython_display_()
-    result, button = shown
-    assert "0 of 10 points" in result["text/html"] and "Show a nudge" in button.controls["ask"].description
-    with pytest.raises(NotImplementedError):  # IPython displays it as usual then
-        check("4.1", right)._ipython_display_()
+    monkeypatch.setattr("labkit.widgets.hinting.display", shown.append)
+    result = shell.run_cell('check("4.1", wrong)').result
+    assert isinstance(result, CheckResult) and not hasattr(result, "_ipython_display_")
+    assert shell.display_formatter.format(result)[0]["text/html"], "shown as the result, in which nbgrader reads points"
+    (button,) = shown
+    assert "Show a nudge" in button.controls["ask"].description
+    for cell in ("1", 'check("4.1", right)'):
+        shell.run_cell(cell)
     monkeypatch.delitem(sys.modules, "labkit.widgets")
-    with pytest.raises(NotImplementedError):
-        check("4.1", wrong)._ipython_display_()
+    shell.run_cell('check("4.1", wrong)')
+    assert shown == [button], "once, and only where there is a further hint and a page with widgets"
 
 
 def test_the_button_gives_one_further_hint_at_a_time_until_there_is_none() -> None:

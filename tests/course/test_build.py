@@ -1,5 +1,6 @@
 """Laws of building: the same master gives the same notebooks, what a student gets holds nothing of the solution."""
 
+import ast
 import json
 import os
 import re
@@ -8,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from courses import KNOWN, LABELS, LENGTHS, STUB, cell_of, every_notebook, work_in, write_course
 
+from labkit.checks import CheckResult, verdict
 from labkit.checks.courses import SETTING, Course, checkout
 from labkit.cli import main
 from labkit.course import commands
@@ -101,7 +104,30 @@ def test_a_student_sees_the_stub_and_neither_solution_nor_hidden_test_nor_mark(b
 
 def test_a_solution_notebook_keeps_every_mark(built: Course) -> None:
     solution = (built.solutions / "01_lengths.ipynb").read_text("utf-8")
-    assert [solution.count(mark) for mark in ("BEGIN SOLUTION", "END HIDDEN TESTS")] == [1, 1]
+    assert [solution.count(mark) for mark in ("BEGIN SOLUTION", "END SOLUTION")] == [1, 1]
+
+
+@pytest.mark.parametrize("hidden", ["", "### BEGIN HIDDEN TESTS\nfloat(result.points)\n### END HIDDEN TESTS\n"])
+def test_a_check_takes_no_name_that_another_cell_can_rebind_but_the_answer(tmp_path: Path, hidden: str) -> None:
+    """Also that of a master with the hidden line in which every check had to end before."""
+    course = write_course(tmp_path / "course", {"02_labels": LABELS.rstrip() + f"\n{hidden}"})
+    build(course)
+    for folder in (course.solutions, course.notebooks):
+        tree = ast.parse(cell_of(read_notebook(folder / "02_labels.ipynb"), "check-2-1")["source"])
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        bound = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        bound |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        assert {node.id for node in names} - bound == {"rating_to_label"}
+        assert ast.unparse(tree.body[-1]) == "result"
+
+
+def test_the_result_of_a_check_is_a_number_to_nbgrader_and_a_text_to_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    result = CheckResult("2.1", "failed", np.float64(8.6), "Look.")
+    assert result._repr_mimebundle_()["text/plain"] == str(result)
+    monkeypatch.setattr(verdict, "in_notebook", lambda: True)
+    assert result._repr_mimebundle_()["text/plain"] == "8.6" and "Look." in result._repr_mimebundle_()["text/html"]
 
 
 def test_a_student_may_change_the_answer_and_not_the_check(built: Course) -> None:
@@ -112,7 +138,7 @@ def test_a_student_may_change_the_answer_and_not_the_check(built: Course) -> Non
 
 
 def test_the_warm_up_of_lesson_00_earns_nothing(tmp_path: Path) -> None:
-    text = LABELS.replace("2.1", "0.1").partition("### BEGIN HIDDEN")[0]
+    text = LABELS.replace("2.1", "0.1")
     course = write_course(tmp_path / "course", {"00_map": text})
     build(course)
     check = cell_of(read_notebook(course.notebooks / "00_map.ipynb"), "check-0-1")

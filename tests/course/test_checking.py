@@ -398,7 +398,7 @@ def test_what_nbgrader_would_stop_at_is_named(
     (checked,) = check_notebooks([mine / "02_labels.ipynb"])
     assert checked.notes == (
         "for nbgrader: cell 1 has marks of no exercise of this lesson",
-        "for nbgrader: cell 3 (exercise-2-1) has other marks than in the lesson",
+        "for nbgrader: other marks than in the lesson: cell 3",
         "for nbgrader: the cell check-2-1 is there 2 times (cells 4, 5)",
     )
 

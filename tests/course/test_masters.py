@@ -36,6 +36,8 @@ def test_prose_loses_its_comment_signs_and_magics_come_alive(tmp_path: Path) -> 
     assert cells[-1].source == "%time 1"
 
 
+SHOWN = 'result = check("2.1", rating_to_label)\nresult\n'
+HIDDEN = "### BEGIN HIDDEN TESTS\n{}\n### END HIDDEN TESTS\n"
 # By what is changed in the master: the old text, the new one, the line that is named, and what is said of it.
 REFUSALS = {
     "no head": ("# ---\n# title: Labels\n# minutes: 5\n# ---\n", "", 1, "a master opens with"),
@@ -70,15 +72,23 @@ REFUSALS = {
     ),
     "a solution without its end": ("    ### END SOLUTION\n", "", 17, "without its END"),
     "a solution outside a function": ("    ### BEGIN SOLUTION", "### BEGIN SOLUTION", 17, "not within a function"),
-    "a solution in a check": ("result\n###", "result\n    ### BEGIN SOLUTION\n###", 26, "a cell that is no exercise"),
+    "a solution in a check": (SHOWN, f"{SHOWN}    ### BEGIN SOLUTION\n", 26, "a cell that is no exercise"),
     "a mark with more on its line": ("### BEGIN SOLUTION", "### BEGIN SOLUTION here", 17, "nothing else on the line"),
     "a mark with fewer signs": ("### BEGIN SOLUTION", "# BEGIN SOLUTION", 17, "wanted ### BEGIN SOLUTION"),
     "a mark in a mark": ("    return None", "    ### BEGIN SOLUTION", 19, "within the region that began on line 17"),
     "a hidden test in an exercise": ("    ### BEGIN SOLUTION", "    ### BEGIN HIDDEN TESTS", 17, "is no check"),
-    "no hidden test": (LABELS[LABELS.index("### BEGIN HID") :], "", 23, "last line is float"),
-    "points that are no float": ("float(result.points)", "result.points", 23, "last line is float"),
-    "points that are not last": ("### END HIDDEN TESTS", "### END HIDDEN TESTS\nresult", 23, "last line is float"),
-    "a hidden test that is no Python": ("float(result.points)", "float(", 23, "last line is float"),
+    "hidden tests": (
+        SHOWN,
+        SHOWN + HIDDEN.format("assert result\nfloat(result.points)"),
+        23,
+        "wanted none: what must hold",
+    ),
+    "points that are no float": (SHOWN, SHOWN + HIDDEN.format("result.points"), 23, "wanted none"),
+    "points that are not last": (SHOWN, f"{SHOWN}{HIDDEN.format('float(1)')}result\n", 23, "wanted none"),
+    "a check that shows no result": (SHOWN, SHOWN.removesuffix("result\n"), 23, "must end in its result"),
+    "a check that shows its points": (SHOWN, f"{SHOWN.rstrip()}.points\n", 23, "must end in its result"),
+    "a check of another exercise": ('check("2.1"', 'check("1.3"', 23, "must end in its result"),
+    "a check that is no Python": (SHOWN, f"{SHOWN}(", 23, "must end in its result"),
 }
 
 
@@ -106,5 +116,5 @@ def test_a_master_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 def test_the_warm_up_has_no_hidden_tests(tmp_path: Path) -> None:
     with pytest.raises(MasterError, match="earns no points"):
-        read(tmp_path, LABELS.replace("2.1", "0.1"), "00_map.py")
-    assert read(tmp_path, LABELS.replace("2.1", "0.1").partition("### BEGIN HID")[0], "00_map.py").lesson == "00"
+        read(tmp_path, LABELS.replace("2.1", "0.1") + HIDDEN.format("float(result.points)"), "00_map.py")
+    assert read(tmp_path, LABELS.replace("2.1", "0.1"), "00_map.py").lesson == "00"

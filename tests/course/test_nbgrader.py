@@ -1,6 +1,8 @@
 """Laws of nbgrader's part, with the real nbgrader: what it releases is what labkit builds, its points are the checks'."""
 
+import copy
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from labkit.checks import exercise
 from labkit.checks.courses import Course
 from labkit.course.build import build
 from labkit.course.notebooks import read_notebook
+from labkit.course.submissions import collect
 
 EXERCISES = {"1.1": "wordpiece(word, vocab, unk='[UNK]', prefix='##')", "1.2": "encode(texts, tokenizer, max_length)"}
 EXERCISES["1.3"] = "smallest_max_length(lengths, coverage)"
@@ -28,7 +31,7 @@ PART = (
     "    return float(sorted(lengths)[max(1, __import__('math').ceil(coverage * len(lengths) - 1e-9)) - 1])"  # no int
 )
 WRONG = "    return max(lengths)"
-CONFIG = "c = get_config()\nc.Execute.timeout = 600\nc.OverwriteCells.add_missing_cells = True\n"
+LESSON = "01_tokenization"
 
 
 def master() -> str:
@@ -38,13 +41,12 @@ def master() -> str:
         text += f'\n# %% exercise="{name}"\ndef {signature}:\n    """As asked."""\n'
         text += "    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n"
         text += f'\n# %% check="{name}"\nresult = check("{name}", {signature.partition("(")[0]})\nresult\n'
-        text += "### BEGIN HIDDEN TESTS\nfloat(result.points)\n### END HIDDEN TESTS\n"
     return text
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
-    course = write_course(tmp_path_factory.mktemp("course") / "course", {"01_tokenization": master()})
+    course = write_course(tmp_path_factory.mktemp("course") / "course", {LESSON: master()})
     build(course)
     return course
 
@@ -52,20 +54,22 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
 @pytest.fixture(scope="module")
 def grading(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An instructor's folder of nbgrader in which the assignment has been generated."""
-    folder = tmp_path_factory.mktemp("nbgrader")
-    (folder / "nbgrader_config.py").write_text(CONFIG)
-    (folder / "source" / "lessons").mkdir(parents=True)
-    for path in course.solutions.glob("*.ipynb"):
-        shutil.copy(path, folder / "source" / "lessons")
-    run_nbgrader(folder, "generate_assignment", "lessons", "--create")
+    folder = tmp_path_factory.mktemp("nbgrader") / "grading"
+    hand_ins(folder).mkdir()
+    collect(course, hand_ins(folder), folder)
+    run_nbgrader(folder, "generate_assignment", LESSON, "--create")
     return folder
 
 
+def hand_ins(grading: Path) -> Path:
+    return grading.parent / "hand-ins"
+
+
 def hand_in(course: Course, grading: Path, student: str) -> Path:
-    """Put the student's notebook, as labkit releases it, where nbgrader finds hand-ins; its path."""
-    folder = grading / "submitted" / student / "lessons"
+    """Put the student's notebook, as labkit releases it, where it is collected; its path."""
+    folder = hand_ins(grading) / student
     folder.mkdir(parents=True)
-    return Path(shutil.copy(course.notebooks / "01_tokenization.ipynb", folder))
+    return Path(shutil.copy(course.notebooks / f"{LESSON}.ipynb", folder))
 
 
 def answer(path: Path, name: str, body: str) -> None:
@@ -89,7 +93,7 @@ def graded(grading: Path) -> dict[str, dict[str, float]]:
 
     found: dict[str, dict[str, float]] = {}
     with Gradebook(f"sqlite:///{grading / 'gradebook.db'}") as gradebook:
-        for submission in gradebook.assignment_submissions("lessons"):
+        for submission in gradebook.assignment_submissions(LESSON):
             grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
             assert not any(grade.needs_manual_grade for grade in grades)
             assert {grade.max_score for grade in grades} == {10}
@@ -99,20 +103,22 @@ def graded(grading: Path) -> dict[str, dict[str, float]]:
 
 
 def test_what_nbgrader_releases_is_byte_for_byte_what_labkit_builds(course: Course, grading: Path) -> None:
-    ours = course.notebooks / "01_tokenization.ipynb"
-    theirs = grading / "release" / "lessons" / "01_tokenization.ipynb"
+    ours = course.notebooks / f"{LESSON}.ipynb"
+    theirs = grading / "release" / LESSON / ours.name
     assert read_notebook(theirs)["cells"] == read_notebook(ours)["cells"]
     assert theirs.read_bytes() == ours.read_bytes()
 
 
-def test_nbgrader_gives_the_points_of_the_checks_and_restores_a_check_that_was_changed_or_deleted(
+def test_nbgrader_gives_the_points_of_the_checks_and_warns_of_nothing_but_what_was_changed(
     course: Course, grading: Path
 ) -> None:
-    """An honest student with a right, an untouched and a nearly right answer; one who changes, deletes and adds checks."""
-    honest = hand_in(course, grading, "honest")
-    answer(honest, "1.1", RIGHT)
-    answer(honest, "1.3", PART)
-    tamperer = hand_in(course, grading, "tamperer")
+    """An honest student with a right, an untouched and a nearly right answer; one who changes checks and takes names away; one
+    whose notebook nbgrader would stop at.
+    """
+    honest, tamperer, spoiled = (hand_in(course, grading, name) for name in ("honest", "tamperer", "spoiled"))
+    for path in (honest, spoiled):
+        answer(path, "1.1", RIGHT)
+        answer(path, "1.3", PART)
     answer(tamperer, "1.2", WRONG)
     answer(tamperer, "1.3", WRONG)
 
@@ -121,15 +127,33 @@ def test_nbgrader_gives_the_points_of_the_checks_and_restores_a_check_that_was_c
         cell_of(notebook, "check-1-3")["metadata"]["nbgrader"]["points"] = 100
         notebook["cells"] = [cell for cell in notebook["cells"] if cell["id"] != "check-1-2"]
         notebook["cells"].append(code("10.0", "mine"))
+        notebook["cells"].insert(1, code("float = check = result = print = display = lambda *a, **k: None", "names"))
+
+    def spoil(notebook: dict[str, Any]) -> None:
+        gone = ("exercise-1-2", "check-1-2")
+        notebook["cells"] = [cell for cell in notebook["cells"] if cell["id"] not in gone]
+        notebook["cells"].append(copy.deepcopy(cell_of(notebook, "check-1-1")) | {"id": "pasted"})
+        del cell_of(notebook, "check-1-3")["metadata"]["nbgrader"]["schema_version"]
+        cell_of(notebook, "exercise-1-3")["metadata"] = {}
 
     work_in(tamperer, tamper)
-    run_nbgrader(grading, "autograde", "lessons")
+    work_in(spoiled, spoil)
+    collected = collect(course, hand_ins(grading), grading)
+    assert [line.partition(": ")[0] for line in collected.taken] == [
+        f"{name}, {LESSON}" for name in ("honest", "spoiled", "tamperer")
+    ]
+    said = run_nbgrader(grading, "autograde", LESSON)
     part = points_of("1.3", PART)
     assert 0 < part < 10 and points_of("1.1", RIGHT) == 10 and points_of("1.3", WRONG) == 0
     assert graded(grading) == {
         "honest": {"1.1": 10.0, "1.2": 0.0, "1.3": part},
+        "spoiled": {"1.1": 10.0, "1.2": 0.0, "1.3": part},
         "tamperer": {"1.1": 0.0, "1.2": 0.0, "1.3": 0.0},
     }
-    executed = json.loads((grading / "autograded" / "honest" / "lessons" / "01_tokenization.ipynb").read_bytes())
-    shown = [cell_of(executed, f"check-1-{n}")["outputs"][-1]["data"]["text/plain"] for n in (1, 2, 3)]
-    assert ["".join(text) for text in shown] == ["10.0", "0.0", str(part)], "plain floats, or nbgrader gives full marks"
+    by_student = {part.partition("'")[0]: part for part in said.split("student with ID '")[1:]}
+    warned = {name: re.findall(r"has changed|exist|issing grade", text) for name, text in by_student.items()}
+    assert (warned["honest"], warned["spoiled"]) == ([], []) and warned["tamperer"], said
+    executed = json.loads((grading / "autograded" / "honest" / LESSON / f"{LESSON}.ipynb").read_bytes())
+    shown = [cell_of(executed, f"check-1-{n}")["outputs"][-1]["data"] for n in (1, 2, 3)]
+    assert ["".join(data["text/plain"]) for data in shown] == ["10.0", "0.0", str(part)], "or nbgrader gives full marks"
+    assert "Hint" in "".join(shown[2]["text/html"]), "which is what a student reads in the feedback"

@@ -121,18 +121,18 @@ def test_its_lessons_run_untouched_and_solved(course: Course, capsys: pytest.Cap
 
 
 def test_nbgrader_takes_its_notebooks_and_its_checks(
-    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grading = tmp_path / "grading"
-    for folder, part in (("source/lessons", "solutions"), ("submitted/ada/lessons", "notebooks")):
-        (grading / folder).mkdir(parents=True)
-        shutil.copy(course.root / part / "02_merging.ipynb", grading / folder)
-    (grading / "nbgrader_config.py").write_text("c = get_config()\nc.Execute.timeout = 600\n")
-    work_in(grading / "submitted" / "ada" / "lessons" / "02_merging.ipynb", answer("2.1", MERGE))
+    folder = tmp_path / "hand-ins" / "ada"
+    folder.mkdir(parents=True)
+    notebook = Path(shutil.copy(course.notebooks / "02_merging.ipynb", folder))
+    work_in(notebook, answer("2.1", MERGE))
+    assert command("course", "collect", "../hand-ins", "../grading") == 0
+    assert capsys.readouterr().out == "assignments: 01_searching, 02_merging\nada, 02_merging\n"
     monkeypatch.setenv(SETTING, str(course.root))
-    for step in (("generate_assignment", "lessons", "--create"), ("autograde", "lessons", "--create"), ("export",)):
-        run_nbgrader(grading, *step)
-    assert "lessons,,,ada,,,,10.0,0.0,10.0,20.0" in (grading / "grades.csv").read_text()
+    for step in (("generate_assignment", "02_merging", "--create"), ("autograde", "02_merging"), ("export",)):
+        run_nbgrader(tmp_path / "grading", *step)
+    assert "02_merging,,,ada,,,,10.0,0.0,10.0,20.0" in (tmp_path / "grading" / "grades.csv").read_text()
 
 
 # Released

@@ -67,9 +67,6 @@ def binary_search(numbers, wanted):
 # %% check="1.1"
 result = check("1.1", binary_search)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ## Take with you

@@ -52,9 +52,6 @@ def merge(left, right):
 # %% check="2.1"
 result = check("2.1", merge)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ## One card at a time
@@ -80,9 +77,6 @@ def insertion_sort(numbers):
 # %% check="2.2"
 result = check("2.2", insertion_sort)
 result
-### BEGIN HIDDEN TESTS
-float(result.points)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ## Take with you
