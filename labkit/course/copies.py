@@ -216,7 +216,7 @@ def _said_where_it_cannot_be_made(folder: Path) -> Iterator[None]:
 
 def find_copy(folder: Path) -> Path:
     """The copy of the course that a folder is or lies in. Raises UsageError where it is none, or a release."""
-    here = folder.resolve()  # before its parents are walked: those of copy/../other are not those of other
+    here = target_of(folder)  # before its parents are walked: those of copy/../other are not those of other
     if not here.is_dir():
         found = "it is a file" if here.exists() else "no such folder"
         raise UsageError(f"{folder}: {found}; wanted the folder of your copy of the course")
@@ -231,7 +231,7 @@ def find_copy(folder: Path) -> Path:
 
 def copy_around(folder: Path) -> Path | None:
     """The copy that a folder is or would lie in, whether or not the folder is there."""
-    return folder if _is_copy(folder) else next(filter(_is_copy, folder.resolve().parents), None)
+    return folder if _is_copy(folder) else next(filter(_is_copy, target_of(folder).parents), None)
 
 
 def _is_copy(folder: Path) -> bool:

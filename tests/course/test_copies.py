@@ -352,6 +352,15 @@ def test_a_copy_is_made_where_a_link_leads(built: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mine").is_symlink() and find_copy(tmp_path / "elsewhere") == tmp_path / "elsewhere"
 
 
+def test_links_in_a_circle_are_no_place_for_a_copy(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").symlink_to("mine")
+    for arguments in (("start",), ("open",), ("update",)):
+        assert command("course", *arguments, str(tmp_path / "mine"), "--from", str(built / "older")) in (1, 2)
+        assert re.fullmatch(r"labkit: .*symbolic links.*\n", capsys.readouterr().err)
+
+
 def test_a_damaged_record_stops_an_update_before_anything_is_written(built: Path, mine: Path) -> None:
     record = mine / ".labkit" / "course.json"
     for damage in ("{", "[]", json.dumps({"format": 1}), "[" * 100_000):
