@@ -105,7 +105,8 @@ def remove_leftovers(folder: Path, prefix: str) -> None:
     prefix: with which such names begin. The caller holds the lock under which such names are made.
     """
     for leftover in folder.glob(f"{glob.escape(prefix)}*.????????"):
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        if not leftover.is_symlink():  # which no writer makes
+            remove(leftover)
 
 
 def sha256(path: Path) -> str:

@@ -311,8 +311,10 @@ def test_leftovers_of_others_stay(tmp_path):
     for name in (".run-a.abcdefgh", ".run-b.abcdefgh", "run-a.json", ".run-a", ".run-a.abc"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
+    (tmp_path / ".run-a.original").symlink_to(tmp_path / "run-a.json")
     remove_leftovers(tmp_path, ".run-a")
-    assert {file.name for file in tmp_path.iterdir()} == {".run-b.abcdefgh", "run-a.json", ".run-a", ".run-a.abc"}
+    others = {".run-b.abcdefgh", "run-a.json", ".run-a", ".run-a.abc", ".run-a.original"}
+    assert {file.name for file in tmp_path.iterdir()} == others and contents(tmp_path / "run-a.json") == {"file": ""}
 
 
 def test_a_name_with_the_marks_of_a_pattern_is_taken_as_it_is(tmp_path):

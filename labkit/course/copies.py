@@ -72,9 +72,10 @@ class Release:
     def __str__(self) -> str:
         return f"the release in {self.folder}" + f", of {self.moment} UTC" * bool(self.moment)
 
-    def unlike_this_labkit(self) -> str:
-        """The sentence with the command that brings the release's own labkit; empty where it is the one that runs."""
-        if self.labkit in ("", __version__):
+    def newer_labkit(self) -> str:
+        """The sentence with the command that brings the release's labkit; empty where the one that runs is not older."""
+        here, there = ([int(number) for number in re.findall(r"[0-9]+", one)] for one in (__version__, self.labkit))
+        if here >= there:
             return ""
         command = f"cd {quoted(self.folder)} && python -m pip install -r requirements.txt"
         found = f"This release comes with labkit {self.labkit}, and {__version__} runs here"
@@ -170,7 +171,10 @@ def start(folder: Path, source: Path | None = None) -> list[str]:
     """
     with _said_where_it_cannot_be_made(folder):
         if _is_copy(folder):
-            raise UsageError(f"{folder} is a copy of the course already; labkit course update brings it up to date")
+            raise UsageError(
+                f"{folder} is a copy of the course already: labkit course open {quoted(folder)} opens it; "
+                "labkit course update brings it up to date"
+            )
         around = copy_around(folder)
         if around:
             raise UsageError(
@@ -212,7 +216,7 @@ def _said_where_it_cannot_be_made(folder: Path) -> Iterator[None]:
 
 def find_copy(folder: Path) -> Path:
     """The copy of the course that a folder is or lies in. Raises UsageError where it is none, or a release."""
-    here = folder.resolve()  # before its parents are walked: those of copy/../other are not those of other
+    here = target_of(folder)  # before its parents are walked: those of copy/../other are not those of other
     if not here.is_dir():
         found = "it is a file" if here.exists() else "no such folder"
         raise UsageError(f"{folder}: {found}; wanted the folder of your copy of the course")
@@ -227,7 +231,7 @@ def find_copy(folder: Path) -> Path:
 
 def copy_around(folder: Path) -> Path | None:
     """The copy that a folder is or would lie in, whether or not the folder is there."""
-    return folder if _is_copy(folder) else next(filter(_is_copy, folder.resolve().parents), None)
+    return folder if _is_copy(folder) else next(filter(_is_copy, target_of(folder).parents), None)
 
 
 def _is_copy(folder: Path) -> bool:
@@ -265,15 +269,14 @@ def is_behind(copy: Path, source: Path | None = None) -> bool:
 
 def news(copy: Path, source: Path | None = None) -> list[str]:
     """A sentence for each thing that its owner may want to do: bring in a newer release, or the labkit that belongs to it."""
-    behind = f"There is a newer release: labkit course update {quoted(copy)} brings it in and keeps all your work."
+    command = f"labkit course update {quoted(copy)}" + (f" --from {quoted(source)}" if source else "")
     if is_behind(copy, source):
-        return [behind]
+        return [f"There is a newer release: {command} brings it in and keeps all your work."]
     try:
         began, release = _read_records(copy), read_release(source)
     except UsageError:  # a labkit without a course: there is nothing to compare with
         return []
-    unlike = release.unlike_this_labkit() if began.is_before(release) else ""
-    return [unlike] * bool(unlike)
+    return [*filter(None, [release.newer_labkit()])] if began.is_before(release) else []
 
 
 def update(folder: Path, source: Path | None = None, *, older: bool = False) -> Updated:
@@ -325,8 +328,8 @@ def update(folder: Path, source: Path | None = None, *, older: bool = False) -> 
             _carry(copy, release.carried)
         if now != began:
             _write_records(copy, now)
-    unlike = release.unlike_this_labkit()
-    return Updated((*changed, *["the checks"] * newer_checks), (*notes, *[unlike] * bool(unlike)), tuple(left), backup)
+    notes += filter(None, [release.newer_labkit()])
+    return Updated((*changed, *["the checks"] * newer_checks), tuple(notes), tuple(left), backup)
 
 
 def _refuse_other(copy: Path, package: str, release: Release) -> None:

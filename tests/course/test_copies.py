@@ -352,6 +352,15 @@ def test_a_copy_is_made_where_a_link_leads(built: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mine").is_symlink() and find_copy(tmp_path / "elsewhere") == tmp_path / "elsewhere"
 
 
+def test_links_in_a_circle_are_no_place_for_a_copy(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").symlink_to("mine")
+    for arguments in (("start",), ("open",), ("update",)):
+        assert command("course", *arguments, str(tmp_path / "mine"), "--from", str(built / "older")) in (1, 2)
+        assert re.fullmatch(r"labkit: .*symbolic links.*\n", capsys.readouterr().err)
+
+
 def test_a_damaged_record_stops_an_update_before_anything_is_written(built: Path, mine: Path) -> None:
     record = mine / ".labkit" / "course.json"
     for damage in ("{", "[]", json.dumps({"format": 1}), "[" * 100_000):
@@ -602,7 +611,7 @@ def test_a_manifest_in_which_something_is_odd_is_refused(
         update(theirs, other)
 
 
-def test_a_release_of_another_labkit_than_runs_here_says_the_command_that_brings_it(
+def test_a_release_of_a_newer_labkit_than_runs_here_says_the_command_that_brings_it(
     releases: Path, theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("labkit.course.running.jupyterlab", lambda *_: 0)
@@ -615,8 +624,13 @@ def test_a_release_of_another_labkit_than_runs_here_says_the_command_that_brings
     for arguments in (("start", str(tmp_path / "fresh")), ("open", str(theirs)), ("update", str(theirs))):
         assert command("course", *arguments, "--from", str(folder)) == 0
         assert wanted in capsys.readouterr().out
-    assert command("course", "open", str(theirs)) == 0  # the older release is no reason to have an older labkit
-    assert capsys.readouterr().out == ""
+    for runs in ("0.0.9", f"{__version__}+20260901080000"):
+        monkeypatch.setattr(copies, "__version__", runs)
+        source = () if runs == "0.0.9" else ("--from", str(folder))
+        assert (
+            command("course", "open", str(theirs), *source) == 0
+        )  # the older release's labkit is no reason to go back
+        assert capsys.readouterr().out == ""
 
 
 # A copy within a copy
@@ -684,8 +698,9 @@ def test_opening_makes_the_copy_once_and_hands_on_what_jupyter_should_get(
     assert "your own copy" in capsys.readouterr().out
     work_in(folder / "01_lengths.ipynb", answer("1.3", ANSWER))
     before = everything(folder)
-    assert command("course", "open", str(folder), "--from", str(built / "newer")) == 0
-    assert "There is a newer release" in capsys.readouterr().out
+    newer = str(built / "newer")
+    assert command("course", "open", str(folder), "--from", newer) == 0
+    assert f"There is a newer release: labkit course update {folder} --from {newer} brings" in capsys.readouterr().out
     assert opened == [(folder, ("--no-browser", "--port=9")), (folder, ())]
     assert everything(folder) == before
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from courses import LENGTHS, PAGE, every_notebook, work_in, write_course
+from packaging.version import Version
 
 from labkit import __version__
 from labkit.checks.courses import Course, checkout
@@ -155,6 +156,23 @@ def test_a_release_bears_its_moment(
         with pytest.raises(UsageError, match=f"SOURCE_DATE_EPOCH={odd}: wanted seconds since 1970"):
             moment("odd")
     assert not (tmp_path / "odd").exists()
+
+
+def test_the_labkit_of_each_release_has_a_version_of_its_own_later_ones_higher(
+    built: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stamped(root: Path, target: Path, stamp: str) -> Path:
+        (target / f"labkit-{__version__}{stamp}-py3-none-any.whl").touch()
+        return target / f"labkit-{__version__}{stamp}-py3-none-any.whl"
+
+    monkeypatch.setattr(releasing, "build_wheel", stamped)
+    found = []
+    for name, moment in (("first", 1_790_000_000), ("second", 1_790_000_001), ("next year", 1_800_000_000)):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(moment))
+        release(built, tmp_path / name)
+        found.append(Version(json.loads((tmp_path / name / "release.json").read_bytes())["labkit"]))
+        assert f"./labkit-{found[-1]}-py3" in (tmp_path / name / "requirements.txt").read_text("utf-8")
+    assert found == sorted(set(found)) and {one.public for one in found} == {__version__}
 
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0rc1+20260901080000"])
