@@ -31,7 +31,8 @@ def prepare_streams() -> None:
     """Make sure that whatever a program says can be written, wherever its output goes.
 
     A character that the terminal or file cannot hold is written as its number, and a closed stream takes everything and keeps
-    nothing: else the next file to be opened would get its place, and all notices with it.
+    nothing: else the next file to be opened would get its place, and all notices with it. A notice that nobody can be given any
+    more, as on a full disk or in a pipe whose reader is gone, ends no run.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
@@ -39,6 +40,32 @@ def prepare_streams() -> None:
             setattr(sys, name, stream := open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # to the program's end
         if mode == "w" and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    told = sys.stderr
+    if told is sys.__stderr__ and isinstance(told, io.TextIOWrapper):
+        written = io.BufferedWriter(_Notices(getattr(told.buffer, "raw", told.buffer)))
+        sys.stderr = io.TextIOWrapper(written, told.encoding, "backslashreplace", line_buffering=True)
+
+
+class _Notices(io.RawIOBase):
+    """A stream that drops what it cannot write."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, content: Any) -> Any:
+        try:
+            return self.stream.write(content)
+        except OSError:
+            return len(content)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return int(self.stream.fileno())
+
+    def isatty(self) -> bool:
+        return bool(self.stream.isatty())
 
 
 def discard_output() -> None:

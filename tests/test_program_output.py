@@ -18,7 +18,9 @@ from labkit.display import print_html, print_json, say
 @cli.app.command
 def speak(how: str):
     said = {SAID!r}
-    {{"text": print, "html": print_html, "json": lambda text: print_json([text]), "notice": say}}[how](said)
+    both = lambda text: (say(text), print(text))
+    ways = {{"text": print, "html": print_html, "json": lambda text: print_json([text]), "notice": say, "both": both}}
+    ways[how](said)
 @cli.app.command
 def fail():
     from labkit.errors import UsageError
@@ -90,6 +92,16 @@ def test_output_that_a_full_disk_does_not_take_is_a_failure_in_one_line() -> Non
 def test_a_closed_stream_takes_no_other_streams_place(closed: str, arguments: list[str], code: int) -> None:
     done = by_shell(closed, *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
+
+
+@needs_a_full_disk
+@pytest.mark.parametrize(("arguments", "code", "printed"), [
+    (["speak", "both"], 0, f"{SAID}\n".encode("utf-8", "backslashreplace")),
+    (["fail"], 2, b""),
+])  # fmt: skip
+def test_a_notice_that_cannot_be_written_ends_no_command(arguments: list[str], code: int, printed: bytes) -> None:
+    done = by_shell("2> /dev/full", *arguments)
+    assert (done.returncode, done.stdout) == (code, printed)
 
 
 def test_bytes_of_a_text_that_are_no_utf_8_are_replaced() -> None:
