@@ -8,16 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 import labkit
 from labkit.checks.progress import Progress
 from labkit.checks.verdict import CheckResult, Example, PropertyRow
 from labkit.display import BAD, GOOD, MARK, OPEN, banner
+from labkit.explanation.attention import AttentionWeights
 from labkit.explanation.attribution import AlignedText, Attribution, Explanations, Word
+from labkit.figures import attention_to_special_tokens, attribution_grid, confusion_matrix_figure
+from labkit.figures.drawing import ink_on
 from labkit.widgets import token_table
 from labkit.widgets.asking import Outcome, Prediction, Reflection
 from labkit.widgets.explorers.review import WithoutWords
 from labkit.widgets.explorers.spelling import spelling
+from labkit.widgets.explorers.threshold import at_threshold, curves_of, threshold_panels
 from labkit.widgets.explorers.tokenizer import tokenized_text
 from labkit.widgets.failing import ExpectedError
 from labkit.widgets.showing import Source
@@ -196,3 +201,49 @@ def test_jupyterlabs_pages_are_those_of_this_law() -> None:
         assert behind and front and colour(behind[1]) == paper
         solid = colour(front[1]) if "rgba" not in front[1] else (33, 33, 33)  # 87 % black on white
         assert solid == ink
+
+
+# In figures
+
+
+def shown_cells(ax: Any) -> Iterator[tuple[str, float]]:
+    """Every number in a heat map, and how well it is told from its cell."""
+    for text in ax.texts:
+        column, row = (int(place) for place in text.get_position())
+        behind = [
+            mesh.to_rgba(mesh.get_array()[row, column]) for mesh in ax.collections if is_filled(mesh, row, column)
+        ]
+        letters, cell = (tuple(255 * part for part in to_rgb(one)) for one in (text.get_color(), behind[0]))
+        yield text.get_text(), contrast(letters, cell)  # type: ignore[arg-type]
+
+
+def is_filled(mesh: Any, row: int, column: int) -> bool:
+    return not np.ma.getmaskarray(mesh.get_array())[row, column]
+
+
+@pytest.mark.parametrize("wrong", [4, 52, 100])
+def test_every_number_in_a_heat_map_is_told_from_its_cell(wrong: int) -> None:
+    share = wrong / 100
+    labels = np.repeat([0, 1], 100)
+    positive = np.where(np.arange(200) % 100 < wrong, 0.9, 0.1)
+    result = labkit.EvalResult(labels, np.stack([1 - positive, positive], axis=1), loss=0.5)
+    panels = threshold_panels(at_threshold(result, 0.5), at_threshold(result, 0.5), curves_of(result))
+    one = Attribution("occlusion", reading(), np.array([0, 1.0, share, 0]), margin=1.5)
+    other = Attribution("attention", reading(), np.array([0, share, 1.0, 0]), margin=1.5)
+    weights = np.full((1, 1, 4, 4), (1 - share) / 2, dtype=np.float32)
+    weights[..., [0, 3]] = share / 2
+    for ax in (
+        confusion_matrix_figure(result),
+        panels,
+        attribution_grid(Explanations((one, other))),
+        attention_to_special_tokens(AttentionWeights(reading(), weights)),
+    ):
+        cells = list(shown_cells(ax))
+        assert cells and all(found >= TEXT for _, found in cells), cells
+
+
+def test_the_letters_on_any_colour_are_told_from_it() -> None:
+    rng = np.random.default_rng(0)
+    for one in rng.uniform(size=(2000, 3)):
+        letters = tuple(255 * part for part in to_rgb(ink_on(tuple(one))))
+        assert contrast(letters, tuple(255 * one)) >= TEXT  # type: ignore[arg-type]

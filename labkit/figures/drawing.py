@@ -7,8 +7,11 @@ import re
 import textwrap
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -86,6 +89,17 @@ def model_colours(names: Iterable[str]) -> list[str]:
         free = [colour for colour in [*known, *others] if colour not in chosen]
         chosen.append((free or others)[0])
     return chosen
+
+
+def ink_on(colour: Any) -> str:
+    """Black or white: the letters that are told better from a colour of matplotlib's, by WCAG's relative luminance.
+
+    >>> ink_on("#0072b2"), ink_on("#56b4e9")
+    ('white', 'black')
+    """
+    parts = np.array(to_rgb(colour))
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return "black" if linear @ (0.2126, 0.7152, 0.0722) > 0.179 else "white"
 
 
 def plain_text(text: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from labkit.explanation.faithfulness import Faithfulness
     from labkit.explanation.randomisation import Randomisation
 
-from labkit.figures.drawing import GREY, axes_or_new, cut_word, finished, plain_text
+from labkit.figures.drawing import GREY, axes_or_new, cut_word, finished, ink_on, plain_text
 
 METHOD_COLOURS = {name: method.colour for name, method in METHODS.items()}
 WORD_FOR, WORD_AGAINST = "#2166ac", "#b2182b"  # what a word does for the verdict
@@ -143,16 +143,19 @@ def attribution_grid(attributions: Sequence["Attribution"], ax: Axes | None = No
     places = _strongest(np.asarray(np.abs(shares).sum(axis=1)))
     ax = axes_or_new(ax, (1.8 + 0.95 * len(attributions), 2.0 + 0.26 * max(1, len(places))))
     is_signed = np.array([one.is_signed for one in attributions])
-    looks = (is_signed, _explaining_colours(), -1.0, 1.0), (~is_signed, "Greys", 0.0, 1.6)
-    for columns, colours, low, high in looks:
+    looks = (True, _explaining_colours(), -1.0, 1.0), (False, "Greys", 0.0, 1.6)
+    meshes = {}
+    for signed, colours, low, high in looks:
+        columns = is_signed == signed
         if places and columns.any():
             shown = np.ma.masked_array(shares[places], mask=np.tile(~columns, (len(places), 1)))
-            ax.pcolormesh(shown, cmap=colours, vmin=low, vmax=high, edgecolors="white")
+            meshes[signed] = ax.pcolormesh(shown, cmap=colours, vmin=low, vmax=high, edgecolors="white")
     ax.invert_yaxis()
     for row, column in np.ndindex(len(places), len(attributions)):
         share = shares[places[row], column]
         number = f"{share:+.2f}" if is_signed[column] else f"{share:.2f}"
-        ax.text(column + 0.5, row + 0.5, number, ha="center", va="center", fontsize=8)
+        ink = ink_on(meshes[bool(is_signed[column])].to_rgba(share))
+        ax.text(column + 0.5, row + 0.5, number, ha="center", va="center", color=ink, fontsize=8)
     first = attributions[0]
     ax.set_yticks(np.arange(len(places)) + 0.5, [_word(first.words[i].text) for i in places])
     names = [one.method for one in attributions]
@@ -222,10 +225,10 @@ def attention_to_special_tokens(attention: "AttentionWeights", ax: Axes | None =
     shares = attention.weights[:, :, ~special][..., special].sum(axis=-1)
     shares = shares.mean(axis=-1) if shares.shape[-1] else np.zeros(shares.shape[:2])
     ax = axes_or_new(ax, (1.6 + 0.55 * attention.heads, 1.6 + 0.42 * attention.layers))
-    ax.pcolormesh(shares, cmap="Greys", vmin=0, vmax=1, edgecolors="white")
+    mesh = ax.pcolormesh(shares, cmap="Greys", vmin=0, vmax=1, edgecolors="white")
     ax.invert_yaxis()
     for layer, head in np.ndindex(shares.shape):
-        ink = "white" if shares[layer, head] > 0.55 else "black"
+        ink = ink_on(mesh.to_rgba(shares[layer, head]))
         ax.text(head + 0.5, layer + 0.5, f"{shares[layer, head]:.0%}", ha="center", va="center", color=ink, fontsize=8)
     ax.set_xticks(np.arange(attention.heads) + 0.5, [str(head) for head in range(attention.heads)])
     ax.set_yticks(np.arange(attention.layers) + 0.5, [str(layer) for layer in range(attention.layers)])
@@ -303,10 +306,11 @@ def agreement_figure(found: "Agreement", ax: Axes | None = None) -> Axes:
     for a, b in itertools.combinations(range(count), 2):
         values[a, b] = values[b, a] = found.row(found.methods[a], found.methods[b]).correlation.value
     ax = axes_or_new(ax, (2.4 + 0.85 * count, 1.9 + 0.6 * count))
-    ax.pcolormesh(values, cmap=_explaining_colours(), vmin=-1, vmax=1, edgecolors="white")
+    mesh = ax.pcolormesh(values, cmap=_explaining_colours(), vmin=-1, vmax=1, edgecolors="white")
     ax.invert_yaxis()
     for row, column in np.ndindex(values.shape):
-        ax.text(column + 0.5, row + 0.5, f"{values[row, column]:.2f}", ha="center", va="center")
+        ink = ink_on(mesh.to_rgba(values[row, column]))
+        ax.text(column + 0.5, row + 0.5, f"{values[row, column]:.2f}", ha="center", va="center", color=ink)
     ax.set_xticks(np.arange(count) + 0.5, found.methods, rotation=30, ha="right")
     ax.set_yticks(np.arange(count) + 0.5, found.methods)
     caption = f"rank correlation of the words between methods, n = {found.n:,}"

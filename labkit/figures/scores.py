@@ -25,7 +25,7 @@ from labkit.evaluation.metrics import EvalResult, confusion_matrix, precision_re
 if TYPE_CHECKING:
     pass
 
-from labkit.figures.drawing import CUT, GREY, axes_or_new, finished, model_colours, name_of, plain_text
+from labkit.figures.drawing import CUT, GREY, axes_or_new, finished, ink_on, model_colours, name_of, plain_text
 
 
 def confusion_matrix_figure(
@@ -40,10 +40,10 @@ def confusion_matrix_figure(
     ax = axes_or_new(ax, (6.0, 5.0))
     counts = confusion_matrix(result.labels, result.predictions, result.num_classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    ax.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white")
+    mesh = ax.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white")
     ax.invert_yaxis()
     for row, column in np.ndindex(counts.shape):
-        ink = "white" if shares[row, column] > 0.5 else "black"
+        ink = ink_on(mesh.to_rgba(shares[row, column]))
         cell = f"{counts[row, column]:,}\n{shares[row, column]:.1%}"
         ax.text(column + 0.5, row + 0.5, cell, ha="center", va="center", color=ink, fontsize=12)
     shown_names = [plain_text(name) for name in class_names]

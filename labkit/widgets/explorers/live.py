@@ -138,7 +138,13 @@ def _draw_losses(ax: Axes, record: TrainingSoFar) -> None:
     ax.plot(taken, smoothed(losses), "--", color=colour, label=f"training, mean of {SMOOTHED} steps")
     ends = [(epoch.epoch + 1) * record.steps_per_epoch for epoch in record.epochs]
     ax.plot(
-        ends, [epoch.validation_loss for epoch in record.epochs], "-o", color=colour, markersize=5, label="validation"
+        ends,
+        [epoch.validation_loss for epoch in record.epochs],
+        "-o",
+        color=colour,
+        markersize=5,
+        clip_on=False,
+        label="validation",
     )
     if record.best is not None:
         end = (record.best.epoch + 1) * record.steps_per_epoch
@@ -148,6 +154,8 @@ def _draw_losses(ax: Axes, record: TrainingSoFar) -> None:
             "*",
             color="black",
             markersize=14,
+            clip_on=False,
+            zorder=3,
             label=f"best epoch: {record.best.epoch}",
         )
     ax.tick_params(labelbottom=False)

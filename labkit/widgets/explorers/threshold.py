@@ -14,6 +14,7 @@ from labkit.display import html_table
 from labkit.evaluation.arrays import FloatArray, IntArray, ratio
 from labkit.evaluation.metrics import EvalResult, PrecisionRecallF1, confusion_matrix, precision_recall_f1
 from labkit.figures import ALT_TEXT, GREY, ShownAxes, model_colours, to_html
+from labkit.figures.drawing import ink_on
 from labkit.widgets.interactive import Interactive, Picture, explorer, labelled
 
 ROC_LABELS = ("false-positive rate", "true-positive rate (recall)")
@@ -143,10 +144,10 @@ def threshold_panels(now: AtThreshold, usual: AtThreshold, curves: Curves) -> Ax
 
 def _draw_matrix(ax: Axes, now: AtThreshold) -> None:
     shares = now.counts / np.maximum(now.counts.sum(axis=1, keepdims=True), 1)
-    ax.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white")
+    mesh = ax.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white")
     ax.invert_yaxis()
     for row, column in np.ndindex(now.counts.shape):
-        ink = "white" if shares[row, column] > 0.5 else "black"
+        ink = ink_on(mesh.to_rgba(shares[row, column]))
         cell = f"{now.counts[row, column]:,}\n{CELLS[row][column]}"
         ax.text(column + 0.5, row + 0.5, cell, ha="center", va="center", color=ink, fontsize=10)
     ax.set_xticks([0.5, 1.5], ["negative", "positive"])
