@@ -44,6 +44,13 @@ def class_places(config: Any, whose: str = "the model") -> list[int]:
         wanted = ", ".join("/".join(pair) for pair in zip(*KNOWN_NAMES, strict=True))
         said = ", ".join(f"{place}: {name}" for place, name in names.items())
         raise ModelError(f"{whose} calls its classes {{{said}}}; wanted id2label with one of {wanted}, in any case")
+    if all(
+        name == f"LABEL_{place}" for place, name in names.items()
+    ):  # which transformers fills in where it finds none
+        for name, place in (getattr(config, "label2id", None) or {}).items():
+            meanings = [meaning for meaning, known in enumerate(KNOWN_NAMES) if str(name).strip().lower() in known[:2]]
+            if meanings and str(place) != str(meanings[0]):
+                raise ModelError(f"{whose} calls class {place} {name} in label2id alone; wanted that in id2label too")
     return [found[meaning] for meaning in range(len(OUR_NAMES))]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.data import assets
 from labkit.data.tokens import load_tokenizer
-from labkit.display import Tell, say
+from labkit.display import SURROGATES, Tell, say
 from labkit.errors import UsageError, did_you_mean
 from labkit.importing import quick_imports
 from labkit.models.classes import name_classes, take_our_order
@@ -160,7 +160,8 @@ def _read_config(folder: Path) -> Any:
     with quick_imports():
         from transformers import CONFIG_MAPPING, AutoConfig
 
-    kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+    settings = json.loads((folder / "config.json").read_text("utf-8"))
+    kind = settings.get("model_type")
     if kind not in CONFIG_MAPPING:
         raise ModelError(
             f"{folder / 'config.json'}: model_type {json.dumps(kind)} is none that transformers knows; "
@@ -174,6 +175,8 @@ def _read_config(folder: Path) -> Any:
         raise ModelError(
             f"{folder}: the family {kind} is an encoder with a decoder; wanted an encoder alone, such as bert"
         )
+    if isinstance(settings.get("label2id"), dict):  # which transformers forgets where there is no id2label
+        config.label2id = settings["label2id"]
     return config
 
 
@@ -260,6 +263,10 @@ def check_model_folder(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder")
+    if SURROGATES.search(str(folder)):
+        raise ModelError(
+            f"{folder}: a name that is not UTF-8, which the reader of weights does not take; rename the folder"
+        )
     config = folder / "config.json"
     if not config.is_file():
         hint = f"; did you mean {folder / 'model'}?" if (folder / "model" / "config.json").is_file() else ""

@@ -1,6 +1,7 @@
 """Laws of a model's two classes: its own names decide, whoever reads its logits."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +56,23 @@ def test_other_names_are_refused_with_those_that_were_found(names, message):
         class_places(SimpleNamespace(id2label=names), "x: the model")
     assert message in str(refused.value) and str(refused.value).startswith("x: the model")
     assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("names", [..., {0: "LABEL_0", 1: "LABEL_1"}])
+@pytest.mark.parametrize("places", [(0, 1), (1, 0), ("1", "0")])
+def test_names_in_label2id_alone_are_refused_unless_they_say_the_order_that_is_read(
+    names, places, tiny_folder, tmp_path
+):
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"id2label": names, "label2id": dict(zip(("NEGATIVE", "POSITIVE"), places, strict=True))}
+    kept = {name: value for name, value in config.items() if value is not ...}
+    (folder / "config.json").write_text(json.dumps(kept))
+    if places == (0, 1):
+        assert Classifier.load(folder, device="cpu")
+    else:
+        with pytest.raises(ModelError, match=f"calls class {places[0]} NEGATIVE in label2id alone"):
+            Classifier.load(folder, device="cpu")
 
 
 def test_classes_that_do_not_exclude_each_other_are_refused():

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -269,6 +270,15 @@ def test_a_broken_model_folder_is_refused_by_name(message, load, bare_folder):
     with pytest.raises((ModelError, TokenizerError), match=message) as refused:
         load(bare_folder)
     assert str(bare_folder) in str(refused.value)
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file's name is text")
+@pytest.mark.parametrize("load", [lambda folder: load_encoder(str(folder)), load_classifier])
+def test_a_folder_whose_name_is_not_utf_8_is_refused_before_its_weights_are_read(load, bare_folder):
+    folder = Path(shutil.copytree(bare_folder, bare_folder / "mod\udce9l"))
+    with pytest.raises(ModelError, match=r"a name that is not UTF-8, .* rename the folder") as refused:
+        load(folder)
     assert refused.value.exit_code == 2
 
 
