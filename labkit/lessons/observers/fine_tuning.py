@@ -134,7 +134,7 @@ def parameter_groups(answer: Callable[..., Any], inputs: Mapping[str, Plain]) ->
     """3.2. Parameters are seen by name, strings as `a text`, all else as `?`."""
     model = small_classifier(inputs["_model"])
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    with _witnessed(model, []):
+    with _witnessed(model, [], changed=()):
         found = answer(model, inputs["weight_decay"])
     is_groups = isinstance(found, (list, tuple)) and all(isinstance(group, Mapping) for group in found)
     groups: Plain = [_named_group(group, names) for group in found] if is_groups else plain(found)
@@ -159,7 +159,7 @@ def _named_group(group: Mapping[str, Any], names: Mapping[int, str]) -> dict[str
 def accumulate_gradients(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[str, Plain]:
     """3.3. A parameter without a gradient has one of zeros here."""
     model, batches = small_classifier(inputs["_model"]), tensors(inputs["_batches"])
-    with torch.enable_grad(), _witnessed(model, batches, "gradients", "weights", "modes"):
+    with torch.enable_grad(), _witnessed(model, batches, "weights", "modes"):
         returned = answer(model, _in_form(batches, inputs["_form"]))
     gradients = {name: plain(gradient) for name, gradient in _gradients(model).items()}
     return {"value": {"returned": plain(returned), "gradients": gradients}, "type": type(returned).__name__}
@@ -182,7 +182,7 @@ def train_epoch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict
         optimizer, lambda step: float(multipliers[min(step, len(multipliers) - 1)])
     )
     named = {name: inputs[name] for name in ("accumulation_steps", "max_grad_norm") if name in inputs}
-    with torch.enable_grad(), _witnessed(model, batches, "gradients", "weights", "modes"):
+    with torch.enable_grad(), _witnessed(model, batches, changed=("gradients", "weights", "modes")):
         returned = answer(model, _in_form(batches, inputs["_form"]), optimizer, scheduler, **named)
     value = {
         "returned": plain(returned),
@@ -198,18 +198,24 @@ def eval_epoch(answer: Callable[..., Any], inputs: Mapping[str, Plain]) -> dict[
     model, batches = small_classifier(inputs["_model"]), tensors(inputs["_batches"])
     with (
         torch.set_grad_enabled(inputs["_grad_enabled"]),
-        _witnessed(model, batches, "modes", "requires_grad", "grad_mode"),
+        _witnessed(model, batches, "modes", "requires_grad", "grad_mode", changed=()),
     ):
         returned = answer(model, _in_form(batches, inputs["_form"]))
     return {"value": {"returned": plain(returned), "with_graph": []}, "type": type(returned).__name__}
 
 
 @contextlib.contextmanager
-def _witnessed(model: Classifier, batches: Batches, *apart: str) -> Iterator[None]:
-    """Tells how the answer called inside left the model and the batches. apart: what of it has properties of its own."""
+def _witnessed(
+    model: Classifier, batches: Batches, *apart: str, changed: Sequence[str] = ("gradients",)
+) -> Iterator[None]:
+    """Tells how the answer called inside left the model and the batches.
+
+    apart: what of it has properties of its own. changed: what the answer is there to change.
+    """
 
     def left() -> dict[str, Plain]:
-        facts = {name: spelled(one) for name, one in {**_state(model), "batches": batches}.items()}
+        state = {**_state(model), "batches": batches}
+        facts = {name: spelled(one) for name, one in state.items() if name not in changed}
         arguments = [facts[name] for name in facts if name not in apart]
         return {name: facts[name] for name in apart} | {"arguments": arguments, "random state": next_draws()}
 

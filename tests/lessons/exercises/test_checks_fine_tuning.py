@@ -489,7 +489,7 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("3.5", evaluating(eval_that_zeroes), "Work on a copy"),
     ("3.5", evaluating(eval_that_trains), "Work on a copy"),
     ("3.5", evaluating(eval_that_seeds), "global random state"),
-    ("3.5", evaluating(eval_with_two_things), OTHER_FORM),
+    ("3.5", evaluating(eval_with_two_things), "but no labels"),
     ("3.5", eval_that_pops, "Work on a copy"),
 ]
 
