@@ -57,13 +57,6 @@ def test_every_exercise_of_the_course_has_a_nudge_and_the_idea_in_words_that_giv
     assert list(odd_hints(one, own.own.splitlines())) == []
 
 
-@pytest.mark.parametrize("exercise_id", ALL)
-def test_what_carries_the_idea_of_an_exercise_has_at_least_half_of_its_points(exercise_id: str) -> None:
-    one = exercise(exercise_id)
-    assert 0.5 <= one.share_of_idea < 1
-    assert any(each.idea and each.core for each in one.properties)
-
-
 def test_further_hints_come_one_at_a_time_and_each_is_counted_once() -> None:
     failed("4.1")
     nudge, in_words = exercise("4.1").nudge, exercise("4.1").in_words
