@@ -129,14 +129,14 @@ class CheckResult:
             parts.append(f"<details{opened}><summary>What was checked</summary><ul>{rows}</ul></details>")
         if self.beside:
             parts.append(self.beside._repr_html_())
-        style = f"border-left:4px solid {colour};padding:.4em 1em;margin:.4em 0;overflow-wrap:anywhere"
+        style = f"border-left:4px solid {colour};padding:.4em 1em;margin:.4em 0;overflow-wrap:break-word"
         return f'<div role="status" style="{style}">{"".join(parts)}</div>'
 
 
 def _example_as_html(example: Example) -> str:
     facts = (("Input", example.inputs), ("Got", example.got), ("Expected", example.expected))
     rows = [(name, Markup(f"<code>{html.escape(text)}</code>")) for name, text in facts]
-    return html_table("Example", rows, head=False, styles=(LEFT, LEFT))
+    return html_table("Example", rows, head=False, styles=(LEFT, f"{LEFT};overflow-wrap:anywhere"))
 
 
 def judge_all(exercise: Exercise, cases: Sequence[Case], observed: Observations, graded: bool = False) -> CheckResult:

@@ -19,7 +19,7 @@ from labkit.errors import UsageError
 from labkit.student_work import Work
 from labkit.widgets.interactive import Interactive, Picture, choice_buttons, labelled
 
-_BOX = f'style="border-left:4px solid {MARK};padding:0.2em 0 0.2em 0.8em;margin:0.4em 0;line-height:1.5;overflow-wrap:anywhere"'
+_BOX = f'style="border-left:4px solid {MARK};padding:0.2em 0 0.2em 0.8em;margin:0.4em 0;line-height:1.5"'
 _shown: set[tuple[Path, str]] = set()  # outcomes that this kernel showed to somebody who had predicted nothing
 
 
@@ -99,7 +99,9 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         rows = [("your prediction", self.choice or "none was made"), ("outcome", self.actual)]
-        table = html_table(self.question or "Prediction and outcome", rows, head=False, styles=(LEFT, LEFT))
+        table = html_table(
+            self.question or "Prediction and outcome", rows, head=False, styles=(LEFT, f"{LEFT};overflow-wrap:anywhere")
+        )
         words = " ".join(html.escape(text) for text in (self.verdict, self.explanation) if text)
         return f"<div {_BOX}>{table}<p>{words}</p></div>"
 

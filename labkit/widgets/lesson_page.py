@@ -91,7 +91,7 @@ class LessonPage:
         place = f"<p>{html.escape(self.trouble)}</p>" * bool(self.trouble)
         if self.path:
             name = html.escape(self.path.name)
-            place = f'<p>Your page of this lesson: <a href="{name}" target="_blank">{name}</a></p>'
+            place = f'<p>Your page of this lesson: <a href="{name}">{name}</a></p>'
         return f"<p><strong>{html.escape(self.title)}</strong>: {html.escape(self.summary)}</p>{place}"
 
 
