@@ -82,9 +82,7 @@ def test_a_notebook_is_run_and_its_points_hints_and_progress_come_out(
     assert capfd.readouterr() == ("", ""), "a kernel's talk of itself is not for students"
 
 
-def test_a_solution_notebook_earns_all_points_and_its_results_are_seen_in_spite_of_the_hidden_line(
-    started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_solution_notebook_earns_all_points(started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(started / "course")
     shutil.copy(started / "course" / "solutions" / "02_labels.ipynb", tmp_path)
     (checked,) = check_notebooks([tmp_path / "02_labels.ipynb"])
