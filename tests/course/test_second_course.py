@@ -132,7 +132,7 @@ def test_nbgrader_takes_its_notebooks_and_its_checks(
     monkeypatch.setenv(SETTING, str(course.root))
     for step in (("generate_assignment", "02_merging", "--create"), ("autograde", "02_merging"), ("export",)):
         run_nbgrader(tmp_path / "grading", *step)
-    assert "02_merging,,,ada,,,,10.0,0.0,10.0,20.0" in (tmp_path / "grading" / "grades.csv").read_text()
+    assert ",ada,,,,10.0,0.0,10.0,20.0\n" in (tmp_path / "grading" / "grades.csv").read_text()
 
 
 # Released
