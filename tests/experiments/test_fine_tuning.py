@@ -201,6 +201,7 @@ def test_the_saved_model_loads_with_plain_transformers_and_gives_the_same_logits
     np.testing.assert_allclose(probabilities, whole.test.probabilities, atol=1e-5)
     rows = json.loads((whole.folder / "test.json").read_text())
     np.testing.assert_allclose(rows["probabilities"], whole.test.probabilities)
+    np.testing.assert_array_equal(rows["log_probabilities"], whole.test.log_probabilities)
     assert rows["ids"] == list(whole.splits.test.ids)
     assert rows["labels"] == whole.splits.test.labels.tolist()
 
