@@ -270,6 +270,10 @@ def locked(folder: Path) -> Iterator[None]:
         raise RunError(
             f"{folder}: another process is training there; wait until it ends, or name another folder"
         ) from None
+    except (OSError, NotImplementedError) as why:  # a shared drive may give none
+        raise RunError(
+            f"{folder}: no lock to be had there, which keeps two processes apart ({why}); name a folder on another drive"
+        ) from None
     try:
         for name in OURS:
             remove_leftovers(folder, f".{name}")

@@ -729,6 +729,18 @@ def test_a_folder_in_which_another_process_trains_is_refused(tune, tmp_path):
     assert tune().record["status"] == "finished"  # what a killed process held is free
 
 
+@pytest.mark.parametrize(
+    "why", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("FileSystem does not support flock")]
+)
+def test_a_folder_on_a_drive_without_locks_is_refused_with_the_way_out(why, tune, monkeypatch):
+    def none_to_be_had(lock: Any, **options: Any) -> None:
+        raise why
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", none_to_be_had)
+    with pytest.raises(RunError, match=r"run: no lock to be had there, .* name a folder on another drive"):
+        tune()
+
+
 @pytest.mark.parametrize("meanwhile", ["finished", "begun with other settings"])
 def test_what_another_process_did_while_the_model_was_loading_is_not_trained_over(
     meanwhile, tune, whole, monkeypatch, tmp_path
