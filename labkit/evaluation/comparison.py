@@ -136,7 +136,17 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """What a reader of the differences must know."""
-        return [f"{metric}: {score.note}" for metric, (_, _, score) in self.scores.items() if score.note]
+        found = []
+        for metric, (_, _, score) in self.scores.items():
+            if score.note:
+                found.append(f"{metric}: {score.note}")
+            p_value = self.p_values[metric]
+            undefined = math.isnan(score.low) or math.isnan(p_value)
+            if not undefined and (p_value < 1 - self.level) != (score.low > 0 or score.high < 0):
+                found.append(
+                    f"{metric}: interval and p come of two methods, and differ on whether there is a difference"
+                )
+        return found
 
     def _rows(self) -> Iterator[tuple[str, str, str, str, str]]:
         for metric, (a, b, difference) in self.scores.items():
@@ -194,7 +204,8 @@ def compare_models(
     differences held the truth in 94 to 100 % of the samples at n = 50, 92 to 100 % at 200 and 91 to 100 % at 1,000, by
     metric and kind of model. Of two calibration errors, both biased, the least of A minus the most of B is the lower
     bound, and so on: wide, but it holds. The p-value is twice the share of resamples on the far side of no difference,
-    those without a difference counted half, and one added to each side, so that it is never 0. Raises ValueError where
+    those without a difference counted half, and one added to each side, so that it is never 0; it is no reading of the
+    interval, and a note says where the two differ. Raises ValueError where
     the labels of the two differ, for a level outside (0, 1), resamples < 1 or a metric that is none.
 
     >>> a = EvalResult.from_logits([1, 1, 0, 0] * 25, [[0, 1], [0, 1], [1, 0], [0, 1]] * 25, name="A")

@@ -303,7 +303,8 @@ def _finish(
     card = SURROGATES.sub("\N{REPLACEMENT CHARACTER}", model_card(run.record, result))
     save_model(run.folder / "model", model, tokenizer, config, card)
     write_atomically(run.folder / CARD_FILE, card)
-    rows = {"ids": list(reviews.ids), "labels": result.labels.tolist(), "probabilities": result.probabilities.tolist()}
+    parts = {name: getattr(result, name).tolist() for name in ("labels", "probabilities", "log_probabilities")}
+    rows = {"ids": list(reviews.ids), **parts}
     write_atomically(run.folder / TEST_FILE, json.dumps(rows) + "\n")
     run.write(
         status="finished", test={"examples": len(result), "loss": result.loss, "accuracy": float(result.correct.mean())}

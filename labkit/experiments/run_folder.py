@@ -5,7 +5,7 @@
     FOLDER/checkpoints/    while it runs
     FOLDER/model/          the finished model, a plain Hugging Face folder
     FOLDER/model_card.md   its card
-    FOLDER/test.json       labels and probabilities of the test split, with the texts' ids
+    FOLDER/test.json       labels, probabilities and their logarithms of the test split, with the texts' ids
 
 In run.json `settings` are those that were given, `resolved` the same with every choice made. The same command in the same
 folder goes on with an unfinished run. Does not train (fine_tuning.py) or compare models (comparison.py).
@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from labkit.data.reviews import CLASS_NAMES, Reviews
 from labkit.data.splits import Splits
@@ -125,7 +127,10 @@ def read_test(folder: Path, record: Mapping[str, Any], name: str) -> tuple[list[
         loss = float(record["test"]["loss"])
     rows = read_json(folder / TEST_FILE)
     with making_sense_of(folder / TEST_FILE):
-        result = EvalResult(rows["labels"], rows["probabilities"], loss, name, ids=rows["ids"])
+        logarithms = np.array(rows.get("log_probabilities", np.empty((0, 0))), dtype=np.float64)  # older runs have none
+        result = EvalResult(rows["labels"], rows["probabilities"], loss, name, logarithms, ids=rows["ids"])
+        if not np.allclose(np.exp(result.log_probabilities), result.probabilities, atol=1e-6):
+            raise ValueError("log_probabilities are not the logarithms of probabilities")
         if result.num_classes != len(CLASS_NAMES) or len(rows["ids"]) != len(result):
             raise ValueError(f"{len(rows['ids'])} ids for {len(result)} reviews of {result.num_classes} classes")
         return [str(review) for review in rows["ids"]], result
@@ -264,6 +269,10 @@ def locked(folder: Path) -> Iterator[None]:
     except filelock.Timeout:
         raise RunError(
             f"{folder}: another process is training there; wait until it ends, or name another folder"
+        ) from None
+    except (OSError, NotImplementedError) as why:  # a shared drive may give none
+        raise RunError(
+            f"{folder}: no lock to be had there, which keeps two processes apart ({why}); name a folder on another drive"
         ) from None
     try:
         for name in OURS:

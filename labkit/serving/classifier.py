@@ -192,15 +192,18 @@ def _kept_settings(file: Path) -> Config:
         return Config()
     way_out = 'wanted {"max_length": 128, "truncation": "head"} or the like, as in training, or no such file'
     try:
-        settings = json.loads(file.read_text("utf-8"))
-        if not isinstance(settings, dict):
+        settings = json.loads(file.read_text("utf-8"), object_pairs_hook=tuple)  # a dict keeps the last of two alone
+        if not isinstance(settings, tuple):
             raise ModelError(f"{file}: holds no settings by name; {way_out}")
-        for name in settings:
+        names = [name for name, _ in settings]
+        for name in names:
+            if names.count(name) > 1:
+                raise ModelError(f"{file}: {name} stands there twice; {way_out}")
             if name not in KEPT_SETTINGS:
                 raise ModelError(
                     f"{file}: {name} is none of its settings{did_you_mean(name, KEPT_SETTINGS)}; {way_out}"
                 )
-        return Config(**settings)
+        return Config(**dict(settings))
     except ConfigError as why:
         raise ModelError(f"{file}: {why}; {way_out}") from None
     except (OSError, ValueError, RecursionError) as why:

@@ -1,5 +1,6 @@
 """Laws of the comparisons, with the tossing of coins, scipy and resampling in a loop as the oracles."""
 
+import dataclasses
 import itertools
 import math
 
@@ -19,7 +20,7 @@ from labkit.evaluation.comparison import (
     fold_test,
     mcnemar,
 )
-from labkit.evaluation.intervals import ALL_METRICS, score_table
+from labkit.evaluation.intervals import ALL_METRICS, Score, score_table
 from labkit.evaluation.metrics import EvalResult
 
 law = settings(max_examples=30, deadline=None)
@@ -219,6 +220,17 @@ def test_a_comparison_shows_both_models_escaped_and_says_what_it_asks():
         assert words in shown
         assert words in str(found)
     assert found.as_json()["metrics"]["accuracy"]["difference"]["value"] == found.scores["accuracy"][2].value
+
+
+@pytest.mark.parametrize("p_value", [0.01, 0.2])
+@pytest.mark.parametrize("interval", [(-0.1, 0.2), (0.02, 0.2), (-0.2, -0.02), (math.nan, math.nan)])
+def test_where_interval_and_p_of_a_difference_disagree_it_is_said(p_value, interval):
+    found = compare_models(*pair(), resamples=50, metrics=["f1"])
+    score = Score(0.0, *interval)
+    found = dataclasses.replace(found, scores={"f1": (0.5, 0.5, score)}, p_values={"f1": p_value})
+    disagree = not math.isnan(interval[0]) and (p_value < 0.05) != (interval[0] * interval[1] > 0)
+    said = "f1: interval and p come of two methods"
+    assert (said in str(found)) == (said in found._repr_html_()) == disagree
 
 
 # --- folds --------------------------------------------------------------------------------------------------------

@@ -201,6 +201,7 @@ def test_the_saved_model_loads_with_plain_transformers_and_gives_the_same_logits
     np.testing.assert_allclose(probabilities, whole.test.probabilities, atol=1e-5)
     rows = json.loads((whole.folder / "test.json").read_text())
     np.testing.assert_allclose(rows["probabilities"], whole.test.probabilities)
+    np.testing.assert_array_equal(rows["log_probabilities"], whole.test.log_probabilities)
     assert rows["ids"] == list(whole.splits.test.ids)
     assert rows["labels"] == whole.splits.test.labels.tolist()
 
@@ -739,6 +740,18 @@ def test_a_folder_in_which_another_process_trains_is_refused(tune, tmp_path):
         other.kill()
         other.communicate()
     assert tune().record["status"] == "finished"  # what a killed process held is free
+
+
+@pytest.mark.parametrize(
+    "why", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("FileSystem does not support flock")]
+)
+def test_a_folder_on_a_drive_without_locks_is_refused_with_the_way_out(why, tune, monkeypatch):
+    def none_to_be_had(lock: Any, **options: Any) -> None:
+        raise why
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", none_to_be_had)
+    with pytest.raises(RunError, match=r"run: no lock to be had there, .* name a folder on another drive"):
+        tune()
 
 
 @pytest.mark.parametrize("meanwhile", ["finished", "begun with other settings"])

@@ -78,6 +78,29 @@ def test_what_was_written_is_what_is_read(tmp_path):
     np.testing.assert_array_equal(found.probabilities, result.probabilities)
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["with logarithms", "of an older run"])
+def test_a_run_that_is_read_again_has_the_losses_it_had_when_it_was_tested(kept, tmp_path):
+    result = EvalResult.from_logits([1, 0, 1], [[1500.0, 0.0], [3.0, 0.0], [0.0, 2.0]], "A")
+    folder = write_run(tmp_path / "run", result, ["a", "b", "c"])
+    rows = json.loads((folder / TEST_FILE).read_text("utf-8"))
+    if kept:
+        rows["log_probabilities"] = result.log_probabilities.tolist()
+        (folder / TEST_FILE).write_text(json.dumps(rows), "utf-8")
+    _, found = read_test(folder, finished_record(folder), "A")
+    nll = compare_runs(folder, folder, ["nll"]).scores["nll"][0]
+    assert nll == pytest.approx(result.loss if kept else (708.4 + 0.0486 + 0.1269) / 3, rel=1e-4)
+    assert (found.log_probabilities == result.log_probabilities).all() == kept
+
+
+@pytest.mark.parametrize("logarithms", [None, [], "ab", [[0.0]], [[-0.1, -2.0]] * 80, [[0.0, None]] * 80])
+def test_logarithms_that_are_not_those_of_the_probabilities_are_refused(logarithms, tmp_path):
+    folder = write_run(tmp_path / "run", pair()[0], [str(i) for i in range(80)])
+    rows = json.loads((folder / TEST_FILE).read_text("utf-8")) | {"log_probabilities": logarithms}
+    (folder / TEST_FILE).write_text(json.dumps(rows), "utf-8")
+    with pytest.raises(RunError, match="not as labkit writes it"):
+        read_test(folder, finished_record(folder), "A")
+
+
 READERS: dict[str, Callable[[Path], Any]] = {
     "compare": lambda folder: compare_runs(folder, folder),
     "report": write_report,

@@ -59,6 +59,7 @@ DAMAGED = {
     '{"max_length": NaN}': "max_length = nan",
     '{"max_length": -1}': "max_length = -1 is out of range",
     '{"max_length": 129}': "max_length = 129 is more than the 128 positions",
+    '{"max_length": 128, "max_length": 4}': "max_length stands there twice",
     '{"truncation": "middle"}': "truncation = 'middle' is none of head",
     '{"truncation": ["head"]}': "truncation = ['head'] is list",
 }
