@@ -90,7 +90,7 @@ def kept(lab: Any, kind: str) -> dict[str, Any]:
 def test_training_under_run_all_is_stopped_by_keyboard_and_the_next_cell_runs(notebook: Any, way: str) -> None:
     notebook.run_all()
     button = wait_for_stop_button(notebook)
-    shown = output(notebook, "live").locator("img")
+    shown = output(notebook, "live").locator("img:visible")
     before, after = changes(shown, lambda: None, "alt", seconds=30)
     assert before != after  # it is seen while it trains
     if way == "the button":
@@ -145,7 +145,7 @@ def test_the_tokenizer_explorer_answers_to_typing_and_to_its_number(notebook: An
 def test_the_batch_explorer_answers_to_every_control(notebook: Any) -> None:
     run_to_the_end(notebook)
     shown = output(notebook, "batches")
-    picture = shown.locator("img")
+    picture = shown.locator("img:visible")
     for way in ("dynamic", "buckets", "packed"):
         button = shown.get_by_role("button", name=way)
         _, words = changes(picture, lambda button=button: button.press("Space"), "alt")
@@ -158,7 +158,7 @@ def test_the_batch_explorer_answers_to_every_control(notebook: Any) -> None:
 def test_the_learning_rate_explorer_answers_to_every_control(notebook: Any) -> None:
     run_to_the_end(notebook)
     shown = output(notebook, "learning rate")
-    picture = shown.locator("img")
+    picture = shown.locator("img:visible")
     peak = shown.get_by_label("peak learning rate:")
     changes(picture, lambda: [peak.press(key) for key in ("Space", "ArrowDown", "Enter")], "alt")
     for label, key in (

@@ -536,7 +536,7 @@ OTHER_WRONG: list[tuple[str, Any, str]] = [
     ("2.4", batch_as_floats, "int64 tensors"),
     ("2.4", batch_as_arrays, "int64 tensors"),
     ("2.4", batch_in_place, "Work on a copy"),
-    ("2.4", batch_without_labels, "one number a row"),
+    ("2.4", batch_without_labels, "Your result has no labels"),
     ("2.5", batches_at_random, BUCKET_HINTS["random"]),
     ("2.5", batches_then_shuffled, BUCKET_HINTS["random"]),
     ("2.5", batches_half_sorted, "Yours are still mixed"),
