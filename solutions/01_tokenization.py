@@ -347,8 +347,8 @@ predict("01-coverage", "Which is the smallest max_length that leaves 99 % of the
 # %% [markdown]
 # ### Exercise 1.3
 #
-# Write the function that answers such questions exactly. Beware of two traps: a quantile that lies between two lengths,
-# and products like `0.55 * 100`, which a computer finds a little larger than 55.
+# Write the function that answers such questions exactly. Beware of a trap: a quantile may lie between two lengths, and no
+# review has such a length.
 
 
 # %% exercise="1.3"
@@ -447,6 +447,11 @@ outcome("01-time", factors[place], f"Here: {factor:.1f} times. {why}")
 # %%
 question = "Which prediction was furthest off, and why? What would you check first on your own reviews?"
 reflection("01-tokenization", question)
+
+# %%
+from labkit.widgets import lesson_page
+
+lesson_page("01")
 
 # %% [markdown]
 # Next: [02 · Dataset](02_dataset.ipynb). There the padding that you have just paid for is measured, and most of it

@@ -697,5 +697,10 @@ from labkit.widgets import reflection
 question = "How could data of your own field leak from training into test? How would you notice?"
 reflection("02-dataset", question)
 
+# %%
+from labkit.widgets import lesson_page
+
+lesson_page("02")
+
 # %% [markdown]
 # Next: [03 · Fine-tuning](03_fine_tuning.ipynb), where these batches move the weights of a model.

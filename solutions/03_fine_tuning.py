@@ -786,6 +786,11 @@ from labkit.widgets import reflection
 question = "Which of your predictions was furthest off, and what do you think now?"
 reflection("03-fine-tuning", question)
 
+# %%
+from labkit.widgets import lesson_page
+
+lesson_page("03")
+
 # %% [markdown]
 # ## Next
 #

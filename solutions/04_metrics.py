@@ -612,6 +612,11 @@ from labkit.widgets import reflection
 question = "Where would you let this model decide alone, and where not? Which number tells you?"
 reflection("04-metrics", question)
 
+# %%
+from labkit.widgets import lesson_page
+
+lesson_page("04")
+
 # %% [markdown]
 # ## Next
 #

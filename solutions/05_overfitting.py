@@ -667,6 +667,11 @@ from labkit.widgets import reflection
 question = "Think of a score you have read somewhere. What would you have to know to believe it?"
 reflection("05-overfitting", question)
 
+# %%
+from labkit.widgets import lesson_page
+
+lesson_page("05")
+
 # %% [markdown]
 # Next: [06 · Explainability](06_explainability.ipynb), where you ask the model for its reasons, and do not believe it at
 # once.

@@ -362,7 +362,7 @@ figure(attribution_grid(apart))
 # %% [markdown]
 # ### Exercise 6.4
 #
-# Mind the rounding of floats: in Python `0.55 * 100` is a little more than 55, and 55 of 100 tokens are meant.
+# A fraction of the tokens is rarely a whole number of them. The docstring says which way to round.
 
 
 # %% exercise="6.4"
@@ -577,6 +577,11 @@ from labkit.widgets import reflection
 
 question = "Where could a cue hide in the data of your own field? How would you find it, and how prove it?"
 reflection("06-explainability", question)
+
+# %%
+from labkit.widgets import lesson_page
+
+lesson_page("06")
 
 # %% [markdown]
 # ## Next

@@ -80,6 +80,7 @@ def test_a_printed_command_can_be_typed_as_it_stands(
     assert shlex.split(quoted(name)) == [name]
     folder = tmp_path / name
     monkeypatch.setattr(copies, "start", lambda folder, source: ["00"])
+    monkeypatch.setattr(copies, "news", lambda folder, source: [])
     commands.start(folder)
     assert shlex.split(capsys.readouterr().out.partition("Open it: ")[2]) == ["labkit", "course", "open", str(folder)]
     with pytest.raises(RunError) as refused:

@@ -69,7 +69,7 @@ def counted(folder: Path, archive: Path) -> list[str]:
     with zipfile.ZipFile(archive) as opened:
         name = json.loads(opened.read(MANIFEST))["notebook"]
         notebook = parse_notebook(opened.read(name), name)
-        kept = {kind: opened.read(f"{kind}.json") for kind in KEPT}
+        kept = {kind: opened.read(f"{kind}.json") for kind in ALWAYS}
     checks = folder / FOLDER / "checks.json"
     results = _entries(checks.read_bytes()) if checks.is_file() else {}
     exercises = exercises_of(notebook)
@@ -77,7 +77,7 @@ def counted(folder: Path, archive: Path) -> list[str]:
     passed = f"{len(exercises) - len(missing)} of {len(exercises)} exercises passed when last checked"
     lines = [passed + f"; not yet: {', '.join(missing)}" * bool(missing)] if exercises else []
     source = "\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code")
-    for kind, (function, answer) in zip(KEPT, (("predict", "choice"), ("reflection", "text")), strict=True):
+    for kind, (function, answer) in zip(ALWAYS, (("predict", "choice"), ("reflection", "text")), strict=True):
         asked = dict.fromkeys(re.findall(rf"^{function}\(\s*[\"']([^\"'\n]+)[\"']", source, re.MULTILINE))
         entries = _entries(kept[kind])
         made = sum(bool(str(entries.get(key, {}).get(answer) or "").strip()) for key in asked)

@@ -57,6 +57,8 @@ def publish(
 def _executed(path: Path, environment: Mapping[str, str], paths: list[Path]) -> Notebook:
     """A lesson that ran, as it is to be shown: in an empty folder, so that it shows nobody's predictions."""
     notebook = read_notebook(path)
+    for cell in notebook["cells"]:  # before the run: a check shows the answer's own source again
+        cell["source"] = _MARK_LINES.sub("", cell["source"])
     with tempfile.TemporaryDirectory() as empty:
         run = run_notebook(notebook, Path(empty), CELL_SECONDS, environment)
     if run.trouble:
@@ -68,9 +70,8 @@ def _executed(path: Path, environment: Mapping[str, str], paths: list[Path]) -> 
 
 
 def shown(notebook: Notebook, lessons: set[str]) -> Notebook:
-    """The executed notebook for readers: no marks, stills instead of widgets, links to pages. lessons: those that have one."""
+    """The executed notebook for readers: stills instead of widgets, links to pages. lessons: those that have one."""
     for cell in notebook["cells"]:
-        cell["source"] = _MARK_LINES.sub("", cell["source"])
         if cell["cell_type"] == "markdown":
             pages = _LESSON_LINK.sub(
                 lambda link: f"]({link[1]}.html)" if link[1] in lessons else link[0], cell["source"]

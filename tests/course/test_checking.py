@@ -183,7 +183,7 @@ def test_what_a_check_shows_is_what_comes_out(executed: dict[str, Any]) -> None:
 def test_how_many_further_hints_were_asked_for_comes_out_with_the_result(executed: dict[str, Any]) -> None:
     result = CheckResult("2.1", "failed", 4.0, "Look.", further=FurtherHints("2.1", asked=2))
     cell_of(executed, "check-2-1")["outputs"] = [shown(result)]
-    (row,) = results(executed)
+    (row,) = results(executed, ["2.1"])
     assert row.further_hints == 2
     assert "        further hints asked for: 2" in str(Checked("a.ipynb", (row,), 1.0)).splitlines()
 
