@@ -1,6 +1,7 @@
 """What other work on the machine costs training: threads that spin while they wait beside threads that sleep.
 
     python benchmarks/busy_machine.py --rounds 5
+    python benchmarks/busy_machine.py --rounds 3 --lesson 05      # a whole lesson under tiny, solved, as labkit runs it
 
 Each figure is the time of a tiny training in a process of its own, after a first one that warms it up. All four take turns in
 every round, in an order of its own: spinning (OpenMP's default) and sleeping (what labkit chooses), on the machine as it is
@@ -44,34 +45,50 @@ for _ in range(2):
 print(run.record["history"][0]["seconds"], seconds)
 """
 
+LESSON = """
+import sys, tempfile, time
+from pathlib import Path
+from labkit.course.notebooks import read_notebook
+from labkit.course.running import run_notebook
+(path,) = Path("solutions").glob(f"{sys.argv[1]}_*.ipynb")
+with tempfile.TemporaryDirectory() as folder:
+    start = time.perf_counter()
+    run = run_notebook(read_notebook(path), Path(folder), environment={"LABKIT_PROFILE": "tiny"})
+    print(time.perf_counter() - start)
+assert not run.trouble, run.trouble
+"""
+
 
 def main() -> None:
     """Measure in rounds and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=float, default=300.0, help="seconds after which a training counts as that long")
+    parser.add_argument("--lesson", help="its number: time the lesson, with threads that sleep alone")
     arguments = parser.parse_args()
-    rows = [(way, busy) for way in WAYS for busy in (False, True)]
+    code = ["-c", LESSON, arguments.lesson] if arguments.lesson else ["-c", TRAIN]
+    ways = ["sleeping"] if arguments.lesson else list(WAYS)
+    rows = [(way, busy) for way in ways for busy in (False, True)]
     rounds = []
     for seed in range(arguments.rounds):
         order = random.Random(seed).sample(rows, k=len(rows))
-        rounds.append({row: seconds_of(*row, arguments.limit) for row in order})
+        rounds.append({row: seconds_of(*row, arguments.limit, code) for row in order})
         print(
             json.dumps({f"{way}, {'busy' if busy else 'idle'}": s for (way, busy), s in rounds[-1].items()}), flush=True
         )
-    for way in WAYS:
+    for way in ways:
         print(f"{way + ', busy against idle':<36}", spread([one[way, True] / one[way, False] for one in rounds]))
-    for busy in (False, True):
+    for busy in (False, True) if len(ways) > 1 else ():
         name = f"sleeping against spinning, {'busy' if busy else 'idle'}"
         print(f"{name:<36}", spread([one["sleeping", busy] / one["spinning", busy] for one in rounds]))
 
 
-def seconds_of(way: str, busy: bool, limit: float) -> float:
-    """Seconds of training, without the imports, the evaluation and the saving around it."""
+def seconds_of(way: str, busy: bool, limit: float, code: list[str]) -> float:
+    """Seconds of training, without the imports, the evaluation and the saving around it; or those of a whole lesson."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
     with busy_processes((os.cpu_count() or 1) if busy else 0):
         try:
-            command = [sys.executable, "-c", TRAIN]
+            command = [sys.executable, *code]
             done = subprocess.run(
                 command, env=environment | WAYS[way], capture_output=True, text=True, timeout=limit, check=True
             )

@@ -373,7 +373,7 @@ def comprehensiveness(predict, tokens, scores, fraction=0.2, mask="[MASK]"):
     ceil(fraction * n) of the n tokens, by score and not by magnitude. The arguments stay as they are.
     """
     ### BEGIN SOLUTION
-    count = math.ceil(round(fraction * len(tokens), 9))
+    count = math.ceil(fraction * len(tokens))
     order = np.argsort(-np.asarray(scores, dtype=float), kind="stable")
     gone = set(order[:count].tolist())
     masked = [mask if place in gone else token for place, token in enumerate(tokens)]
