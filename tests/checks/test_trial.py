@@ -234,7 +234,7 @@ def test_the_idea_has_at_least_half_of_the_points() -> None:
     assert points(SUM, lambda numbers: sum(numbers) if numbers else 1) == 8.8
     assert points(with_property(1, core=True), lambda numbers: max(numbers, default=0)) == 5
     row = next(row for row in try_answer(SUM, fails_sometimes, 1).first.properties if row.idea)
-    assert str(row) == "the sum (carries the idea, and with it half of the points)"
+    assert str(row) == "the sum (the idea: what is marked so earns half of the points, together)"
 
 
 def test_an_idea_of_several_properties_is_had_or_not() -> None:
