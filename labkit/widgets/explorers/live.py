@@ -192,7 +192,8 @@ def live_training(
         except TrainingStopped:
             watch.end(f"Stopped by {watch.stopped_by()}.")
         except BaseException as why:
-            watch.end(f"Ended by {type(why).__name__}.")
+            ended = "an interrupt" if isinstance(why, KeyboardInterrupt) else type(why).__name__
+            watch.end(f"Ended by {ended}.")
             raise
     if request.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # meant for the whole program, which is now ready for it
