@@ -42,7 +42,9 @@ class PropertyRow:
     idea: bool = False
 
     def __str__(self) -> str:
-        return f"{self.name} (the idea: what is marked so earns half of the points, together)" if self.idea else self.name
+        return (
+            f"{self.name} (the idea: what is marked so earns half of the points, together)" if self.idea else self.name
+        )
 
 
 @dataclass(frozen=True)
