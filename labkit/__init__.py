@@ -8,9 +8,9 @@ from typing import Any
 
 import lazy_loader
 
-from labkit.importing import quick_imports, wait_without_spinning
+from labkit.importing import choose_how_threads_wait, quick_imports
 
-wait_without_spinning()  # here, because whatever of labkit is used comes before its torch
+choose_how_threads_wait()  # here, because whatever of labkit is used comes before its torch
 __version__ = "0.1.0"
 
 _resolve, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,14 +5,18 @@ again and again (benchmarks/STARTUP.md says what that costs). Imports nothing it
 """
 
 import gc
+import math
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 LARGE = 200  # modules; a smaller import is no matter
 # How threads wait, as OpenMP itself, its GNU form and its LLVM or Intel form call it.
 HOW_TO_WAIT = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}  # LLVM's form heeds its milliseconds alone
+SPINNING = {"GOMP_SPINCOUNT": "50000", "KMP_BLOCKTIME": "1"}
 
 
 @contextmanager
@@ -34,15 +38,36 @@ def quick_imports() -> Iterator[None]:
             gc.enable()
 
 
-def wait_without_spinning() -> None:
-    """Let the threads of OpenMP sleep while they wait, here and in what is started from here.
+def choose_how_threads_wait() -> None:
+    """Let the threads of OpenMP sleep while they wait if the machine is busy, and else look for work a while first.
 
-    By default they go round in a circle until more work comes, and where other programs want the same cores they take them from
-    the thread that they wait for: training then takes many times as long (benchmarks/busy_machine.py).
+    Thread by thread, to wake up takes longer than a small model's operation: on an idle machine training takes up to twice as
+    long with threads that sleep. But where other programs want the same cores, threads that look for work take them from the
+    very thread that they wait for, and training takes many times as long (benchmarks/busy_machine.py). OpenMP's own default
+    looks for work six times as long as SPINNING.
 
-    LLVM's form heeds KMP_BLOCKTIME (milliseconds until a thread sleeps) alone. Whoever set one of the variables has chosen, and
-    all stay as they are. Without effect on a torch that is there already.
+    Each process decides when it starts: one that was started by another decides anew. Whoever set one of the variables to
+    something else has chosen, and all stay as they are. Without effect on a torch that is there already.
     """
-    if not any(name in os.environ for name in HOW_TO_WAIT):
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ["KMP_BLOCKTIME"] = "0"
+    here = {name: os.environ[name] for name in HOW_TO_WAIT if name in os.environ}
+    if here and here not in (SLEEPING, SPINNING):
+        return
+    for name in here:
+        del os.environ[name]
+    os.environ.update(SLEEPING if others_running() >= (os.cpu_count() or 1) / 2 else SPINNING)
+
+
+def others_running() -> float:
+    """How many processes and threads of others compute at this moment; where no system says so, the mean of the last minute.
+
+    Where neither is told, as under Windows, as many as there could be.
+    """
+    try:
+        counts = []
+        for _ in range(5):  # the least of a few looks, since something small runs in most moments
+            with open("/proc/loadavg", encoding="ascii") as file:
+                counts.append(int(file.read().split()[3].partition("/")[0]) - 1)
+            time.sleep(0.002)
+        return min(counts)
+    except (OSError, ValueError, IndexError):
+        return os.getloadavg()[0] if hasattr(os, "getloadavg") else math.inf
