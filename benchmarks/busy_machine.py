@@ -12,7 +12,7 @@ process for each core. Ratios are taken within a round, so that a slow round mov
                                           idle               two busy       six busy
     OpenMP's default (300,000 looks)      .103 to .157       .52 to .63     7.7 with 50,000 looks
     threads that sleep                    .175 to .261       .43 to .52
-    50,000 looks for work                 .095 to .103       2.5 (once)
+    50,000 looks for work                 .095 to .145       2.5 (once)
 
 So labkit lets threads sleep where it finds the machine busy, and look for work where it does not. Beside seven to nine other
 processes the default took 20.6 s (11.1 to 23.9), threads that sleep .18 s (.16 to .25).

@@ -63,11 +63,21 @@ def others_running() -> float:
     Where neither is told, as under Windows, as many as there could be.
     """
     try:
-        counts = []
-        for _ in range(5):  # the least of a few looks, since something small runs in most moments
+        looks = []
+        for _ in range(5):  # the least of a few, since something small runs in most moments
             with open("/proc/loadavg", encoding="ascii") as file:
-                counts.append(int(file.read().split()[3].partition("/")[0]) - 1)
+                running = int(file.read().split()[3].partition("/")[0])
+            looks.append(max(0, running - _own_running()))
             time.sleep(0.002)
-        return min(counts)
+        return min(looks)
     except (OSError, ValueError, IndexError):
         return os.getloadavg()[0] if hasattr(os, "getloadavg") else math.inf
+
+
+def _own_running() -> int:
+    """This process's own threads that run: numpy's, if it was imported first, look for work a while too."""
+    count = 0
+    for thread in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{thread}/stat", encoding="utf-8", errors="replace") as file:
+            count += file.read().rpartition(")")[2].split()[0] == "R"
+    return count
