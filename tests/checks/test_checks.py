@@ -71,9 +71,8 @@ def test_an_answer_that_loops_is_given_up_at_the_limit(anywhere: str) -> None:
 def test_a_library_that_is_too_slow_for_the_time_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anywhere: str
 ) -> None:
-    stop = time.monotonic() + 3
     for name, text in {"slow_to_load": "wait()", "slow_to_use": "def use(): wait()"}.items():
-        wait = f"import time\ndef wait():\n    while time.monotonic() < {stop}: pass\n"
+        wait = "import time\ndef wait():\n    stop = time.monotonic() + 3\n    while time.monotonic() < stop: pass\n"
         (tmp_path / f"{name}.py").write_text(wait + text + "\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(child.sysconfig, "get_path", lambda place: str(tmp_path))
