@@ -151,16 +151,28 @@ class Work:
 
 
 def _entries(path: Path) -> Entries:
-    """What a file of entries holds; nothing where there is no file.
-
-    Raises ValueError for a file that holds anything else.
-    """
+    """What a file of entries holds; nothing where there is no file. Raises ValueError as entries_in does."""
     try:
-        entries = json.loads(path.read_text("utf-8"))
+        return entries_in(path.read_bytes())
     except FileNotFoundError:
         return {}
+
+
+def entries_in(content: bytes) -> Entries:
+    """The entries that a file's bytes hold. Raises ValueError for anything else."""
+    try:
+        entries = json.loads(content.decode("utf-8"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise ValueError("it holds no entries by name")
     return entries
+
+
+def of_lesson(entries: Entries, lesson: str) -> Entries:
+    """Those predictions or reflections that are a lesson's: their keys begin with its number.
+
+    >>> of_lesson({"04-sure": {}, "05-seeds": {}}, "04")
+    {'04-sure': {}}
+    """
+    return {key: entry for key, entry in entries.items() if key.startswith(f"{lesson}-")}

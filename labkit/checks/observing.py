@@ -96,7 +96,7 @@ def next_draws() -> list[float]:
     """What each global random generator draws next. Draws it."""
     import torch
 
-    return [random.random(), np.random.random_sample(), torch.rand(()).item()]  # noqa: NPY002
+    return [random.random(), np.random.random_sample(), torch.rand(()).item()]  # noqa: NPY002 (the global one is meant)
 
 
 @cache

@@ -31,7 +31,7 @@ class Array:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Array) and np.array_equal(self.values, other.values)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # equal by its values, which may change; object's own would say otherwise
 
     def __repr__(self) -> str:
         body = np.array2string(self.values, precision=4, threshold=24, edgeitems=3, max_line_width=100)

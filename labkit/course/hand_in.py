@@ -11,13 +11,12 @@ import re
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
 
 from labkit import __version__
-from labkit.course.notebooks import exercises_of, parse_notebook, read_notebook
+from labkit.course.notebooks import exercises_of, lesson_of, parse_notebook, read_notebook
 from labkit.errors import UsageError
 from labkit.files import write_atomically
-from labkit.student_work import FOLDER
+from labkit.student_work import FOLDER, Entries, entries_in
 
 ALWAYS = ("predictions", "reflections")
 KEPT = (*ALWAYS, "hints")  # these where some were asked for
@@ -32,9 +31,7 @@ def hand_in(folder: Path, lesson: str, output: Path | None = None) -> Path:
     one, and where something else than an earlier hand-in would be replaced; NotebookError for a damaged notebook.
     """
     notebook = notebook_of(folder, lesson)
-    said = read_notebook(notebook)["metadata"].get("labkit")
-    itself = said.get("lesson") if isinstance(said, dict) else None
-    number = re.match(r"\d\d(?=_)", notebook.name, re.ASCII) or re.fullmatch(r"\d\d", str(itself), re.ASCII)
+    number = lesson_of(notebook.name, read_notebook(notebook))
     if not number:
         raise UsageError(
             f"{notebook} does not say which lesson it is; wanted its number in its name, as in 01_name.ipynb"
@@ -48,7 +45,7 @@ def hand_in(folder: Path, lesson: str, output: Path | None = None) -> Path:
     target = output or folder / name
     _refuse_target(target, name)
     listed = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    facts = {"format": 1, "labkit": __version__, "lesson": number[0], "notebook": notebook.name, "files": listed}
+    facts = {"format": 1, "labkit": __version__, "lesson": number, "notebook": notebook.name, "files": listed}
     files[MANIFEST] = (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -86,13 +83,12 @@ def counted(folder: Path, archive: Path) -> list[str]:
     return [*lines, f"the notebook as it was saved at {saved}"]
 
 
-def _entries(content: bytes) -> dict[str, dict[str, Any]]:
+def _entries(content: bytes) -> Entries:
     """What was kept by name; nothing where that cannot be read, which is said where it is asked for (student_work.py)."""
     try:
-        entries = json.loads(content)
-    except (ValueError, RecursionError):
+        return entries_in(content)
+    except ValueError:
         return {}
-    return {key: one for key, one in entries.items() if isinstance(one, dict)} if isinstance(entries, dict) else {}
 
 
 def notebook_of(folder: Path, lesson: str) -> Path:

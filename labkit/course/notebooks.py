@@ -160,14 +160,35 @@ def answered_in(cell: Cell) -> str:
     return "" if exercise.startswith("0.") else exercise
 
 
+def about_of(notebook: Notebook) -> dict[str, Any]:
+    """What a built notebook says of itself: lesson, title, minutes, exercises; nothing in a notebook of another origin.
+
+    >>> about_of({"metadata": {"labkit": {"lesson": "01"}}}), about_of({"metadata": {"labkit": 1}}), about_of({})
+    ({'lesson': '01'}, {}, {})
+    """
+    about = notebook.get("metadata", {}).get("labkit")
+    return about if isinstance(about, dict) else {}
+
+
+def lesson_of(name: str, notebook: Notebook) -> str:
+    """The two digits of a notebook's lesson, by its file's name or else by its own word; empty where neither tells.
+
+    >>> lesson_of("01_lengths-Copy1.ipynb", {}), lesson_of("mine.ipynb", {"metadata": {"labkit": {"lesson": "02"}}})
+    ('01', '02')
+    """
+    named = re.match(r"\d\d(?=_)", name, re.ASCII) or re.fullmatch(
+        r"\d\d", str(about_of(notebook).get("lesson")), re.ASCII
+    )
+    return named[0] if named else ""
+
+
 def exercises_of(notebook: Notebook) -> list[str]:
     """The exercises that a built notebook came with, whatever was removed since; none in a notebook of another origin.
 
     >>> exercises_of({"metadata": {"labkit": {"exercises": ["1.1", "1.2"]}}})
     ['1.1', '1.2']
     """
-    about = notebook["metadata"].get("labkit")
-    named = about.get("exercises") if isinstance(about, dict) else None
+    named = about_of(notebook).get("exercises")
     return [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from labkit.checks.courses import PROFILE, Course
 from labkit.course.lint import pictures_without_alt
-from labkit.course.notebooks import LESSON_NAME, PAGE, Notebook, read_notebook, time_needed
+from labkit.course.notebooks import LESSON_NAME, PAGE, Notebook, about_of, read_notebook, time_needed
 from labkit.course.running import run_notebook
 from labkit.errors import LabkitError, UsageError, missing_extra
 from labkit.files import atomic_folder, write_atomically
@@ -103,7 +103,7 @@ def _exporter() -> Callable[[Notebook], str]:
 
 
 def _title(notebook: Notebook) -> str:
-    about = notebook["metadata"].get("labkit", {})
+    about = about_of(notebook)
     return f"{about.get('lesson', '')} {about.get('title', 'Lesson')}".strip()
 
 
@@ -111,7 +111,7 @@ def _index(paths: list[Path], course: str, profile: str | None) -> str:
     rows = []
     for path in paths:
         notebook = read_notebook(path)
-        time = time_needed(notebook["metadata"].get("labkit", {}))
+        time = time_needed(about_of(notebook))
         title = html.escape(_title(notebook))
         rows.append(f'<li><a href="{path.stem}.html">{title}</a>, {html.escape(time)}</li>')
     under = f", run under the {profile} profile" if profile else ""

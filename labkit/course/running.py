@@ -91,11 +91,7 @@ def run_notebook(
         trouble = f"{_last_cell(executed)}: could not be run ({type(why).__name__}: {why})"
     if late and not trouble:
         trouble = f"{_named(executed, late[0])}: took longer than {cell_seconds} s and was stopped"
-    for number, cell in enumerate(executed.cells, start=1):
-        for output in cell.get("outputs", ()):
-            if output.output_type == "error" and not trouble:
-                said = str(output.evalue).partition("\n")[0]
-                trouble = f"{_named(executed, number)}: {output.ename}" + (f": {said}" if said else "")
+    trouble = trouble or _first_error(executed)
     return Run(json.loads(json.dumps(executed)), trouble)  # nbformat has a kind of dictionaries of its own
 
 
@@ -171,6 +167,16 @@ def jupyterlab(folder: Path, arguments: Sequence[str]) -> int:
             except BaseException:
                 process.terminate()
                 raise
+
+
+def _first_error(notebook: Any) -> str:
+    """The first cell that raised, and what; empty where none did."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error":
+                said = str(output.evalue).partition("\n")[0]
+                return f"{_named(notebook, number)}: {output.ename}" + (f": {said}" if said else "")
+    return ""
 
 
 def _last_cell(notebook: Any) -> str:

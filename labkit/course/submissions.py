@@ -7,7 +7,6 @@ Puts hand-ins where nbgrader looks for them, and mends the marks at which it wou
 import copy
 import hashlib
 import json
-import re
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,11 +20,13 @@ from labkit.course.notebooks import (
     LESSON_NAME,
     Notebook,
     NotebookError,
+    about_of,
     answered_in,
     exercise_of,
     exercises_of,
     grader,
     is_check,
+    lesson_of,
     marks_of,
     notebook_bytes,
     parse_notebook,
@@ -62,10 +63,7 @@ class Submission:
     @property
     def lesson(self) -> str:
         """The two digits of its lesson, by its file's name or else by its own word; empty where neither tells."""
-        named = re.match(r"\d\d(?=_)", self.name, re.ASCII)
-        about = self.notebook.get("metadata", {}).get("labkit")
-        said = str(about.get("lesson")) if isinstance(about, dict) else ""
-        return named[0] if named else said if re.fullmatch(r"\d\d", said, re.ASCII) else ""
+        return lesson_of(self.name, self.notebook)
 
 
 def read_submission(path: Path, course: Course) -> Submission:
@@ -122,8 +120,8 @@ def course_of(notebook: Notebook) -> str:
     >>> course_of({"metadata": {"labkit": {"lesson": "01"}}}), course_of({"metadata": {}})
     ('labkit.lessons', '')
     """
-    about = notebook["metadata"].get("labkit")
-    return str(about.get("course", OWN_PACKAGE)) if isinstance(about, dict) and "lesson" in about else ""
+    about = about_of(notebook)
+    return str(about.get("course", OWN_PACKAGE)) if "lesson" in about else ""
 
 
 def built_notebook(course: Course, lesson: str) -> Path | None:
@@ -223,9 +221,8 @@ def collect(course: Course, hand_ins: Path, grading: Path) -> Collected:
         name = lessons[lesson].stem
         built = read_notebook(course.notebooks / f"{name}.ipynb")
         notebook, odd = mended(submission.notebook, exercises_of(built))
-        there = {
-            grader(cell).get("grade_id") for cell in notebook["cells"]
-        }  # a check that is gone comes back at the end
+        # A check that is gone comes back at the end.
+        there = {grader(cell).get("grade_id") for cell in notebook["cells"]}
         notebook["cells"] += [cell for cell in built["cells"] if is_check(cell) and cell["id"] not in there]
         folder = grading / "submitted" / student / name
         if _write(folder / f"{name}.ipynb", notebook_bytes(notebook)):  # nbgrader grades again what has a newer time

@@ -132,24 +132,8 @@ def fine_tune(
     there = check_folder(folder, config, reviews, overwrite)
     may_change = ("device", *NEVER_CHANGE_THE_RESULT)  # a run may go on on another machine; all else it keeps
     chosen = {name: value for name, value in there["resolved"].items() if name not in may_change} if there else {}
-    resolved = config.replaced(chosen).resolved()
     notices: list[str] = []
-    model, tokenizer = load_encoder(
-        config.model,
-        config.seed,
-        pretrained=config.pretrained,
-        dropout=config.dropout,
-        head=config.head,
-        tell=notices.append,
-    )
-    check_max_length(model, config)
-    if config.batching == "packed":
-        Unpadded(model)  # which refuses a family that it does not know
-    precision = suitable_precision(model, resolved.chosen_precision(), config.precision, notices.append)
-    if precision.name != resolved.precision:
-        resolved = config.replaced(chosen | {"precision": precision.name}).resolved()
-    freeze(model, config.freeze)
-
+    model, tokenizer, resolved = _model_for(config, chosen, notices.append)
     batchers = make_batchers(splits, tokenizer, resolved)
     for batcher in batchers.values():
         check_vocabulary(model, tokenizer, batcher.tokenized.input_ids, config.model)
@@ -171,6 +155,32 @@ def fine_tune(
         _train(run, model, batchers, resolved, stop, progress)
         result = _finish(run, model, tokenizer, batchers["test"], splits.test, resolved)
     return FineTuned(folder, run.record, result, splits)
+
+
+def _model_for(
+    config: Config, chosen: dict[str, Any], tell: Tell
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase, Config]":
+    """The model to train, its tokenizer, and the config resolved for it. Raises UsageError where they do not fit each other.
+
+    chosen: what an earlier part of the run resolved.
+    """
+    resolved = config.replaced(chosen).resolved()
+    model, tokenizer = load_encoder(
+        config.model,
+        config.seed,
+        pretrained=config.pretrained,
+        dropout=config.dropout,
+        head=config.head,
+        tell=tell,
+    )
+    check_max_length(model, config)
+    if config.batching == "packed":
+        Unpadded(model)  # which refuses a family that it does not know
+    precision = suitable_precision(model, resolved.chosen_precision(), config.precision, tell)
+    if precision.name != resolved.precision:
+        resolved = config.replaced(chosen | {"precision": precision.name}).resolved()
+    freeze(model, config.freeze)
+    return model, tokenizer, resolved
 
 
 def _splits_of(reviews: Reviews, config: Config) -> Splits:

@@ -5,15 +5,14 @@ nothing.
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from labkit.checks.courses import served
-from labkit.course.notebooks import LESSON_NAME, NotebookError, read_notebook
+from labkit.course.notebooks import LESSON_NAME, NotebookError, about_of, exercises_of, read_notebook
 from labkit.display import LEFT, Markup, html_table, text_table
-from labkit.student_work import Work, course_folder
+from labkit.student_work import Entries, Work, course_folder, of_lesson
 
 _HEADS = ("lesson", "core", "all of it", "exercises passed", "predictions", "reflection")
 
@@ -119,22 +118,19 @@ def course_map() -> CourseMap:
     return CourseMap(())
 
 
-Kept = Mapping[str, Mapping[str, Any]]
-
-
-def _lesson(path: Path, checks: Kept, predictions: Kept, reflections: Kept) -> LessonSoFar | None:
+def _lesson(path: Path, checks: Entries, predictions: Entries, reflections: Entries) -> LessonSoFar | None:
     """The lesson in a notebook; None where it is none, or cannot be read."""
     try:
-        about = read_notebook(path)["metadata"].get("labkit", {})
+        notebook = read_notebook(path)
     except (NotebookError, OSError):
         return None
+    about = about_of(notebook)
     if not {"lesson", "title", "minutes"} <= set(about) or not isinstance(about["minutes"], int):
         return None
     number = str(about["lesson"])
-    made = {key: entry for key, entry in predictions.items() if key.startswith(f"{number}-")}
-    written = {key: entry for key, entry in reflections.items() if key.startswith(f"{number}-")}
+    made, written = of_lesson(predictions, number), of_lesson(reflections, number)
     checked = {key: entry for key, entry in checks.items() if key.partition(".")[0].zfill(2) == number}
-    exercises = about.get("exercises", [])
+    exercises = exercises_of(notebook)
     return LessonSoFar(
         number,
         str(about["title"]),

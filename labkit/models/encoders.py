@@ -125,17 +125,23 @@ def load_encoder(
                 tell,
             )
         elif head == "kept":
-            model, _ = _load_weights(folder, attention, tell, config=config)
-            try:
-                take_our_order(model)
-            except ModelError as why:
-                raise ModelError(f"{folder}: {why}") from None
+            model = _with_its_own_head(folder, attention, tell, config)
         else:
             model, missing = _load_weights(folder, attention, tell, head_may_be_fresh=True, config=config)
             _draw_head(model, missing, seed)
         model = model.float()
         check_soundness(model, tokenizer, folder)
     return model, tokenizer
+
+
+def _with_its_own_head(folder: Path, attention: str, tell: Tell, config: Any) -> "PreTrainedModel":
+    """A classifier as it was saved, its classes in labkit's order. Raises ModelError where its names do not tell it."""
+    model, _ = _load_weights(folder, attention, tell, config=config)
+    try:
+        take_our_order(model)
+    except ModelError as why:
+        raise ModelError(f"{folder}: {why}") from None
+    return model
 
 
 def load_classifier(

@@ -9,16 +9,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from labkit.checks.courses import served
 from labkit.checks.exercise import POINTS
 from labkit.checks.progress import kept_result
-from labkit.course.notebooks import NotebookError, read_notebook
+from labkit.course.notebooks import NotebookError, about_of, read_notebook
 from labkit.display import page_template
 from labkit.errors import UsageError
 from labkit.files import write_atomically
-from labkit.student_work import Work
+from labkit.student_work import Work, of_lesson
 from labkit.widgets.asking import Outcome, Prediction, kept_entries, read_prediction
 
 GENERATOR = "labkit lesson_page"
@@ -146,14 +145,9 @@ def _is_ours(path: Path) -> bool:
 
 def _gathered(work: Work, lesson: str, notebook: Path | None) -> LessonPage:
     """What the student's folder has of a lesson. What cannot be read is left out and said, as asking.py does."""
-
-    def of_lesson(kind: str) -> dict[str, dict[str, Any]]:
-        return {key: entry for key, entry in kept_entries(kind).items() if key.startswith(f"{lesson}-")}
-
-    made = {key: (read_prediction(entry), entry.get("outcome", "")) for key, entry in of_lesson("predictions").items()}
-    written = [
-        (str(entry.get("question", "")), str(entry.get("text", ""))) for entry in of_lesson("reflections").values()
-    ]
+    predictions, reflections = (of_lesson(kept_entries(kind), lesson) for kind in ("predictions", "reflections"))
+    made = {key: (read_prediction(entry), entry.get("outcome", "")) for key, entry in predictions.items()}
+    written = [(str(entry.get("question", "")), str(entry.get("text", ""))) for entry in reflections.values()]
     return LessonPage(
         _title(lesson, notebook),
         tuple(Asked(key, prediction, str(outcome)) for key, (prediction, outcome) in made.items() if prediction),
@@ -166,8 +160,7 @@ def _title(lesson: str, notebook: Path | None) -> str:
     title = ""
     if notebook:
         with contextlib.suppress(NotebookError, OSError):  # a page with a plainer title is a page
-            about = read_notebook(notebook)["metadata"].get("labkit")
-            title = str(about.get("title", "")) if isinstance(about, dict) else ""
+            title = str(about_of(read_notebook(notebook)).get("title", ""))
     return f"Lesson {lesson}: {title}" if title else f"Lesson {lesson}"
 
 
